@@ -1,0 +1,358 @@
+/* statefun.h - durable stateful actors inside your own process.
+ *
+ * MODEL      An actor is an address: a type ("shop/cart") and an id ("ada").  It is never created or
+ *            destroyed; it is there when a message reaches it.  A message runs the type's handler
+ *            once: a turn.  All that a turn did (state, messages, egress records) happens together
+ *            or not at all.  Turns are committed in groups, epochs; nothing leaves the process
+ *            before its epoch is on disk.
+ * THREADS    One thread drives: the one that opened, or that stepped last, or ours after
+ *            sf_runtime_start().  Handlers and callbacks run there, inside sf_step() and inside the
+ *            functions marked [drives].  Functions marked [any] may be called from every thread;
+ *            those that take an sf_turn only inside its handler; all others on the driving thread.
+ *            No handler and no callback ever runs with a lock of ours held.
+ * MEMORY     What you pass is copied, except sf_type, sf_value and their names, which are borrowed
+ *            until close (so keep them static).  What you are lent is aligned for every type, is
+ *            followed by a zero byte, and is gone when the handler or callback returns.
+ * ERRORS     0, a count or a ticket; else one of SF_E*, and sf_errmsg() has the sentence.  A call
+ *            that failed changed nothing, left its outputs alone and will not call you back.
+ *            Inside a turn the first failure sticks: later calls do nothing, and the turn is undone,
+ *            so that handlers need not check each call.
+ * FORK       Never use a runtime after fork(): every call in the child is SF_EFORK.
+ */
+#ifndef STATEFUN_H
+#define STATEFUN_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SF_VERSION 0x000100 /* 0xMMmmpp; sf_version() is that of the library that was linked */
+
+#if defined(__GNUC__)
+#define SF_API __attribute__((visibility("default")))
+#define SF_MUST __attribute__((warn_unused_result))
+#define SF_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
+#else
+#define SF_API
+#define SF_MUST
+#define SF_PRINTF(text, first)
+#endif
+
+SF_API int sf_version(void);
+
+/* All times are milliseconds. */
+#define SF_SECOND UINT64_C(1000)
+#define SF_MINUTE (60 * SF_SECOND)
+#define SF_HOUR (60 * SF_MINUTE)
+#define SF_DAY (24 * SF_HOUR)
+
+typedef struct sf_runtime sf_runtime; /* one data directory, open */
+typedef struct sf_turn sf_turn;       /* one handler call */
+typedef struct sf_source sf_source;   /* one partition of an input that can be replayed */
+typedef struct sf_view sf_view;       /* everything as of one epoch, read-only */
+typedef struct sf_cursor sf_cursor;   /* a walk over part of a view */
+
+/* -- errors --------------------------------------------------------------------------------------
+ * One for each decision that a caller can make. */
+enum {
+    SF_EINVAL = -1,    /* a rule written here was broken */
+    SF_ENOMEM = -2,    /* out of memory; try again when there is some */
+    SF_EAGAIN = -3,    /* no room just now: step or sf_wait_room(), then the same call again */
+    SF_ETIMEOUT = -4,  /* not yet */
+    SF_ENOTFOUND = -5, /* nobody is registered under that name, or nothing is there */
+    SF_EFAILED = -6,   /* for good: the asked actor failed; the reason is in sf_errmsg() */
+    SF_EBUSY = -7,     /* another thread drives, or this is inside a callback, or it is open already */
+    SF_ETURN = -8,     /* not inside a handler; that turn will be undone */
+    SF_ELOCKED = -9,   /* the directory is open elsewhere */
+    SF_EACCESS = -10,  /* no permission, or not safe to use */
+    SF_EFOREIGN = -11, /* not a data directory of ours */
+    SF_ENEWER = -12,   /* written by a newer version of this library or of your program */
+    SF_ECORRUPT = -13, /* what is on disk broke its own rules; no more turns run */
+    SF_EDISK = -14,    /* the disk refuses (full, perhaps): nothing is lost, and it is tried again */
+    SF_EFORK = -15,    /* used after fork() */
+    SF_ECLOSED = -16   /* the runtime was closed first */
+};
+
+/* A sentence about this thread's last failed call, lent until its next failed call; in a callback
+ * whose result is negative, about that result.  Never NULL.  [any] */
+SF_API const char *sf_errmsg(void);
+
+/* -- bytes, addresses, messages ------------------------------------------------------------------ */
+
+typedef struct sf_bytes {
+    const void *data; /* NULL: absent */
+    size_t size;      /* 0 with data: there, and empty */
+} sf_bytes;
+
+#ifdef __cplusplus
+#define SF_BYTES(pointer, count) (sf_bytes{(pointer), (count)})
+#else
+#define SF_BYTES(pointer, count) ((sf_bytes){(pointer), (count)})
+#endif
+/* A variable as it lies in memory.  Give it the struct, not a pointer to it, and start the struct
+ * from = {0}: its padding is sent and stored too. */
+#define SF_OF(...) SF_BYTES(&(__VA_ARGS__), sizeof(__VA_ARGS__))
+#define SF_NONE SF_BYTES(NULL, 0)
+
+SF_API sf_bytes sf_str(const char *text); /* the characters, without the zero byte */
+
+/* Points to its names and owns nothing.  `type` is "namespace/name", up to 127 printable characters
+ * without spaces; the constant you registered is found fastest.  `id` is 1 to 255 arbitrary bytes.
+ * type NULL is the outside: whoever called sf_send() or sf_ask(). */
+typedef struct sf_address {
+    const char *type;
+    const char *id;
+    size_t id_size;
+} sf_address;
+
+SF_API sf_address sf_addr(const char *type, const char *id); /* an id that is text */
+
+/* A message, an egress record, a reply or a dead letter.  Always made by the library, so that it may
+ * grow at its end. */
+typedef struct sf_message {
+    sf_address to;
+    sf_address from;
+    const char *kind; /* what the body is: "add", "acme.Order"; "" if the sender did not say */
+    sf_bytes body;
+    uint32_t attempt;   /* 1 on the first */
+    uint64_t sequence;  /* egress records and dead letters: 1, 2, 3, ... without holes */
+    const char *reason; /* dead letters: why; else "" */
+} sf_message;
+
+SF_API int sf_is(const sf_message *msg, const char *kind); /* 1 if msg->kind is `kind` */
+
+/* -- describe a type ----------------------------------------------------------------------------- */
+
+/* Handles one message.  0 keeps the turn.  sf_fail() tries it again, sf_reject() makes it a dead
+ * letter, any other nonzero value is like sf_fail().  Must not block: all actors share the thread. */
+typedef int sf_handler(sf_turn *turn);
+
+/* Fills `fresh`, which is zeroed, from a struct of an older version.  Nonzero: cannot. */
+typedef int sf_migrate(uint32_t version, sf_bytes old, void *fresh);
+
+typedef struct sf_on {
+    const char *kind;
+    sf_handler *handler;
+} sf_on;
+
+/* A named value of bytes beside the struct.  The name is stored; the object is the handle. */
+typedef struct sf_value {
+    size_t size; /* set by SF_VALUE() */
+    const char *name;
+} sf_value;
+
+enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16 };
+
+typedef struct sf_type {
+    size_t size;      /* set by SF_TYPE() */
+    const char *name; /* "namespace/name" */
+    sf_on on[SF_KINDS_MAX];
+    sf_handler *handler;  /* kinds not listed in `on`; NULL: they become dead letters */
+    size_t state_size;    /* bytes of the actor's struct, up to 1 MiB; 0: it has none */
+    uint32_t state_version; /* raise it whenever the struct changes */
+    sf_migrate *state_migrate;
+    const sf_value *values[SF_VALUES_MAX];
+    uint32_t attempts_max;   /* turns a message may fail before it is a dead letter; 0: 3 */
+    uint32_t backoff_ms;     /* pause before the second attempt, doubled for each further; 0: none */
+    uint32_t backoff_ms_max; /* the longest pause; 0: 60 s */
+} sf_type;
+
+#ifdef __cplusplus /* name it, then assign the other fields */
+#define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0}
+#define SF_VALUE(name) {sizeof(sf_value), (name)}
+#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0}
+#else /* SF_TYPE("shop/cart", .handler = cart, .state_size = sizeof(struct cart)) */
+#define SF_TYPE(...) {.size = sizeof(sf_type), .name = __VA_ARGS__}
+#define SF_VALUE(...) {.size = sizeof(sf_value), .name = __VA_ARGS__}
+#define SF_OPTIONS(...) {.size = sizeof(sf_options), __VA_ARGS__}
+#endif
+
+/* -- open, register, close ----------------------------------------------------------------------- */
+
+typedef struct sf_options {
+    size_t size;              /* set by SF_OPTIONS() */
+    int must_exist;           /* 1: refuse to create a new database */
+    uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most 16 MiB */
+    uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
+    uint64_t inbox_bytes_max; /* sent from outside and not handled yet; 0: 64 MiB */
+    uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; 0: 64 GiB */
+} sf_options;
+
+/* Opens the data directory `dir`, made if missing and filled if empty.  NULL options: every default.
+ * Errors: SF_EINVAL, SF_ENOTFOUND (must_exist), SF_ELOCKED, SF_EACCESS, SF_EFOREIGN, SF_ENEWER,
+ * SF_ECORRUPT, SF_EDISK, SF_ENOMEM. */
+SF_API SF_MUST int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out);
+
+/* Commits what was accepted, makes the callbacks that are still owed (SF_ECLOSED if the answer never
+ * came), frees everything.  Messages not handled yet are handled after the next open.  Negative: what
+ * could not be made durable, and why; it is closed all the same, except for SF_ETURN, SF_EBUSY and
+ * SF_EFORK.  No other thread may be using the runtime.  NULL is fine. */
+SF_API int sf_runtime_close(sf_runtime *rt);
+
+/* Binds a type to its handlers.  Again: replaces them from the next turn on.  Messages that waited
+ * for the type come in now.  `userdata` is yours, see sf_userdata(). */
+SF_API SF_MUST int sf_register(sf_runtime *rt, const sf_type *type, void *userdata);
+
+/* -- from outside: send, wait, ask --------------------------------------------------------------- */
+
+/* Accepts a message and returns its ticket (> 0); tickets rise.  It is durable once sf_durable() has
+ * reached the ticket.  Messages of one thread to one actor arrive in order.
+ * Errors: SF_EINVAL, SF_ENOTFOUND (type), SF_EAGAIN (inbox full), SF_EDISK (database full),
+ * SF_ETURN (inside a handler: use sf_tell()), SF_ECORRUPT, SF_ENOMEM.  [any] */
+SF_API SF_MUST int64_t sf_send(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body);
+
+/* Every ticket up to this one is on disk.  [any] */
+SF_API int64_t sf_durable(const sf_runtime *rt);
+
+/* Waits until a ticket is durable; ticket 0: all that was sent so far.  timeout_ms < 0: for ever.
+ * Errors: SF_ETIMEOUT, SF_EDISK (not yet, and why), SF_EBUSY (in a callback), SF_EINVAL (no such
+ * ticket).  [any] [drives] */
+SF_API int sf_wait(sf_runtime *rt, int64_t ticket, int timeout_ms);
+
+/* Waits until there is room again, after SF_EAGAIN.  [any] [drives] */
+SF_API int sf_wait_room(sf_runtime *rt, int timeout_ms);
+
+/* Called once: result 0 when the ticket is durable, SF_ECLOSED if the runtime was closed before. */
+typedef void sf_done(int result, int64_t ticket, void *userdata);
+SF_API int sf_then(sf_runtime *rt, int64_t ticket, sf_done *done, void *userdata); /* [any] */
+
+/* Sends and waits for the first reply, which comes after the replying turn is on disk.  Free `*out`
+ * with sf_message_free().  Errors: as sf_send() and sf_wait(), and SF_EFAILED: the message became a
+ * dead letter.  [any] [drives] */
+SF_API SF_MUST int sf_ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
+                          int timeout_ms, sf_message **out);
+SF_API void sf_message_free(sf_message *msg);
+
+/* The same with a callback, which comes exactly once unless sf_forget() was called.  `reply` is NULL
+ * when result is negative: SF_EFAILED, SF_ETIMEOUT, SF_ECLOSED.  [any] */
+typedef void sf_answer(int result, const sf_message *reply, void *userdata);
+SF_API SF_MUST int sf_ask_then(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
+                               int timeout_ms, sf_answer *answer, void *userdata);
+
+/* No sf_then() and sf_ask_then() callback will see this `userdata` any more.  On the driving thread. */
+SF_API int sf_forget(sf_runtime *rt, void *userdata);
+
+/* -- from outside: an input that can be replayed --------------------------------------------------
+ * For each record: send any number of messages, then advance to the position behind it.  Messages
+ * and position are taken in together and commit together, so after a crash reading goes on at
+ * sf_source_position() and every record counts once.  One thread at a time uses a source. */
+
+/* `name`: 1 to 255 bytes of text.  SF_EBUSY: that partition is open already.  [any] */
+SF_API SF_MUST int sf_source_open(sf_runtime *rt, const char *name, uint32_t partition, sf_source **out);
+SF_API void sf_source_close(sf_source *source); /* before the runtime; NULL is fine */
+
+/* Where to go on reading: the newest durable position, 0 at first. */
+SF_API uint64_t sf_source_position(const sf_source *source);
+
+/* A failure sticks until the advance, which then takes in nothing and returns it. */
+SF_API int sf_source_send(sf_source *source, sf_address to, const char *kind, sf_bytes body);
+
+/* 0: taken in.  1: skipped, because an earlier run had it (the position is not behind the one that was
+ * durable at open).  SF_EAGAIN: no room; all is kept, call again later.  SF_EINVAL: the position does
+ * not rise.  All but SF_EAGAIN drop what was sent: after SF_ENOMEM send it again. */
+SF_API SF_MUST int sf_source_advance(sf_source *source, uint64_t position);
+
+/* -- out: egress ---------------------------------------------------------------------------------- */
+
+/* Called with records in sequence order once they are durable; after a crash the same ones come again,
+ * same bytes, until acknowledged.  Returns how many of them are done; 0: all will be acknowledged
+ * later by sf_egress_ack(); negative: bring them again after a pause. */
+typedef int sf_egress(const sf_message *const *records, size_t count, void *userdata);
+SF_API SF_MUST int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata);
+
+/* Acknowledges every record up to `sequence`.  At start: what the sink already holds, so that nothing
+ * comes twice.  SF_EINVAL: there is no such record yet.  [any] */
+SF_API int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence);
+
+/* -- drive ---------------------------------------------------------------------------------------- */
+
+/* Readable while there is something to do, due pauses included.  Poll it, never read it. */
+SF_API int sf_fd(const sf_runtime *rt);
+/* For loops without file descriptors: step after this long at the latest; -1: nothing is due. */
+SF_API int sf_timeout_ms(const sf_runtime *rt);
+/* Takes in what was sent, runs up to `turns_max` turns (0: as many as fit in an epoch), commits,
+ * makes callbacks.  Returns the turns it ran.  SF_EDISK: it could not commit; step again later.
+ * SF_EBUSY: inside a callback, or another thread is driving.  SF_ETURN: inside a handler. */
+SF_API int sf_step(sf_runtime *rt, int turns_max);
+/* Steps until nothing is left that could be done now.  0, or as sf_step(). */
+SF_API int sf_run_until_idle(sf_runtime *rt);
+/* Drives on a thread of ours until sf_runtime_stop() or close; SF_EBUSY: already.  Stop returns once
+ * the step in progress has ended. */
+SF_API int sf_runtime_start(sf_runtime *rt);
+SF_API int sf_runtime_stop(sf_runtime *rt);
+
+typedef struct sf_stats {
+    size_t size;               /* set it to sizeof(sf_stats) */
+    uint64_t epochs;           /* committed since open */
+    uint64_t turns;            /* kept since open */
+    uint64_t turns_failed;     /* undone since open */
+    uint64_t dead_letters;     /* made since open */
+    uint64_t messages_waiting; /* accepted and not handled, those of unregistered types included */
+    uint64_t actors;           /* in memory */
+} sf_stats;
+SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step [any] */
+
+/* -- in a turn ------------------------------------------------------------------------------------ */
+
+/* The actor's struct: zeroes at first; write to it, that is all.  NULL if the type has none. */
+SF_API void *sf_state(sf_turn *turn);
+SF_API const sf_message *sf_msg(sf_turn *turn);
+/* The body as a struct of that size.  Never NULL: if the size is wrong, zeroes, and the turn is
+ * rejected. */
+SF_API const void *sf_body(sf_turn *turn, size_t size);
+SF_API sf_address sf_self(sf_turn *turn);
+SF_API void *sf_userdata(sf_turn *turn);
+SF_API uint64_t sf_now_ms(sf_turn *turn); /* wall clock since 1970, one reading a turn */
+SF_API uint64_t sf_random(sf_turn *turn);
+
+/* Sends when the turn is kept.  To any registered type, oneself included. */
+SF_API int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body);
+/* sf_tell() to the sender.  Nobody waits for an answer: dropped. */
+SF_API int sf_reply(sf_turn *turn, const char *kind, sf_bytes body);
+/* Appends a record to an egress. */
+SF_API int sf_emit(sf_turn *turn, const char *egress, const char *kind, sf_bytes body);
+
+/* Undo this turn; the type says how often it is tried again. */
+SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
+/* Undo this turn; the message becomes a dead letter at once. */
+SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
+
+/* Named values.  Absent is not an error: data is NULL. */
+SF_API sf_bytes sf_value_get(sf_turn *turn, const sf_value *value);
+SF_API int sf_value_put(sf_turn *turn, const sf_value *value, sf_bytes bytes);
+SF_API int sf_value_del(sf_turn *turn, const sf_value *value);
+
+/* An address as bytes that can be stored in state or sent in a body, and back.  Also for who asked
+ * from outside: answer in a later turn. */
+SF_API sf_bytes sf_addr_save(sf_turn *turn, sf_address address);
+SF_API sf_address sf_addr_load(sf_turn *turn, sf_bytes saved);
+
+/* -- look in --------------------------------------------------------------------------------------- */
+
+/* Everything as of the newest durable epoch.  Close it soon: while it is open the file cannot reuse
+ * space.  One thread at a time uses a view.  [any] */
+SF_API SF_MUST int sf_view_open(sf_runtime *rt, sf_view **out);
+SF_API void sf_view_close(sf_view *view); /* with its cursors; NULL is fine */
+
+typedef struct sf_entry {
+    sf_bytes key;   /* the id */
+    sf_bytes value; /* the struct, in today's version */
+} sf_entry;
+
+/* The actors of a type that have a struct on disk: shorter ids first, then in the order of bytes.
+ * Never NULL; a failure shows in sf_cursor_error(). */
+SF_API sf_cursor *sf_view_actors(sf_view *view, const char *type);
+SF_API const sf_entry *sf_next(sf_cursor *cursor); /* lent until the next call; NULL: the end */
+SF_API int sf_cursor_error(const sf_cursor *cursor); /* 0: the walk is whole so far */
+SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until the next call */
+SF_API sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value);
+/* The first dead letter behind `after_sequence`; NULL: none.  Lent until the next call. */
+SF_API const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
