@@ -1,0 +1,90 @@
+#include "base/sys.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <time.h>
+
+static void *machine_resize(void *ctx, void *old, size_t size)
+{
+    (void)ctx;
+    if (size)
+        return realloc(old, size);
+    free(old);
+    return NULL;
+}
+
+static uint64_t machine_clock(clockid_t clock, uint64_t per_second)
+{
+    struct timespec now = {0};
+    clock_gettime(clock, &now);
+    return (uint64_t)now.tv_sec * per_second + (uint64_t)now.tv_nsec / (1000000000u / per_second);
+}
+
+static uint64_t machine_wall_ms(void *ctx)
+{
+    (void)ctx;
+    return machine_clock(CLOCK_REALTIME, 1000);
+}
+
+static uint64_t machine_mono_ns(void *ctx)
+{
+    (void)ctx;
+    return machine_clock(CLOCK_MONOTONIC, 1000000000u);
+}
+
+static uint64_t machine_random(void *ctx)
+{
+    uint64_t number = 0;
+    (void)ctx;
+    while (getrandom(&number, sizeof number, 0) < 0 && errno == EINTR)
+        ;
+    return number;
+}
+
+static int machine_thread_start(void *ctx, void *(*run)(void *), void *arg, uintptr_t *out_thread)
+{
+    pthread_t thread;
+    (void)ctx;
+    int error = pthread_create(&thread, NULL, run, arg);
+    if (error)
+        return -error;
+    *out_thread = (uintptr_t)thread;
+    return 0;
+}
+
+static void machine_thread_join(void *ctx, uintptr_t thread)
+{
+    (void)ctx;
+    pthread_join((pthread_t)thread, NULL);
+}
+
+static int machine_fault(void *ctx, const char *point)
+{
+    (void)ctx, (void)point;
+    return 0;
+}
+
+const struct sfi_sys *sfi_sys_default(void)
+{
+    static const struct sfi_sys machine = {
+        .resize = machine_resize,
+        .wall_ms = machine_wall_ms,
+        .mono_ns = machine_mono_ns,
+        .random = machine_random,
+        .thread_start = machine_thread_start,
+        .thread_join = machine_thread_join,
+        .fault = machine_fault,
+    };
+    return &machine;
+}
+
+void *sfi_zalloc(const struct sfi_sys *sys, size_t size)
+{
+    void *memory = sfi_alloc(sys, size);
+    if (memory)
+        memset(memory, 0, size);
+    return memory;
+}
