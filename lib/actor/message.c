@@ -1,0 +1,178 @@
+#include "actor/message.h"
+
+#include <string.h>
+
+#include "actor/key.h"
+#include "base/err.h"
+#include "store/record.h"
+
+enum { BODY_ALIGN = 16, BODY_ABSENT = 0x8000 /* in the kind's size */ };
+
+static size_t footprint(size_t body_at, size_t body_size)
+{
+    return sizeof(struct sfi_message) + body_at + body_size + 1;
+}
+
+struct sfi_message *sfi_message_new(struct sfi_pool *pool, const char *kind, size_t kind_size,
+                                    sf_bytes body)
+{
+    size_t body_at = (kind_size + 1 + BODY_ALIGN - 1) & ~(size_t)(BODY_ALIGN - 1);
+    struct sfi_message *message = sfi_pool_alloc(pool, footprint(body_at, body.size));
+    if (!message)
+        return NULL;
+    *message = (struct sfi_message){.body_size = (uint32_t)body.size,
+                                    .kind_size = (uint16_t)kind_size,
+                                    .body_at = (uint16_t)body_at,
+                                    .body_absent = body.data == NULL};
+    memcpy(message->text, kind, kind_size);
+    message->text[kind_size] = 0;
+    if (body.size)
+        memcpy(message->text + body_at, body.data, body.size);
+    message->text[body_at + body.size] = 0;
+    return message;
+}
+
+void sfi_message_free(struct sfi_pool *pool, struct sfi_message *message)
+{
+    if (message)
+        sfi_pool_free(pool, message, footprint(message->body_at, message->body_size));
+}
+
+void sfi_message_list_free(struct sfi_pool *pool, struct sfi_message_list *list)
+{
+    for (struct sfi_message *message; (message = sfi_list_pop(list));)
+        sfi_message_free(pool, message);
+}
+
+sf_address sfi_actor_address(const struct sfi_actor *actor)
+{
+    const char *name = actor->type->registered ? actor->type->desc.name : actor->type->name;
+    return (sf_address){name, actor->id, actor->id_size};
+}
+
+sf_address sfi_message_sender(const struct sfi_message *message)
+{
+    if (message->from)
+        return sfi_actor_address(message->from);
+    return (sf_address){NULL, (const char *)&message->ask, message->ask ? sizeof message->ask : 0};
+}
+
+/* -- records ------------------------------------------------------------------------------------- */
+
+static size_t address_size(const struct sfi_actor *actor)
+{
+    return 5 + (actor ? actor->id_size : 0u);
+}
+
+static unsigned char *put_address(unsigned char *at, const struct sfi_actor *actor)
+{
+    sfi_le32_put(at, actor ? actor->type->number : 0);
+    at[4] = actor ? actor->id_size : 0;
+    if (actor)
+        memcpy(at + 5, actor->id, actor->id_size);
+    return at + address_size(actor);
+}
+
+static unsigned char *put_bytes(unsigned char *at, const void *data, size_t size)
+{
+    if (size)
+        memcpy(at, data, size);
+    return at + size;
+}
+
+static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *message)
+{
+    at = put_address(at, message->from);
+    at = put_address(at, message->to);
+    sfi_le32_put(at, message->attempts);
+    sfi_le64_put(at + 4, message->ask);
+    sfi_le16_put(at + 12, message->kind_size | (message->body_absent ? BODY_ABSENT : 0));
+    at = put_bytes(at + 14, message->text, message->kind_size);
+    return put_bytes(at, message->text + message->body_at, message->body_size);
+}
+
+static size_t envelope_size(const struct sfi_message *message)
+{
+    return address_size(message->from) + address_size(message->to) + 14 + message->kind_size +
+           message->body_size;
+}
+
+int sfi_message_save(const struct sfi_message *message, struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    size_t size = SFI_RECORD_HEADER + envelope_size(message);
+    sfi_key_sequence(&key, message->sequence);
+    unsigned char *record = sfi_batch_put(batch, SFI_MAILBOX, sfi_key_bytes(&key), size);
+    if (!record)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    put_envelope(record + SFI_RECORD_HEADER, message);
+    sfi_record_seal(record, size, SFI_RECORD_MESSAGE, sfi_key_bytes(&key));
+    return 0;
+}
+
+int sfi_message_save_dead(const struct sfi_message *message, uint64_t sequence, const char *reason,
+                          struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    size_t reason_size = strlen(reason);
+    size_t size = SFI_RECORD_HEADER + 2 + reason_size + envelope_size(message);
+    sfi_key_sequence(&key, sequence);
+    unsigned char *record = sfi_batch_put(batch, SFI_DEAD, sfi_key_bytes(&key), size);
+    if (!record)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    sfi_le16_put(record + SFI_RECORD_HEADER, (uint16_t)reason_size);
+    put_envelope(put_bytes(record + SFI_RECORD_HEADER + 2, reason, reason_size), message);
+    sfi_record_seal(record, size, SFI_RECORD_DEAD, sfi_key_bytes(&key));
+    return 0;
+}
+
+/* A cursor over a record; running past its end is remembered, not done. */
+struct reader {
+    const unsigned char *at;
+    size_t left;
+    int short_of;
+};
+
+static const unsigned char *take(struct reader *reader, size_t size)
+{
+    static const unsigned char zeroes[8];
+    if (reader->left < size) {
+        reader->short_of = 1;
+        return size <= sizeof zeroes ? zeroes : NULL;
+    }
+    const unsigned char *at = reader->at;
+    reader->at += size;
+    reader->left -= size;
+    return at;
+}
+
+static sf_bytes take_bytes(struct reader *reader, size_t size)
+{
+    const unsigned char *data = take(reader, size);
+    return reader->short_of ? SF_NONE : SF_BYTES(data, size);
+}
+
+int sfi_envelope_parse(sf_bytes key, sf_bytes record, int dead, struct sfi_envelope *out)
+{
+    sf_bytes payload;
+    int rc = sfi_record_open(record, key, dead ? SFI_RECORD_DEAD : SFI_RECORD_MESSAGE, &payload);
+    if (rc < 0)
+        return rc;
+    struct reader reader = {payload.data, payload.size, 0};
+    *out = (struct sfi_envelope){0};
+    if (dead)
+        out->reason = take_bytes(&reader, sfi_le16_get(take(&reader, 2)));
+    out->from_type = sfi_le32_get(take(&reader, 4));
+    out->from_id = take_bytes(&reader, *take(&reader, 1));
+    out->to_type = sfi_le32_get(take(&reader, 4));
+    out->to_id = take_bytes(&reader, *take(&reader, 1));
+    out->attempts = sfi_le32_get(take(&reader, 4));
+    out->ask = sfi_le64_get(take(&reader, 8));
+    uint16_t kind_size = sfi_le16_get(take(&reader, 2));
+    out->body_absent = (kind_size & BODY_ABSENT) != 0;
+    out->kind = take_bytes(&reader, kind_size & ~BODY_ABSENT);
+    out->body = take_bytes(&reader, reader.left);
+    if (reader.short_of || out->to_type == 0 || out->to_id.size == 0)
+        return sfi_err(SF_ECORRUPT, "a message on disk is cut short");
+    return 0;
+}

@@ -1,0 +1,423 @@
+#include "actor/type.h"
+
+#include <msgpack.h>
+#include <string.h>
+
+#include "actor/key.h"
+#include "base/err.h"
+#include "store/record.h"
+
+enum { ATTEMPTS_DEFAULT = 3, BACKOFF_MAX_DEFAULT_MS = 60000 };
+
+void sfi_types_init(struct sfi_types *types, const struct sfi_sys *sys)
+{
+    *types = (struct sfi_types){.sys = sys};
+}
+
+static void type_free(const struct sfi_sys *sys, struct sfi_type *type)
+{
+    if (!type)
+        return;
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        sfi_free(sys, type->slot_names[i]);
+    sfi_free(sys, type->slot_names);
+    sfi_free(sys, type->name);
+    sfi_free(sys, type);
+}
+
+void sfi_types_fini(struct sfi_types *types)
+{
+    for (uint32_t i = 0; i < types->count; i++)
+        type_free(types->sys, types->all[i]);
+    sfi_free(types->sys, types->all);
+    *types = (struct sfi_types){.sys = types->sys};
+}
+
+int sfi_type_name_check(const char *name)
+{
+    const char *slash = name ? strchr(name, '/') : NULL;
+    size_t size = name ? strnlen(name, SFI_TYPE_NAME_MAX + 1) : 0;
+    if (!slash || slash == name || !slash[1] || strchr(slash + 1, '/'))
+        return sfi_err(SF_EINVAL, "type '%.200s': write it as namespace/name", name ? name : "(null)");
+    if (size > SFI_TYPE_NAME_MAX)
+        return sfi_err(SF_EINVAL, "type '%.20s...': longer than %d bytes", name, SFI_TYPE_NAME_MAX);
+    for (const char *c = name; *c; c++)
+        if (*c <= ' ' || *c > '~')
+            return sfi_err(SF_EINVAL, "type '%.200s': printable ASCII without spaces only", name);
+    return 0;
+}
+
+struct sfi_type *sfi_types_find(const struct sfi_types *types, const char *name)
+{
+    for (uint32_t i = 0; i < types->count; i++)
+        if (types->all[i]->desc.name == name)
+            return types->all[i];
+    for (uint32_t i = 0; i < types->count; i++)
+        if (strcmp(types->all[i]->name, name) == 0)
+            return types->all[i];
+    return NULL;
+}
+
+struct sfi_type *sfi_types_number(const struct sfi_types *types, uint32_t number)
+{
+    return number - 1 < types->count ? types->all[number - 1] : NULL;
+}
+
+static char *copy_text(const struct sfi_sys *sys, const char *text, size_t size)
+{
+    char *copy = sfi_alloc(sys, size + 1);
+    if (!copy)
+        return NULL;
+    memcpy(copy, text, size);
+    copy[size] = 0;
+    return copy;
+}
+
+static struct sfi_type *type_new(const struct sfi_sys *sys, const char *name, size_t name_size)
+{
+    struct sfi_type *type = sfi_zalloc(sys, sizeof *type);
+    if (!type)
+        return NULL;
+    type->name = copy_text(sys, name, name_size);
+    if (type->name)
+        return type;
+    type_free(sys, type);
+    return NULL;
+}
+
+/* Puts the type at the place of its number; those between stay empty until loaded. */
+static int types_add(struct sfi_types *types, struct sfi_type *type)
+{
+    if (types->count == types->capacity) {
+        uint32_t capacity = types->capacity ? types->capacity * 2 : 16;
+        void *all = sfi_resize(types->sys, types->all, capacity * sizeof *types->all);
+        if (!all)
+            return SF_ENOMEM;
+        types->all = all;
+        types->capacity = capacity;
+    }
+    types->all[types->count++] = type;
+    return 0;
+}
+
+static int slot_add(const struct sfi_sys *sys, struct sfi_type *type, const char *name, size_t size)
+{
+    char *copy = copy_text(sys, name, size);
+    char **names = copy ? sfi_resize(sys, type->slot_names, (type->slot_count + 1) * sizeof *names) : NULL;
+    if (!names) {
+        sfi_free(sys, copy);
+        return sfi_err(SF_ENOMEM, "out of memory");
+    }
+    type->slot_names = names;
+    names[type->slot_count++] = copy;
+    return 0;
+}
+
+uint16_t sfi_type_slot_named(const struct sfi_type *type, const char *name)
+{
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        if (strcmp(type->slot_names[i], name) == 0)
+            return (uint16_t)(i + 1);
+    return 0;
+}
+
+uint16_t sfi_type_slot(const struct sfi_type *type, const sf_value *value)
+{
+    for (uint32_t i = 0; i < type->value_count; i++)
+        if (type->desc.values[i] == value)
+            return type->value_slots[i];
+    return 0;
+}
+
+sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind)
+{
+    for (int i = 0; i < SF_KINDS_MAX && type->desc.on[i].kind; i++)
+        if (strcmp(type->desc.on[i].kind, kind) == 0)
+            return type->desc.on[i].handler;
+    return type->desc.handler;
+}
+
+static int check_handlers(const sf_type *desc)
+{
+    int count = 0;
+    for (; count < SF_KINDS_MAX && desc->on[count].kind; count++) {
+        if (!desc->on[count].handler)
+            return sfi_err(SF_EINVAL, "type '%s': kind '%s' has no handler", desc->name,
+                           desc->on[count].kind);
+        for (int i = 0; i < count; i++)
+            if (strcmp(desc->on[i].kind, desc->on[count].kind) == 0)
+                return sfi_err(SF_EINVAL, "type '%s': kind '%s' is listed twice", desc->name,
+                               desc->on[i].kind);
+    }
+    if (count == 0 && !desc->handler)
+        return sfi_err(SF_EINVAL, "type '%s' has no handler", desc->name);
+    return 0;
+}
+
+static int check_values(const sf_type *desc)
+{
+    for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++) {
+        const sf_value *value = desc->values[i];
+        if (value->size != sizeof *value)
+            return sfi_err(SF_EINVAL, "type '%s': sf_value.size is %zu: use SF_VALUE()", desc->name,
+                           value->size);
+        if (!value->name || !value->name[0] || strlen(value->name) > SFI_NAME_MAX)
+            return sfi_err(SF_EINVAL, "type '%s': a value's name is 1 to %d bytes", desc->name,
+                           SFI_NAME_MAX);
+        for (int j = 0; j < i; j++)
+            if (strcmp(desc->values[j]->name, value->name) == 0)
+                return sfi_err(SF_EINVAL, "type '%s': value '%s' is listed twice", desc->name,
+                               value->name);
+    }
+    return 0;
+}
+
+static int check_desc(const sf_type *desc)
+{
+    if (!desc || desc->size != sizeof *desc)
+        return sfi_err(SF_EINVAL, "sf_type.size is %zu: use SF_TYPE()", desc ? desc->size : 0);
+    int rc = sfi_type_name_check(desc->name);
+    if (rc == 0)
+        rc = check_handlers(desc);
+    if (rc == 0)
+        rc = check_values(desc);
+    if (rc == 0 && desc->state_size > SFI_STATE_MAX)
+        rc = sfi_err(SF_EINVAL, "type '%s': a struct has at most %d bytes", desc->name, SFI_STATE_MAX);
+    return rc;
+}
+
+/* May this struct be laid over what the type has on disk and in memory? */
+static int check_layout(const struct sfi_type *type, const sf_type *desc)
+{
+    if (desc->state_version < type->state_version)
+        return sfi_err(SF_ENEWER, "type '%s': the database holds version %llu of its struct, this is %u",
+                       type->name, (unsigned long long)type->state_version, desc->state_version);
+    if (desc->state_version == type->state_version && desc->state_size != type->state_size)
+        return sfi_err(SF_EINVAL,
+                       "type '%s': version %u of its struct is %llu bytes in the database and %zu here: "
+                       "give it version %u",
+                       type->name, desc->state_version, (unsigned long long)type->state_size,
+                       desc->state_size, desc->state_version + 1);
+    if (desc->state_version > type->state_version && type->registered)
+        return sfi_err(SF_EINVAL, "type '%s': a new struct version needs a restart", type->name);
+    if (desc->state_version > type->state_version && type->state_size && !desc->state_migrate)
+        return sfi_err(SF_EINVAL, "type '%s': version %u of its struct needs a state_migrate from %llu",
+                       type->name, desc->state_version, (unsigned long long)type->state_version);
+    return 0;
+}
+
+/* Numbers for values that the type never had.  Slots that were added stay when a later step fails:
+ * a name with a slot and no rows is harmless. */
+static int add_slots(const struct sfi_sys *sys, struct sfi_type *type, const sf_type *desc)
+{
+    for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++) {
+        const char *name = desc->values[i]->name;
+        if (sfi_type_slot_named(type, name))
+            continue;
+        if (type->slot_count == SFI_SLOTS_MAX)
+            return sfi_err(SF_EINVAL, "type '%s': more than %d values in its life", type->name,
+                           SFI_SLOTS_MAX);
+        int rc = slot_add(sys, type, name, strlen(name));
+        if (rc < 0)
+            return rc;
+        type->dirty = 1;
+    }
+    return 0;
+}
+
+static void bind_type(struct sfi_type *type, const sf_type *desc, void *userdata)
+{
+    if (type->state_size != desc->state_size || type->state_version != desc->state_version)
+        type->dirty = 1;
+    type->state_size = desc->state_size;
+    type->state_version = desc->state_version;
+    type->desc = *desc;
+    type->userdata = userdata;
+    type->attempts_max = desc->attempts_max ? desc->attempts_max : ATTEMPTS_DEFAULT;
+    type->backoff_ms = desc->backoff_ms;
+    type->backoff_ms_max = desc->backoff_ms_max ? desc->backoff_ms_max : BACKOFF_MAX_DEFAULT_MS;
+    type->value_count = 0;
+    for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++)
+        type->value_slots[type->value_count++] = sfi_type_slot_named(type, desc->values[i]->name);
+    type->registered = 1;
+}
+
+static int type_create(struct sfi_types *types, const sf_type *desc, struct sfi_type **out)
+{
+    struct sfi_type *type = type_new(types->sys, desc->name, strlen(desc->name));
+    if (!type || types_add(types, type) < 0) {
+        type_free(types->sys, type);
+        return sfi_err(SF_ENOMEM, "out of memory");
+    }
+    type->number = types->count;
+    type->state_size = desc->state_size;
+    type->state_version = desc->state_version;
+    type->dirty = 1;
+    *out = type;
+    return 0;
+}
+
+int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userdata,
+                       struct sfi_type **out)
+{
+    int rc = check_desc(desc);
+    if (rc < 0)
+        return rc;
+    struct sfi_type *type = sfi_types_find(types, desc->name);
+    rc = type ? check_layout(type, desc) : type_create(types, desc, &type);
+    if (rc == 0)
+        rc = add_slots(types->sys, type, desc);
+    if (rc < 0)
+        return rc;
+    bind_type(type, desc, userdata);
+    *out = type;
+    return 0;
+}
+
+/* -- the record ---------------------------------------------------------------------------------- */
+
+struct writer {
+    unsigned char *bytes;
+    size_t size, capacity;
+};
+
+static int write_bytes(void *data, const char *bytes, size_t size)
+{
+    struct writer *writer = data;
+    if (writer->capacity - writer->size < size)
+        return -1;
+    memcpy(writer->bytes + writer->size, bytes, size);
+    writer->size += size;
+    return 0;
+}
+
+static void pack_text(msgpack_packer *packer, const char *text)
+{
+    msgpack_pack_str(packer, strlen(text));
+    msgpack_pack_str_body(packer, text, strlen(text));
+}
+
+static void pack_number(msgpack_packer *packer, const char *name, uint64_t number)
+{
+    pack_text(packer, name);
+    msgpack_pack_uint64(packer, number);
+}
+
+static size_t pack_type(const struct sfi_type *type, struct writer *writer)
+{
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, writer, write_bytes);
+    msgpack_pack_map(&packer, 4);
+    pack_number(&packer, "number", type->number);
+    pack_number(&packer, "size", type->state_size);
+    pack_number(&packer, "version", type->state_version);
+    pack_text(&packer, "slots");
+    msgpack_pack_array(&packer, type->slot_count);
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        pack_text(&packer, type->slot_names[i]);
+    return writer->size;
+}
+
+static size_t packed_size_max(const struct sfi_type *type)
+{
+    size_t size = 128;
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        size += 5 + strlen(type->slot_names[i]);
+    return size;
+}
+
+int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    size_t capacity = packed_size_max(type);
+    unsigned char *packed = sfi_alloc(batch->sys, capacity);
+    if (!packed)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    struct writer writer = {packed, 0, capacity};
+    size_t size = SFI_RECORD_HEADER + pack_type(type, &writer);
+    sfi_key_meta(&key, SFI_META_TYPE, type->name);
+    unsigned char *record = sfi_batch_put(batch, SFI_META, sfi_key_bytes(&key), size);
+    if (record) {
+        memcpy(record + SFI_RECORD_HEADER, packed, writer.size);
+        sfi_record_seal(record, size, SFI_RECORD_TYPE, sfi_key_bytes(&key));
+    }
+    sfi_free(batch->sys, packed);
+    return record ? 0 : sfi_err(SF_ENOMEM, "out of memory");
+}
+
+static const msgpack_object *field(const msgpack_object *map, const char *name, msgpack_object_type type)
+{
+    for (uint32_t i = 0; map->type == MSGPACK_OBJECT_MAP && i < map->via.map.size; i++) {
+        const msgpack_object_kv *kv = &map->via.map.ptr[i];
+        if (kv->key.type == MSGPACK_OBJECT_STR && kv->key.via.str.size == strlen(name) &&
+            memcmp(kv->key.via.str.ptr, name, strlen(name)) == 0)
+            return kv->val.type == type ? &kv->val : NULL;
+    }
+    return NULL;
+}
+
+static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, struct sfi_type *type)
+{
+    const msgpack_object *number = field(map, "number", MSGPACK_OBJECT_POSITIVE_INTEGER);
+    const msgpack_object *size = field(map, "size", MSGPACK_OBJECT_POSITIVE_INTEGER);
+    const msgpack_object *version = field(map, "version", MSGPACK_OBJECT_POSITIVE_INTEGER);
+    const msgpack_object *slots = field(map, "slots", MSGPACK_OBJECT_ARRAY);
+    if (!number || !size || !version || !slots || slots->via.array.size > SFI_SLOTS_MAX)
+        return sfi_err(SF_ECORRUPT, "the record of type '%s' lacks a field", type->name);
+    type->number = (uint32_t)number->via.u64;
+    type->state_size = size->via.u64;
+    type->state_version = version->via.u64;
+    for (uint32_t i = 0; i < slots->via.array.size; i++) {
+        const msgpack_object *name = &slots->via.array.ptr[i];
+        if (name->type != MSGPACK_OBJECT_STR)
+            return sfi_err(SF_ECORRUPT, "the record of type '%s' has a slot without a name", type->name);
+        int rc = slot_add(sys, type, name->via.str.ptr, name->via.str.size);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int parse_type(const struct sfi_sys *sys, sf_bytes payload, struct sfi_type *type)
+{
+    msgpack_unpacked unpacked;
+    msgpack_unpacked_init(&unpacked);
+    msgpack_unpack_return got = msgpack_unpack_next(&unpacked, payload.data, payload.size, NULL);
+    int rc = got == MSGPACK_UNPACK_SUCCESS ? unpack_type(sys, &unpacked.data, type)
+             : got == MSGPACK_UNPACK_NOMEM_ERROR
+                 ? sfi_err(SF_ENOMEM, "out of memory")
+                 : sfi_err(SF_ECORRUPT, "the record of type '%s' is no MessagePack", type->name);
+    msgpack_unpacked_destroy(&unpacked);
+    return rc;
+}
+
+/* Names come in the order of their bytes, numbers do not: the place of each number is made first. */
+static int types_place(struct sfi_types *types, struct sfi_type *type)
+{
+    if (type->number == 0 || type->number > 1u << 20)
+        return sfi_err(SF_ECORRUPT, "type '%s' has number %u", type->name, type->number);
+    while (types->count < type->number)
+        if (types_add(types, NULL) < 0)
+            return sfi_err(SF_ENOMEM, "out of memory");
+    if (types->all[type->number - 1])
+        return sfi_err(SF_ECORRUPT, "two types have number %u", type->number);
+    types->all[type->number - 1] = type;
+    return 0;
+}
+
+int sfi_types_load(struct sfi_types *types, sf_bytes key, sf_bytes record)
+{
+    sf_bytes payload;
+    int rc = sfi_record_open(record, key, SFI_RECORD_TYPE, &payload);
+    if (rc < 0)
+        return rc;
+    struct sfi_type *type = type_new(types->sys, (const char *)key.data + 1, key.size - 1);
+    if (!type)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    rc = parse_type(types->sys, payload, type);
+    if (rc == 0)
+        rc = types_place(types, type);
+    if (rc < 0)
+        type_free(types->sys, type);
+    return rc;
+}

@@ -1,0 +1,72 @@
+/* type.h - what actors of one type have in common, and how a type is found by its name.
+ *
+ * (1) A type has a number, given at its first registration and stored for ever; keys on disk hold the
+ *     number, so a name is stored once.  The same holds for the names of its values: slots.
+ * (2) Types known from disk but not registered yet exist too (registered = 0): messages may wait for
+ *     them.  A type object lives until the runtime is closed.
+ * (3) Looked up by the pointer that was registered (borrowed until close, so identity is enough), then
+ *     by content.
+ *
+ * Written by the engine thread under the runtime's lock; other threads read under that lock. */
+#ifndef SFI_ACTOR_TYPE_H
+#define SFI_ACTOR_TYPE_H
+
+#include "store/batch.h"
+
+enum { SFI_TYPE_NAME_MAX = 127, SFI_SLOTS_MAX = 1024, SFI_STATE_MAX = 1 << 20 };
+
+struct sfi_message;
+
+/* First in, first out. */
+struct sfi_message_list {
+    struct sfi_message *first, *last;
+};
+
+struct sfi_type {
+    char *name; /* ours */
+    uint32_t number;
+    uint8_t registered, dirty; /* dirty: the record on disk is older */
+    sf_type desc;              /* name: the pointer that was registered */
+    void *userdata;
+    uint32_t value_count;
+    uint16_t value_slots[SF_VALUES_MAX]; /* of desc.values */
+    uint64_t state_size, state_version;  /* as on disk */
+    char **slot_names;                   /* slot_names[i] is slot i + 1; ours */
+    uint32_t slot_count;
+    struct sfi_message_list waiting; /* until it is registered */
+    uint32_t attempts_max, backoff_ms, backoff_ms_max;
+};
+
+struct sfi_types {
+    const struct sfi_sys *sys;
+    struct sfi_type **all; /* by number - 1 */
+    uint32_t count, capacity;
+};
+
+void sfi_types_init(struct sfi_types *types, const struct sfi_sys *sys);
+void sfi_types_fini(struct sfi_types *types);
+
+/* SF_EINVAL with the rule that `name` breaks. */
+int sfi_type_name_check(const char *name);
+
+struct sfi_type *sfi_types_find(const struct sfi_types *types, const char *name);
+struct sfi_type *sfi_types_number(const struct sfi_types *types, uint32_t number);
+
+/* Binds the description, giving numbers to what is new.  On failure nothing changed. */
+int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userdata,
+                       struct sfi_type **out);
+
+/* The slot of a value that the type lists; 0: it does not. */
+uint16_t sfi_type_slot(const struct sfi_type *type, const sf_value *value);
+/* The same for any value that was ever stored, by name. */
+uint16_t sfi_type_slot_named(const struct sfi_type *type, const char *name);
+
+/* The handler for a kind; NULL: it does not understand it. */
+sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind);
+
+/* The record on disk is a MessagePack map {number, size, version, slots: [name...]}, so that fields
+ * can be added. */
+int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch);
+int sfi_types_load(struct sfi_types *types, sf_bytes key, sf_bytes record);
+
+#endif
