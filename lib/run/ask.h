@@ -1,0 +1,80 @@
+/* ask.h - questions from outside and their answers.
+ *
+ * (1) An ask has a number that no other ask has, also after a restart (the boot's random number plus a
+ *     count).  The number travels with the message as the address of the asker, so any later turn may
+ *     answer; a number that nobody waits for any more is dropped.
+ * (2) A reply is made inside its turn, whole, as the block the asker will get: so the gate only hands
+ *     it over and cannot fail.
+ * (3) The first reply counts.  An ask is answered once: reply, failure, timeout or close.
+ *
+ * Under the runtime's lock, except that a reply belongs to the turn, then the epoch, then the asker. */
+#ifndef SFI_RUN_ASK_H
+#define SFI_RUN_ASK_H
+
+#include "actor/message.h"
+#include "base/heap.h"
+
+struct sfi_reply {
+    struct sfi_reply *next;
+    const struct sfi_sys *sys;
+    uint64_t ask;
+    int result;
+    sf_message message; /* its strings lie behind it; with a negative result `reason` says why */
+};
+
+struct sfi_reply_list {
+    struct sfi_reply *first, *last;
+};
+
+struct sfi_ask {
+    struct sfi_ask *next; /* in its bucket, or in the answered list */
+    struct sfi_heap_node deadline;
+    uint64_t number;
+    struct sfi_reply *reply; /* NULL: none yet, or a failure without one */
+    int result;
+    int answered;
+    sf_answer *answer; /* NULL: a thread waits in sf_ask() and owns this */
+    void *userdata;
+};
+
+struct sfi_asks {
+    struct sfi_ask **buckets;
+    size_t capacity, count;
+    uint64_t next_number;
+    struct sfi_heap deadlines;
+    struct sfi_ask *answered, **answered_tail; /* callbacks to make */
+};
+
+void sfi_asks_init(struct sfi_asks *asks, const struct sfi_sys *sys);
+void sfi_asks_fini(struct sfi_asks *asks, const struct sfi_sys *sys);
+
+/* A reply from an actor, or (from NULL) the failure of a message with its reason.  NULL: no memory. */
+struct sfi_reply *sfi_reply_new(const struct sfi_sys *sys, uint64_t ask, int result,
+                                const struct sfi_actor *from, const char *kind, sf_bytes body,
+                                const char *reason);
+void sfi_reply_free(struct sfi_reply *reply);
+void sfi_reply_list_free(struct sfi_reply_list *list);
+static inline void sfi_reply_push(struct sfi_reply_list *list, struct sfi_reply *reply)
+{
+    reply->next = NULL;
+    *(list->last ? &list->last->next : &list->first) = reply;
+    list->last = reply;
+}
+
+/* Callers.  Under the lock: gives the ask its number and waits for it from now on. */
+int sfi_ask_add(sf_runtime *rt, struct sfi_ask *ask, int timeout_ms);
+void sfi_ask_withdraw(sf_runtime *rt, struct sfi_ask *ask);
+void sfi_ask_forget(sf_runtime *rt, void *userdata); /* takes the lock */
+
+/* Puts the sentence for a negative result, and returns it. */
+int sfi_ask_explain(const struct sfi_ask *ask);
+
+/* Engine.  Under the lock: hands over the replies of a durable epoch; answers what timed out. */
+void sfi_asks_publish(sf_runtime *rt, struct sfi_reply_list *replies);
+void sfi_asks_expire(sf_runtime *rt, uint64_t now_ns);
+/* At close: everything still waiting gets SF_ECLOSED. */
+void sfi_asks_close(sf_runtime *rt);
+/* Makes one callback; 0: there is none. */
+int sfi_ask_call(sf_runtime *rt);
+
+#endif

@@ -1,0 +1,141 @@
+#include "run/delivery.h"
+
+#include "actor/key.h"
+#include "base/err.h"
+#include "run/drive.h"
+#include "run/runtime.h"
+
+enum {
+    RECORDS_MAX = 256,     /* in one call */
+    BYTES_MAX = 1 << 20,   /* likewise */
+    ROUNDS_MAX = 64,       /* calls of one egress in one step */
+    PAUSE_MIN_MS = 100,
+    PAUSE_DOUBLINGS_MAX = 7
+};
+
+int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t sequence)
+{
+    if (sequence > egress->durable)
+        return sfi_err(SF_EINVAL, "egress '%s': record %llu does not exist; the newest is %llu",
+                       egress->name, (unsigned long long)sequence, (unsigned long long)egress->durable);
+    if (sequence > egress->ack_request) {
+        egress->ack_request = sequence;
+        sfi_poll_signal(rt);
+    }
+    return 0;
+}
+
+static void acknowledge(struct sfi_egress *egress, uint64_t sequence)
+{
+    if (sequence > egress->acked) {
+        egress->acked = sequence;
+        egress->dirty = 1;
+    }
+    if (egress->delivered < egress->acked)
+        egress->delivered = egress->acked;
+}
+
+void sfi_delivery_acknowledge(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        acknowledge(egress, egress->ack_request);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+static int is_ready(const struct sfi_egress *egress, uint64_t now_ns)
+{
+    return egress->callback && egress->delivered < egress->durable && egress->retry_ns <= now_ns;
+}
+
+int sfi_delivery_ready(sf_runtime *rt, uint64_t now_ns)
+{
+    for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        if (is_ready(egress, now_ns))
+            return 1;
+    return 0;
+}
+
+uint64_t sfi_delivery_due(sf_runtime *rt)
+{
+    uint64_t due_ns = 0;
+    for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        if (egress->callback && egress->delivered < egress->durable && egress->retry_ns &&
+            (due_ns == 0 || egress->retry_ns < due_ns))
+            due_ns = egress->retry_ns;
+    return due_ns;
+}
+
+/* Copies the records behind `delivered` into the arena.  Their number, or what the store says. */
+static int collect(sf_runtime *rt, const struct sfi_egress *egress, sf_message *records)
+{
+    struct sfi_snapshot *snapshot;
+    struct sfi_key key;
+    sf_bytes found, record;
+    int count = 0, rc = sfi_snapshot_open(rt->store, &snapshot);
+    size_t bytes = 0;
+    if (rc < 0)
+        return rc;
+    for (uint64_t s = egress->delivered + 1; s <= egress->durable && count < RECORDS_MAX && bytes < BYTES_MAX;
+         s++) {
+        sfi_key_outbox(&key, egress->number, s);
+        found = sfi_key_bytes(&key);
+        rc = sfi_snapshot_get(snapshot, SFI_OUTBOX, found, &record);
+        if (rc == 0)
+            rc = sfi_err(SF_ECORRUPT, "egress '%s': record %llu is missing", egress->name,
+                         (unsigned long long)s);
+        if (rc > 0)
+            rc = sfi_egress_read(egress, found, record, &rt->types, &rt->delivery, &records[count]);
+        if (rc < 0)
+            break;
+        bytes += record.size;
+        count++;
+    }
+    sfi_snapshot_close(snapshot);
+    return rc < 0 && count == 0 ? rc : count;
+}
+
+static void after_call(sf_runtime *rt, struct sfi_egress *egress, int done, int count)
+{
+    if (done < 0) {
+        uint32_t doublings = egress->failures < PAUSE_DOUBLINGS_MAX ? egress->failures++ : PAUSE_DOUBLINGS_MAX;
+        egress->retry_ns = rt->sys->mono_ns(rt->sys->ctx) + ((uint64_t)PAUSE_MIN_MS << doublings) * 1000000;
+        return;
+    }
+    egress->failures = 0;
+    egress->retry_ns = 0;
+    if (done == 0) {
+        egress->delivered += (uint64_t)count;
+        return;
+    }
+    acknowledge(egress, egress->delivered + (uint64_t)(done < count ? done : count));
+}
+
+/* One call.  1: there may be more; 0: not now; negative: what the store says. */
+static int deliver(sf_runtime *rt, struct sfi_egress *egress)
+{
+    sf_message records[RECORDS_MAX];
+    const sf_message *pointers[RECORDS_MAX];
+    if (!is_ready(egress, rt->sys->mono_ns(rt->sys->ctx)))
+        return 0;
+    sfi_arena_reset(&rt->delivery);
+    int count = collect(rt, egress, records);
+    if (count < 0)
+        return count;
+    for (int i = 0; i < count; i++)
+        pointers[i] = &records[i];
+    sfi_callback_begin(rt);
+    int done = egress->callback(pointers, (size_t)count, egress->userdata);
+    sfi_callback_end(rt);
+    after_call(rt, egress, done, count);
+    return 1;
+}
+
+int sfi_delivery_run(sf_runtime *rt)
+{
+    int rc = 0;
+    for (struct sfi_egress *egress = rt->egresses.first; egress && rc >= 0; egress = egress->next_egress)
+        for (int round = 0; round < ROUNDS_MAX && (rc = deliver(rt, egress)) > 0; round++)
+            ;
+    return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,23 @@
+/* delivery.h - bringing egress records to their callbacks.
+ *
+ * Reads durable rows of the outbox in sequence order, a bounded number at a time, copies them so that
+ * no snapshot is held across a callback, and calls.  What the callback says done is acknowledged; what
+ * it refuses comes again after a pause that doubles. */
+#ifndef SFI_RUN_DELIVERY_H
+#define SFI_RUN_DELIVERY_H
+
+#include <stdint.h>
+
+#include "statefun.h"
+
+/* Any thread, under the lock: notes an acknowledgement.  SF_EINVAL beyond the newest durable record. */
+struct sfi_egress;
+int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t sequence);
+
+/* Engine. */
+void sfi_delivery_acknowledge(sf_runtime *rt); /* takes over what was requested */
+int sfi_delivery_run(sf_runtime *rt);          /* 0, or what the store says */
+int sfi_delivery_ready(sf_runtime *rt, uint64_t now_ns);
+uint64_t sfi_delivery_due(sf_runtime *rt); /* when a pause ends; 0: none */
+
+#endif

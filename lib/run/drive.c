@@ -1,0 +1,311 @@
+#include "run/drive.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "run/delivery.h"
+#include "run/runtime.h"
+
+enum { TAKE_MAX = 1024, QUEUE_SHORT = 256, STALL_MIN_MS = 10, STALL_MAX_MS = 1000 };
+
+static uintptr_t self(void)
+{
+    return (uintptr_t)pthread_self();
+}
+
+/* -- who may call ------------------------------------------------------------------------------------ */
+
+/* Does `frame` lie below `outer`, that is, was it called by what `outer` called? */
+static int is_inside(uintptr_t frame, uintptr_t outer)
+{
+    return outer && frame < outer;
+}
+
+static int in_handler(const sf_runtime *rt, uintptr_t frame)
+{
+    return rt->owner == self() && rt->turn.active && is_inside(frame, rt->turn.frame);
+}
+
+static int in_callback(const sf_runtime *rt, uintptr_t frame)
+{
+    return rt->owner == self() && is_inside(frame, rt->callback_frame);
+}
+
+void sfi_break(sf_runtime *rt, int code, const char *why)
+{
+    if (atomic_load(&rt->broken))
+        return;
+    snprintf(rt->broken_why, sizeof rt->broken_why, "%s", why);
+    atomic_store(&rt->broken, code);
+    pthread_mutex_lock(&rt->lock);
+    pthread_cond_broadcast(&rt->changed);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead)
+{
+    if (!rt)
+        return sfi_err(SF_EINVAL, "%s: the runtime is NULL", call);
+    if (rt->has_dir && sfi_dir_forked(&rt->dir))
+        return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
+    if (in_handler(rt, frame)) {
+        sfi_turn_doom(&rt->turn, SFI_FAIL, SF_ETURN, "%s called inside a handler%s%s", call,
+                      instead ? ": use " : "", instead ? instead : "");
+        return sfi_err(SF_ETURN, "%s", rt->turn.reason);
+    }
+    int broken = atomic_load(&rt->broken);
+    return broken ? sfi_err(broken, "%s", rt->broken_why) : 0;
+}
+
+int sfi_drive_enter(sf_runtime *rt, uintptr_t frame, const char *call)
+{
+    uintptr_t nobody = 0, me = self(), background = atomic_load(&rt->background);
+    int rc = sfi_call_check(rt, frame, call, NULL);
+    if (rc < 0)
+        return rc;
+    if (rt->has_dir && rt->dir.pid != getpid()) /* forked around the C library */
+        return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
+    if (in_callback(rt, frame))
+        return sfi_err(SF_EBUSY, "%s called inside a callback", call);
+    if (background && background != me)
+        return sfi_err(SF_EBUSY, "%s: the background thread drives", call);
+    if (rt->owner != me && !atomic_compare_exchange_strong(&rt->owner, &nobody, me))
+        return sfi_err(SF_EBUSY, "%s: another thread is driving", call);
+    atomic_store(&rt->driver, me);
+    rt->callback_frame = 0;
+    return rt->turn.active ? sfi_turn_abandon(rt) : 0;
+}
+
+void sfi_drive_leave(sf_runtime *rt)
+{
+    atomic_store(&rt->owner, 0);
+}
+
+int sfi_drive_is_mine(sf_runtime *rt)
+{
+    return atomic_load(&rt->background) == 0 && atomic_load(&rt->driver) == self();
+}
+
+void sfi_callback_begin(sf_runtime *rt)
+{
+    rt->callback_frame = (uintptr_t)__builtin_frame_address(0);
+}
+
+void sfi_callback_end(sf_runtime *rt)
+{
+    rt->callback_frame = 0;
+}
+
+/* -- one step ---------------------------------------------------------------------------------------- */
+
+/* Outside work comes in at the start of an epoch, and again when the queue runs dry: neither can a
+ * message that sends to itself for ever keep it out, nor does it pile up behind what is being run. */
+static int take_in(sf_runtime *rt)
+{
+    if (rt->epoch.turns != 0 && rt->mailbox.queued > QUEUE_SHORT)
+        return 0;
+    return sfi_inbox_take(rt, TAKE_MAX);
+}
+
+/* Runs turns until the bound, a full epoch or an empty mailbox.  Turns run; *rc has what stopped it. */
+static int run_turns(sf_runtime *rt, int turns_max, int *rc)
+{
+    int turns = 0;
+    while (*rc >= 0 && turns < turns_max && !sfi_epoch_is_full(rt)) {
+        *rc = take_in(rt);
+        struct sfi_message *message =
+            *rc < 0 ? NULL : sfi_mailbox_head(&rt->mailbox, sfi_epoch_batch(&rt->epoch), rc);
+        if (!message)
+            break;
+        *rc = sfi_turn_run(rt, message);
+        rt->epoch.turns++;
+        turns += *rc >= 0;
+    }
+    return turns;
+}
+
+/* 0, or negative: out of memory, or stalled. */
+static int commit(sf_runtime *rt)
+{
+    int rc = sfi_epoch_settle(rt, 1);
+    if (rc > 0 && sfi_epoch_is_dirty(rt) && (rc = sfi_epoch_seal(rt)) == 0)
+        rc = sfi_epoch_settle(rt, 1);
+    return rc < 0 ? rc : 0;
+}
+
+/* Others learn from here how far the engine is, and why it is not further. */
+static void account(sf_runtime *rt, int stalled)
+{
+    struct sfi_epoch *epoch = &rt->epoch;
+    sfi_inbox_account(rt);
+    epoch->stats.messages_waiting = rt->mailbox.count;
+    epoch->stats.actors = rt->actors.count;
+    pthread_mutex_lock(&rt->lock);
+    rt->stats = epoch->stats;
+    rt->stall_code = stalled < 0 ? stalled : 0;
+    if (stalled < 0)
+        snprintf(rt->stall_why, sizeof rt->stall_why, "%.255s", sf_errmsg());
+    pthread_cond_broadcast(&rt->changed); /* there may be room */
+    pthread_mutex_unlock(&rt->lock);
+}
+
+static uint64_t stall_due(const sf_runtime *rt, uint64_t now_ns)
+{
+    uint64_t failures = rt->epoch.failures;
+    if (!failures)
+        return 0;
+    uint64_t pause_ms = failures > 7 ? STALL_MAX_MS : (uint64_t)STALL_MIN_MS << (failures - 1);
+    return now_ns + (pause_ms < STALL_MAX_MS ? pause_ms : STALL_MAX_MS) * 1000000;
+}
+
+static void sooner(uint64_t *due_ns, uint64_t other_ns)
+{
+    if (other_ns && (*due_ns == 0 || other_ns < *due_ns))
+        *due_ns = other_ns;
+}
+
+/* When something is due that nobody will signal. */
+static uint64_t next_due(sf_runtime *rt, uint64_t now_ns)
+{
+    uint64_t due_ns = stall_due(rt, now_ns);
+    const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
+    sooner(&due_ns, pause ? pause->due : 0);
+    sooner(&due_ns, sfi_delivery_due(rt));
+    pthread_mutex_lock(&rt->lock);
+    const struct sfi_heap_node *deadline = sfi_heap_first(&rt->asks.deadlines);
+    sooner(&due_ns, deadline ? deadline->due : 0);
+    pthread_mutex_unlock(&rt->lock);
+    return due_ns;
+}
+
+static int callbacks_waiting(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    int waiting = rt->asks.answered ||
+                  (rt->tickets.first && rt->tickets.first->ticket <= rt->tickets.durable);
+    pthread_mutex_unlock(&rt->lock);
+    return waiting;
+}
+
+int sfi_is_idle(sf_runtime *rt)
+{
+    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
+    const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
+    return rt->mailbox.queued == 0 && !(pause && pause->due <= now_ns) && !rt->epoch.is_sealed &&
+           sfi_inbox_is_empty(rt) && !sfi_epoch_is_dirty(rt) && !sfi_delivery_ready(rt, now_ns) &&
+           !callbacks_waiting(rt);
+}
+
+/* Leaves the descriptor readable if there is more to do, and the timer set to what is due. */
+static void set_alarm(sf_runtime *rt, int stalled)
+{
+    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
+    sfi_poll_set_due(rt, next_due(rt, now_ns), now_ns);
+    if (stalled || sfi_is_idle(rt))
+        return;
+    pthread_mutex_lock(&rt->lock);
+    sfi_poll_signal(rt);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+static void make_callbacks(sf_runtime *rt)
+{
+    while (sfi_ticket_call(rt, 0) || sfi_ask_call(rt))
+        ;
+}
+
+static void expire(sf_runtime *rt)
+{
+    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
+    sfi_mailbox_wake(&rt->mailbox, now_ns);
+    pthread_mutex_lock(&rt->lock);
+    sfi_asks_expire(rt, now_ns);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+int sfi_step(sf_runtime *rt, int turns_max)
+{
+    int rc = 0, turns = 0;
+    sfi_poll_clear(rt);
+    expire(rt);
+    sfi_delivery_acknowledge(rt);
+    int stalled = sfi_epoch_settle(rt, 1);
+    if (stalled > 0) {
+        turns = run_turns(rt, turns_max > 0 ? turns_max : INT_MAX, &rc);
+        int committed = sfi_epoch_is_full(rt) || rt->mailbox.queued == 0 ? commit(rt) : 0;
+        rc = rc < 0 ? rc : committed;
+        stalled = committed;
+    }
+    account(rt, stalled);
+    make_callbacks(rt);
+    int delivered = sfi_delivery_run(rt);
+    rc = stalled < 0 ? stalled : rc < 0 ? rc : delivered;
+    set_alarm(rt, rc < 0);
+    if (rc == SF_ECORRUPT)
+        sfi_break(rt, rc, sf_errmsg());
+    return rc < 0 ? rc : turns;
+}
+
+int sfi_timeout(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    int signalled = rt->poll.signalled;
+    uint64_t due_ns = rt->poll.due_ns;
+    pthread_mutex_unlock(&rt->lock);
+    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
+    if (signalled || (due_ns && due_ns <= now_ns))
+        return 0;
+    if (!due_ns)
+        return -1;
+    uint64_t in_ms = (due_ns - now_ns + 999999) / 1000000;
+    return in_ms > INT_MAX ? INT_MAX : (int)in_ms;
+}
+
+/* -- a thread of our own ------------------------------------------------------------------------------ */
+
+static void *background(void *arg)
+{
+    sf_runtime *rt = arg;
+    atomic_store(&rt->background, self());
+    while (!atomic_load(&rt->stopping)) {
+        int rc = sfi_drive_enter(rt, SFI_HERE, "background");
+        if (rc == 0) {
+            rc = sfi_step(rt, 0);
+            sfi_drive_leave(rt);
+        }
+        if (atomic_load(&rt->broken))
+            break;
+        sfi_poll_wait(rt, rc < 0 ? STALL_MIN_MS : -1);
+    }
+    return NULL;
+}
+
+int sfi_background_start(sf_runtime *rt)
+{
+    if (atomic_load(&rt->background))
+        return sfi_err(SF_EBUSY, "the background thread is running");
+    atomic_store(&rt->stopping, 0);
+    /* Nobody else drives from here on, also before the thread says its own name. */
+    atomic_store(&rt->background, UINTPTR_MAX);
+    int rc = rt->sys->thread_start(rt->sys->ctx, background, rt, &rt->background_handle);
+    if (rc == 0)
+        return 0;
+    atomic_store(&rt->background, 0);
+    return sfi_err(SF_ENOMEM, "cannot start a thread");
+}
+
+int sfi_background_stop(sf_runtime *rt)
+{
+    if (!atomic_load(&rt->background))
+        return 0;
+    atomic_store(&rt->stopping, 1);
+    pthread_mutex_lock(&rt->lock);
+    sfi_poll_signal(rt);
+    pthread_mutex_unlock(&rt->lock);
+    rt->sys->thread_join(rt->sys->ctx, rt->background_handle);
+    atomic_store(&rt->background, 0);
+    atomic_store(&rt->driver, self());
+    return 0;
+}

@@ -1,0 +1,57 @@
+/* epoch.h - turns that become durable together.
+ *
+ *      open -- seal --> sealed -- durable --> published
+ *        ^                |
+ *        +---- next ------+  (stalled: stays sealed, tried again)
+ *
+ * (1) One open epoch, at most one sealed.  Sealing copies what is dirty into the batch, which then does
+ *     not change; turns may go on in the next epoch while it is made durable.
+ * (2) Sealing fails whole or succeeds whole: nothing is marked saved before the batch is complete.
+ * (3) Publishing is the gate: only then do tickets, replies, source positions and egress records of
+ *     that epoch become visible.
+ * (4) An epoch in which nothing changed on disk is published without a commit, once those before it
+ *     are durable.
+ *
+ * Engine thread only. */
+#ifndef SFI_RUN_EPOCH_H
+#define SFI_RUN_EPOCH_H
+
+#include "run/ask.h"
+#include "store/batch.h"
+
+struct sfi_epoch {
+    struct sfi_batch batches[2];
+    int open; /* index of the open one; the other is sealed or empty */
+    int is_sealed, is_submitted;
+    uint64_t next_dead; /* sequence of the next dead letter */
+    struct sfi_reply_list replies, sealed_replies;
+    int64_t sealed_ticket;
+    uint32_t turns;      /* in the open epoch */
+    uint64_t started_ns; /* of its first turn */
+    uint64_t failures;   /* in a row, of the sealed batch */
+    sf_stats stats;      /* the engine's own; copied out by the step */
+};
+
+void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys);
+void sfi_epoch_fini(struct sfi_epoch *epoch);
+
+static inline struct sfi_batch *sfi_epoch_batch(struct sfi_epoch *epoch)
+{
+    return &epoch->batches[epoch->open];
+}
+
+/* Has the open epoch reached one of its bounds (R10)? */
+int sfi_epoch_is_full(sf_runtime *rt);
+/* Is there anything that a commit would write, or a publish would let out? */
+int sfi_epoch_is_dirty(sf_runtime *rt);
+
+/* Seals the open epoch, unless one is sealed already.  0, or SF_ENOMEM with the epoch still open. */
+int sfi_epoch_seal(sf_runtime *rt);
+/* Submits the sealed epoch, finds out what became of it, publishes it.  1: published, or nothing was sealed; 0:
+ * under way; negative: stalled. */
+int sfi_epoch_settle(sf_runtime *rt, int wait);
+
+/* Reads the stored counters. */
+int sfi_epoch_load(sf_runtime *rt, sf_bytes key, sf_bytes record);
+
+#endif

@@ -1,0 +1,231 @@
+#include "run/inbox.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "run/runtime.h"
+
+enum { BUFFER_MIN = 4096, BUFFER_KEPT = 1 << 20, ALIGN = 8 };
+
+/* One entry of a buffer; id, kind and body follow. */
+struct entry {
+    uint32_t size; /* with padding */
+    uint32_t body_size;
+    uint16_t kind_size;
+    uint8_t id_size, body_absent;
+    uint8_t ends_group;
+    struct sfi_type *type; /* NULL: only a position */
+    uint64_t ask;
+    struct sfi_source *source; /* NULL, or the position of this group */
+    uint64_t position;
+};
+
+void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max)
+{
+    *inbox = (struct sfi_inbox){.bytes_max = bytes_max};
+}
+
+void sfi_inbox_fini(struct sfi_inbox *inbox, const struct sfi_sys *sys)
+{
+    sfi_free(sys, inbox->filling.bytes);
+    sfi_free(sys, inbox->taking.bytes);
+}
+
+/* -- callers --------------------------------------------------------------------------------------- */
+
+static int reserve(struct sfi_buffer *buffer, const struct sfi_sys *sys, size_t size)
+{
+    size_t capacity = buffer->capacity ? buffer->capacity : BUFFER_MIN;
+    if (buffer->capacity - buffer->used >= size)
+        return 0;
+    while (capacity - buffer->used < size)
+        capacity *= 2;
+    unsigned char *bytes = sfi_resize(sys, buffer->bytes, capacity);
+    if (!bytes)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    buffer->bytes = bytes;
+    buffer->capacity = capacity;
+    return 0;
+}
+
+static size_t padded(size_t size)
+{
+    return (size + ALIGN - 1) & ~(size_t)(ALIGN - 1);
+}
+
+static size_t entry_size(const struct sfi_parcel *parcel)
+{
+    return padded(sizeof(struct entry) + parcel->id_size + parcel->kind_size + parcel->body.size);
+}
+
+static struct entry *add_entry(struct sfi_buffer *buffer, const struct sfi_sys *sys, size_t size)
+{
+    if (reserve(buffer, sys, size) < 0)
+        return NULL;
+    struct entry *entry = (struct entry *)(buffer->bytes + buffer->used);
+    *entry = (struct entry){.size = (uint32_t)size};
+    buffer->used += size;
+    return entry;
+}
+
+static struct entry *add_parcel(struct sfi_buffer *buffer, const struct sfi_sys *sys,
+                                const struct sfi_parcel *parcel)
+{
+    struct entry *entry = add_entry(buffer, sys, entry_size(parcel));
+    if (!entry)
+        return NULL;
+    entry->type = parcel->type;
+    entry->ask = parcel->ask;
+    entry->id_size = (uint8_t)parcel->id_size;
+    entry->kind_size = (uint16_t)parcel->kind_size;
+    entry->body_size = (uint32_t)parcel->body.size;
+    entry->body_absent = parcel->body.data == NULL;
+    unsigned char *at = (unsigned char *)(entry + 1);
+    memcpy(at, parcel->id, parcel->id_size);
+    memcpy(at + parcel->id_size, parcel->kind, parcel->kind_size);
+    if (parcel->body.size)
+        memcpy(at + parcel->id_size + parcel->kind_size, parcel->body.data, parcel->body.size);
+    return entry;
+}
+
+int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys, const struct sfi_parcel *parcel)
+{
+    return add_parcel(buffer, sys, parcel) ? 0 : SF_ENOMEM;
+}
+
+/* A group larger than the whole inbox may go in alone. */
+int sfi_inbox_has_room(const struct sfi_inbox *inbox, size_t bytes)
+{
+    uint64_t used = inbox->filling.used + atomic_load_explicit(&inbox->engine_bytes, memory_order_relaxed);
+    return used == 0 || used + bytes <= inbox->bytes_max;
+}
+
+static int64_t no_room(void)
+{
+    return sfi_err(SF_EAGAIN, "the inbox is full: step, or wait for room");
+}
+
+int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel)
+{
+    if (!sfi_inbox_has_room(&rt->inbox, entry_size(parcel)))
+        return no_room();
+    struct entry *entry = add_parcel(&rt->inbox.filling, rt->sys, parcel);
+    if (!entry)
+        return SF_ENOMEM;
+    entry->ends_group = 1;
+    return ++rt->inbox.last_ticket;
+}
+
+int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_source *source,
+                          uint64_t position)
+{
+    struct sfi_buffer *filling = &rt->inbox.filling;
+    size_t size = padded(sizeof(struct entry));
+    if (!sfi_inbox_has_room(&rt->inbox, staged->used + size))
+        return no_room();
+    if (reserve(filling, rt->sys, staged->used + size) < 0)
+        return SF_ENOMEM;
+    if (staged->used)
+        memcpy(filling->bytes + filling->used, staged->bytes, staged->used);
+    filling->used += staged->used;
+    struct entry *entry = add_entry(filling, rt->sys, size);
+    entry->source = source;
+    entry->position = position;
+    entry->ends_group = 1;
+    return ++rt->inbox.last_ticket;
+}
+
+/* -- the engine ------------------------------------------------------------------------------------ */
+
+void sfi_inbox_account(sf_runtime *rt)
+{
+    struct sfi_inbox *inbox = &rt->inbox;
+    uint64_t bytes = inbox->taking.used - inbox->taken + rt->mailbox.counted_bytes;
+    atomic_store_explicit(&inbox->engine_bytes, bytes, memory_order_relaxed);
+}
+
+static void swap_buffers(sf_runtime *rt)
+{
+    struct sfi_inbox *inbox = &rt->inbox;
+    if (inbox->taking.capacity > BUFFER_KEPT) { /* a burst is over: give its memory back */
+        sfi_free(rt->sys, inbox->taking.bytes);
+        inbox->taking = (struct sfi_buffer){0};
+    }
+    pthread_mutex_lock(&rt->lock);
+    struct sfi_buffer empty = inbox->taking;
+    empty.used = 0;
+    inbox->taking = inbox->filling;
+    inbox->filling = empty;
+    inbox->taken = 0;
+    sfi_inbox_account(rt);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+int sfi_inbox_is_empty(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    int empty = rt->inbox.filling.used == 0 && rt->inbox.taken == rt->inbox.taking.used;
+    pthread_mutex_unlock(&rt->lock);
+    return empty;
+}
+
+static struct sfi_message *open_entry(sf_runtime *rt, const struct entry *entry)
+{
+    const char *id = (const char *)(entry + 1), *kind = id + entry->id_size;
+    sf_bytes body = entry->body_absent ? SF_NONE : SF_BYTES(kind + entry->kind_size, entry->body_size);
+    struct sfi_actor *to = sfi_actors_get(&rt->actors, entry->type, id, entry->id_size);
+    struct sfi_message *message =
+        to ? sfi_message_new(&rt->mailbox.pool, kind, entry->kind_size, body) : NULL;
+    if (!message)
+        return NULL;
+    message->to = to;
+    message->ask = entry->ask;
+    message->counted = 1;
+    return message;
+}
+
+/* Makes all messages of the group before any is merged, so that a group is never half taken. */
+static int take_group(sf_runtime *rt)
+{
+    struct sfi_inbox *inbox = &rt->inbox;
+    struct sfi_message_list group = {NULL, NULL};
+    const struct entry *entry;
+    size_t at = inbox->taken;
+    do {
+        entry = (const struct entry *)(inbox->taking.bytes + at);
+        if (entry->type) {
+            struct sfi_message *message = open_entry(rt, entry);
+            if (!message) {
+                sfi_message_list_free(&rt->mailbox.pool, &group);
+                return sfi_err(SF_ENOMEM, "out of memory");
+            }
+            sfi_list_push(&group, message);
+        }
+        at += entry->size;
+    } while (!entry->ends_group);
+    for (struct sfi_message *message; (message = sfi_list_pop(&group));)
+        sfi_mailbox_push(&rt->mailbox, message);
+    if (entry->source)
+        sfi_source_reached(entry->source, entry->position);
+    inbox->taken = at;
+    inbox->taken_ticket++;
+    return 0;
+}
+
+int sfi_inbox_take(sf_runtime *rt, int groups_max)
+{
+    struct sfi_inbox *inbox = &rt->inbox;
+    int groups = 0;
+    while (groups < groups_max) {
+        if (inbox->taken == inbox->taking.used) {
+            swap_buffers(rt);
+            if (inbox->taking.used == 0)
+                break;
+        }
+        int rc = take_group(rt);
+        if (rc < 0)
+            return rc;
+        groups++;
+    }
+    return groups;
+}

@@ -1,0 +1,63 @@
+/* inbox.h - the one door for work from outside, from every thread.
+ *
+ * (1) What came in together (a message; or a source's messages and its position) is a group.  A group
+ *     gets one ticket and is taken in by one epoch.  Tickets rise in the order of groups.
+ * (2) Callers append bytes to `filling` under the runtime's lock; the engine swaps it against the empty
+ *     `taking` and reads that without a lock.  So a send is a copy, and nobody waits for a turn.
+ * (3) Everything not handled counts against bytes_max: both buffers and, through `engine_bytes`, the
+ *     messages in the mailbox that came from outside. */
+#ifndef SFI_RUN_INBOX_H
+#define SFI_RUN_INBOX_H
+
+#include <stdatomic.h>
+
+#include "actor/type.h"
+
+struct sfi_source;
+
+struct sfi_buffer {
+    unsigned char *bytes;
+    size_t used, capacity;
+};
+
+struct sfi_inbox {
+    struct sfi_buffer filling; /* under the lock */
+    struct sfi_buffer taking;  /* the engine's */
+    size_t taken;
+    int64_t last_ticket;             /* given; under the lock */
+    int64_t taken_ticket;            /* of the last group taken in; the engine's */
+    _Atomic uint64_t engine_bytes;   /* not handled, outside `filling` */
+    uint64_t bytes_max;
+};
+
+void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max);
+void sfi_inbox_fini(struct sfi_inbox *inbox, const struct sfi_sys *sys);
+
+/* A message from outside, checked.  `ask` 0: nobody waits for a reply. */
+struct sfi_parcel {
+    struct sfi_type *type;
+    const char *id;
+    size_t id_size;
+    const char *kind;
+    size_t kind_size;
+    sf_bytes body;
+    uint64_t ask;
+};
+
+/* Appends one entry to a buffer.  On SF_ENOMEM the buffer is as before. */
+int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys, const struct sfi_parcel *parcel);
+
+/* Under the lock.  Appends one parcel, or a source's staged entries and its position, as a group.
+ * Returns its ticket, SF_EAGAIN or SF_ENOMEM. */
+int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel);
+int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_source *source,
+                          uint64_t position);
+int sfi_inbox_has_room(const struct sfi_inbox *inbox, size_t bytes);
+
+/* Engine: takes in up to `groups_max` groups.  The number, or SF_ENOMEM with nothing half taken. */
+int sfi_inbox_take(sf_runtime *rt, int groups_max);
+/* Engine: tells the callers how much is still not handled. */
+void sfi_inbox_account(sf_runtime *rt);
+int sfi_inbox_is_empty(sf_runtime *rt);
+
+#endif

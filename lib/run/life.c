@@ -1,0 +1,231 @@
+#include "run/life.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "actor/key.h"
+#include "base/err.h"
+#include "run/delivery.h"
+#include "run/drive.h"
+#include "run/recover.h"
+#include "run/runtime.h"
+#include "store/backends.h"
+
+#define INBOX_DEFAULT_BYTES (UINT64_C(64) << 20)
+#define STORE_DEFAULT_BYTES (UINT64_C(64) << 30)
+#define STORE_MIN_BYTES (UINT64_C(1) << 20)
+
+enum { EPOCH_TURNS_DEFAULT = 1 << 16 };
+
+static int check_options(const sf_options *options)
+{
+    if (options->size != sizeof *options)
+        return sfi_err(SF_EINVAL, "sf_options.size is %zu: use SF_OPTIONS()", options->size);
+    if (options->payload_max > SFI_PAYLOAD_LIMIT)
+        return sfi_err(SF_EINVAL, "payload_max is %u, at most %d", options->payload_max, SFI_PAYLOAD_LIMIT);
+    if (options->store_bytes_max && options->store_bytes_max < STORE_MIN_BYTES)
+        return sfi_err(SF_EINVAL, "store_bytes_max is less than 1 MiB");
+    return 0;
+}
+
+static sf_options with_defaults(const sf_options *given)
+{
+    sf_options options = given ? *given : (sf_options){.size = sizeof options};
+    options.payload_max = options.payload_max ? options.payload_max : SFI_PAYLOAD_DEFAULT;
+    options.epoch_turns_max = options.epoch_turns_max ? options.epoch_turns_max : EPOCH_TURNS_DEFAULT;
+    options.inbox_bytes_max = options.inbox_bytes_max ? options.inbox_bytes_max : INBOX_DEFAULT_BYTES;
+    options.store_bytes_max = options.store_bytes_max ? options.store_bytes_max : STORE_DEFAULT_BYTES;
+    return options;
+}
+
+/* Waits are measured on a clock that nobody can set. */
+static void init_lock(sf_runtime *rt)
+{
+    pthread_condattr_t attributes;
+    pthread_mutex_init(&rt->lock, NULL);
+    pthread_condattr_init(&attributes);
+    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
+    pthread_cond_init(&rt->changed, &attributes);
+    pthread_condattr_destroy(&attributes);
+}
+
+static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *options)
+{
+    sf_runtime *rt = sfi_zalloc(sys, sizeof *rt);
+    if (!rt)
+        return NULL;
+    rt->sys = sys;
+    rt->payload_max = options->payload_max;
+    rt->epoch_turns_max = options->epoch_turns_max;
+    rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
+    atomic_store(&rt->driver, (uintptr_t)pthread_self());
+    init_lock(rt);
+    sfi_inbox_init(&rt->inbox, options->inbox_bytes_max);
+    sfi_asks_init(&rt->asks, sys);
+    sfi_types_init(&rt->types, sys);
+    sfi_egresses_init(&rt->egresses, sys);
+    sfi_actors_init(&rt->actors, sys);
+    sfi_mailbox_init(&rt->mailbox, sys);
+    sfi_epoch_init(&rt->epoch, sys);
+    sfi_arena_init(&rt->delivery, sys);
+    return rt;
+}
+
+static void free_waiting(sf_runtime *rt)
+{
+    for (uint32_t i = 0; i < rt->types.count; i++)
+        if (rt->types.all[i])
+            sfi_message_list_free(&rt->mailbox.pool, &rt->types.all[i]->waiting);
+}
+
+void sfi_runtime_drop(sf_runtime *rt)
+{
+    const struct sfi_sys *sys = rt->sys;
+    sfi_turn_fini(&rt->turn);
+    sfi_arena_fini(&rt->delivery);
+    sfi_epoch_fini(&rt->epoch);
+    free_waiting(rt);
+    sfi_mailbox_fini(&rt->mailbox);
+    sfi_actors_fini(&rt->actors);
+    sfi_egresses_fini(&rt->egresses);
+    sfi_types_fini(&rt->types);
+    sfi_asks_fini(&rt->asks, sys);
+    sfi_sources_fini(&rt->sources, sys);
+    sfi_inbox_fini(&rt->inbox, sys);
+    sfi_poll_close(&rt->poll);
+    sfi_store_close(rt->store);
+    if (rt->has_dir)
+        sfi_dir_close(&rt->dir);
+    pthread_cond_destroy(&rt->changed);
+    pthread_mutex_destroy(&rt->lock);
+    sfi_free(sys, rt);
+}
+
+static int bring_up(sf_runtime *rt)
+{
+    int rc = sfi_turn_init(&rt->turn, rt);
+    if (rc == 0)
+        rc = sfi_poll_open(&rt->poll);
+    if (rc == 0)
+        rc = sfi_recover(rt);
+    if (rc == 0)
+        rt->store_room = sfi_store_room(rt->store);
+    return rc;
+}
+
+int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store, const sf_options *given,
+                          sf_runtime **out)
+{
+    sf_options options = with_defaults(given);
+    sf_runtime *rt = runtime_new(sys, &options);
+    if (!rt) {
+        sfi_store_close(store);
+        return sfi_err(SF_ENOMEM, "out of memory");
+    }
+    rt->store = store;
+    rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
+    int rc = bring_up(rt);
+    if (rc < 0) {
+        sfi_runtime_drop(rt);
+        return rc;
+    }
+    *out = rt;
+    return 0;
+}
+
+static int open_dir(sf_runtime *rt, const char *path, const sf_options *options)
+{
+    int rc = sfi_dir_open(&rt->dir, path, options->must_exist);
+    if (rc < 0)
+        return rc;
+    rt->has_dir = 1;
+    rc = sfi_lmdb_open(rt->sys, path, rt->dir.fd, options->store_bytes_max, &rt->store);
+    return rc < 0 ? rc : bring_up(rt);
+}
+
+int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_options *given, sf_runtime **out)
+{
+    int rc = given ? check_options(given) : 0;
+    if (rc < 0)
+        return rc;
+    sf_options options = with_defaults(given);
+    sf_runtime *rt = runtime_new(sys, &options);
+    if (!rt)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    rt->turn.rt = rt;
+    rc = open_dir(rt, path, &options);
+    if (rc < 0) {
+        sfi_runtime_drop(rt);
+        return sfi_err_in(rc, "open '%.200s'", path);
+    }
+    *out = rt;
+    return 0;
+}
+
+/* -- names ------------------------------------------------------------------------------------------- */
+
+int sfi_runtime_register(sf_runtime *rt, const sf_type *desc, void *userdata)
+{
+    struct sfi_type *type;
+    int rc = desc ? sfi_turn_scratch_reserve(&rt->turn, desc->state_size <= SFI_STATE_MAX ? desc->state_size : 0)
+                  : 0;
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&rt->lock);
+    rc = sfi_types_register(&rt->types, desc, userdata, &type);
+    if (rc == 0) {
+        sfi_mailbox_admit(&rt->mailbox, type);
+        sfi_poll_signal(rt);
+    }
+    pthread_mutex_unlock(&rt->lock);
+    return rc;
+}
+
+int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *callback, void *userdata)
+{
+    pthread_mutex_lock(&rt->lock);
+    struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, name);
+    if (!egress)
+        egress = sfi_egresses_add(&rt->egresses, name, strlen(name));
+    if (egress) {
+        egress->callback = callback;
+        egress->userdata = userdata;
+        egress->registered_name = name;
+        sfi_poll_signal(rt);
+    }
+    pthread_mutex_unlock(&rt->lock);
+    return egress ? 0 : sfi_err(SF_ENOMEM, "out of memory");
+}
+
+/* -- the end ------------------------------------------------------------------------------------------- */
+
+/* Takes in everything that was accepted, though no turn will run: it is handled after the next open. */
+static int commit_rest(sf_runtime *rt)
+{
+    int rc = atomic_load(&rt->broken);
+    while (rc == 0 && (rc = sfi_inbox_take(rt, 1 << 20)) > 0)
+        rc = 0;
+    sfi_delivery_acknowledge(rt);
+    for (int again = 1; rc == 0 && again;) {
+        rc = sfi_epoch_settle(rt, 1);
+        again = rc > 0 && sfi_epoch_is_dirty(rt);
+        rc = again ? sfi_epoch_seal(rt) : rc;
+        rc = rc > 0 ? 0 : rc;
+    }
+    return rc;
+}
+
+int sfi_runtime_close(sf_runtime *rt)
+{
+    char why[512];
+    int rc = commit_rest(rt);
+    strncpy(why, atomic_load(&rt->broken) ? rt->broken_why : sf_errmsg(), sizeof why - 1);
+    why[sizeof why - 1] = 0;
+    while (sfi_ticket_call(rt, 1))
+        ;
+    sfi_asks_close(rt);
+    while (sfi_ask_call(rt))
+        ;
+    sfi_runtime_drop(rt);
+    return rc < 0 ? sfi_err(rc, "%s", why) : 0;
+}

@@ -1,0 +1,93 @@
+#include "run/poll.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/timerfd.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "run/runtime.h"
+
+static int add(int fd, int member)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.fd = member};
+    return epoll_ctl(fd, EPOLL_CTL_ADD, member, &event);
+}
+
+int sfi_poll_open(struct sfi_poll *poll)
+{
+    *poll = (struct sfi_poll){.fd = epoll_create1(EPOLL_CLOEXEC),
+                              .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                              .timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
+    if (poll->fd >= 0 && poll->event_fd >= 0 && poll->timer_fd >= 0 && add(poll->fd, poll->event_fd) == 0 &&
+        add(poll->fd, poll->timer_fd) == 0)
+        return 0;
+    int rc = sfi_err(SF_ENOMEM, "no file descriptors: %s", strerror(errno));
+    sfi_poll_close(poll);
+    return rc;
+}
+
+static void close_fd(int fd)
+{
+    if (fd >= 0)
+        close(fd);
+}
+
+void sfi_poll_close(struct sfi_poll *poll)
+{
+    close_fd(poll->fd);
+    close_fd(poll->event_fd);
+    close_fd(poll->timer_fd);
+    *poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
+}
+
+void sfi_poll_signal(sf_runtime *rt)
+{
+    uint64_t one = 1;
+    if (rt->poll.signalled)
+        return;
+    rt->poll.signalled = 1;
+    if (write(rt->poll.event_fd, &one, sizeof one) < 0)
+        rt->poll.signalled = 0; /* cannot happen: the counter is at most 1 */
+}
+
+static void drain(int fd)
+{
+    uint64_t count;
+    while (read(fd, &count, sizeof count) < 0 && errno == EINTR)
+        ;
+}
+
+void sfi_poll_clear(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    if (rt->poll.signalled)
+        drain(rt->poll.event_fd);
+    rt->poll.signalled = 0;
+    pthread_mutex_unlock(&rt->lock);
+}
+
+void sfi_poll_set_due(sf_runtime *rt, uint64_t due_ns, uint64_t now_ns)
+{
+    struct sfi_poll *poll = &rt->poll;
+    if (due_ns == poll->due_ns && (due_ns == 0 || due_ns > now_ns))
+        return;
+    /* Relative, because a test's clock is not the machine's; at least 1 ns, since 0 turns it off. */
+    uint64_t in_ns = due_ns > now_ns ? due_ns - now_ns : 1;
+    struct itimerspec when = {{0, 0}, {0, 0}};
+    if (due_ns) {
+        when.it_value.tv_sec = (time_t)(in_ns / 1000000000);
+        when.it_value.tv_nsec = (long)(in_ns % 1000000000);
+    }
+    timerfd_settime(poll->timer_fd, 0, &when, NULL);
+    poll->due_ns = due_ns;
+}
+
+void sfi_poll_wait(sf_runtime *rt, int timeout_ms)
+{
+    struct pollfd watch = {.fd = rt->poll.fd, .events = POLLIN};
+    poll(&watch, 1, timeout_ms);
+}

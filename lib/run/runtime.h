@@ -1,0 +1,71 @@
+/* runtime.h - the runtime as a whole: which part holds what, and who may touch it.
+ *
+ * Life of a message: sf_send() puts it into the inbox (inbox.h) -> the engine takes it into the
+ * mailbox, as part of the open epoch -> its turn (turn.h) changes actors, sends, emits -> the epoch is
+ * sealed into a batch and given to the store (epoch.h) -> once that is durable, the gate opens: tickets,
+ * replies, source positions, egress records (delivery.h) leave.
+ *
+ * Two kinds of fields: what is under `lock` is marked; all the rest belongs to the thread that drives,
+ * which is whoever holds `owner` (drive.h).  No handler and no callback runs with the lock held. */
+#ifndef SFI_RUN_RUNTIME_H
+#define SFI_RUN_RUNTIME_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <sys/types.h>
+
+#include "actor/egress.h"
+#include "actor/mailbox.h"
+#include "run/ask.h"
+#include "run/epoch.h"
+#include "run/inbox.h"
+#include "run/poll.h"
+#include "run/source.h"
+#include "run/ticket.h"
+#include "run/turn.h"
+#include "store/dir.h"
+
+struct sf_runtime {
+    const struct sfi_sys *sys;
+    struct sfi_store *store;
+    struct sfi_dir dir;
+    int has_dir; /* 0: a test's store without a directory */
+    uint32_t payload_max, epoch_turns_max;
+
+    /* Who drives. */
+    _Atomic uintptr_t owner;      /* thread inside the driver; 0: none */
+    _Atomic uintptr_t driver;     /* thread that opened, or drove last */
+    _Atomic uintptr_t background; /* our own thread, once it runs; 0: none */
+    uintptr_t background_handle;
+    atomic_int stopping;
+    uintptr_t callback_frame; /* stack frame that made the callback in progress; 0: none */
+
+    /* What stopped the engine for good: SF_ECORRUPT; 0: nothing.  Written before `broken_why` is read. */
+    atomic_int broken;
+    char broken_why[256];
+
+    pthread_mutex_t lock;
+    pthread_cond_t changed; /* durable, room, answered, broken */
+
+    /* Under the lock. */
+    struct sfi_inbox inbox;
+    struct sfi_sources sources;
+    struct sfi_tickets tickets;
+    struct sfi_asks asks;
+    sf_stats stats;
+    uint64_t store_room;
+    int stall_code; /* why the newest epoch is not on disk yet; 0: it is */
+    char stall_why[256];
+
+    /* The engine's.  Types and egresses are added to under the lock, so that others may look them up. */
+    struct sfi_types types;
+    struct sfi_egresses egresses;
+    struct sfi_actors actors;
+    struct sfi_mailbox mailbox;
+    struct sfi_epoch epoch;
+    struct sf_turn turn;
+    struct sfi_arena delivery; /* what an egress callback is lent */
+    struct sfi_poll poll;
+};
+
+#endif

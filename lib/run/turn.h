@@ -1,0 +1,87 @@
+/* turn.h - one handler call for one message, undone whole or kept whole.
+ *
+ * (1) State and values are changed in place; the undo stack holds what they were.  Messages and
+ *     replies are staged; egress rows go into the open batch behind a mark.  So keeping a turn cannot
+ *     fail, and undoing it leaves nothing.
+ * (2) The first failure sticks (`code`): every later call does nothing, and the turn is undone.
+ * (3) What the machine refuses (no memory, a disk that cannot be read) is not the message's fault:
+ *     the turn is undone, no attempt is counted, and the step returns the code.
+ * (4) One turn object serves all turns; `active` says whether a handler runs.  A handler left by
+ *     longjmp or a C++ exception leaves it active: the next entry, from a frame that is not below
+ *     `frame`, undoes that turn.  (Stacks grow down on every machine we build for.)
+ *
+ * Engine thread only. */
+#ifndef SFI_RUN_TURN_H
+#define SFI_RUN_TURN_H
+
+#include "actor/egress.h"
+#include "base/arena.h"
+#include "run/ask.h"
+
+enum { SFI_REASON_MAX = 256, SFI_TURN_BYTES_MAX = 64 << 20 };
+
+enum sfi_verdict {
+    SFI_KEEP = 0,
+    SFI_FAIL,    /* again, as the type says */
+    SFI_REJECT,  /* never again */
+    SFI_TROUBLE  /* not its fault; `code` says what */
+};
+
+struct sfi_undo {
+    enum { UNDO_STATE, UNDO_SLOT, UNDO_EGRESS } what;
+    struct sfi_actor *actor;
+    struct sfi_slot *slot;
+    struct sfi_egress *egress;
+    void *old; /* state: a copy in the arena; slot: its former data, ours */
+    size_t size;
+    uint64_t sequence;
+};
+
+struct sf_turn {
+    sf_runtime *rt;
+    struct sfi_message *message;
+    uintptr_t frame;
+    int active;
+    enum sfi_verdict verdict;
+    int code;
+    char reason[SFI_REASON_MAX];
+    sf_message view; /* what sf_msg() shows */
+    struct sfi_arena arena;
+    struct sfi_undo *undo;
+    size_t undo_count, undo_capacity;
+    struct sfi_message_list sent;
+    struct sfi_reply_list replies;
+    struct sfi_batch_mark mark;
+    size_t bytes; /* staged */
+    uint64_t now_ms;
+    void *scratch; /* handed out where a struct is promised and there is none */
+    size_t scratch_size;
+};
+
+int sfi_turn_init(struct sf_turn *turn, sf_runtime *rt);
+void sfi_turn_fini(struct sf_turn *turn);
+
+/* Zeroed memory to lend in place of what could not be had; NULL only above the reserved size. */
+void *sfi_turn_scratch(struct sf_turn *turn, size_t size);
+int sfi_turn_scratch_reserve(struct sf_turn *turn, size_t size);
+
+/* Runs the head of the mailbox.  1: kept; 0: it failed and was dealt with (again, later, or dead);
+ * negative: trouble, nothing happened. */
+int sfi_turn_run(sf_runtime *rt, struct sfi_message *message);
+/* Undoes a turn whose handler was left without returning. */
+int sfi_turn_abandon(sf_runtime *rt);
+/* Makes the running turn fail from outside its own functions. */
+void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, const char *format, ...)
+    __attribute__((__format__(__printf__, 4, 5)));
+
+/* What handlers call, behind the argument checks of api.c. */
+void *sfi_turn_state(struct sf_turn *turn);
+struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value); /* NULL: the turn failed */
+int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes); /* data NULL: absent */
+int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, const char *kind,
+                  size_t kind_size, sf_bytes body);
+int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_bytes body);
+int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind, size_t kind_size,
+                  sf_bytes body);
+
+#endif
