@@ -1,0 +1,188 @@
+#include "store/batch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+enum { CHUNK_BYTES = 256 * 1024, OPS_MIN = 256, GROUP_BYTES = 5, PREFIX_BYTES = 8 };
+
+struct sfi_chunk {
+    struct sfi_chunk *next;
+    size_t size, used;
+    _Alignas(16) unsigned char bytes[];
+};
+
+void sfi_batch_init(struct sfi_batch *batch, const struct sfi_sys *sys)
+{
+    *batch = (struct sfi_batch){.sys = sys};
+}
+
+void sfi_batch_fini(struct sfi_batch *batch)
+{
+    for (struct sfi_chunk *chunk = batch->chunks, *next; chunk; chunk = next) {
+        next = chunk->next;
+        sfi_free(batch->sys, chunk);
+    }
+    sfi_free(batch->sys, batch->ops);
+    *batch = (struct sfi_batch){.sys = batch->sys};
+}
+
+/* Gives oversized chunks back, keeps the others. */
+void sfi_batch_reset(struct sfi_batch *batch)
+{
+    for (struct sfi_chunk **place = &batch->chunks, *chunk; (chunk = *place);) {
+        if (chunk->size > CHUNK_BYTES) {
+            *place = chunk->next;
+            sfi_free(batch->sys, chunk);
+        } else {
+            chunk->used = 0;
+            place = &chunk->next;
+        }
+    }
+    batch->current = batch->chunks;
+    batch->op_count = 0;
+    batch->epoch = 0;
+    batch->bytes = 0;
+}
+
+static struct sfi_chunk *insert_chunk(struct sfi_batch *batch, size_t size)
+{
+    size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
+    struct sfi_chunk *chunk = sfi_alloc(batch->sys, sizeof *chunk + room);
+    if (!chunk)
+        return NULL;
+    struct sfi_chunk **place = batch->current ? &batch->current->next : &batch->chunks;
+    *chunk = (struct sfi_chunk){.next = *place, .size = room};
+    *place = chunk;
+    return chunk;
+}
+
+static unsigned char *take_bytes(struct sfi_batch *batch, size_t size)
+{
+    struct sfi_chunk *chunk = batch->current;
+    while (chunk && chunk->size - chunk->used < size)
+        chunk = chunk->next;
+    if (!chunk)
+        chunk = insert_chunk(batch, size);
+    if (!chunk)
+        return NULL;
+    batch->current = chunk;
+    unsigned char *bytes = chunk->bytes + chunk->used;
+    chunk->used += size;
+    return bytes;
+}
+
+static struct sfi_op *add_op(struct sfi_batch *batch)
+{
+    if (batch->op_count == batch->op_capacity) {
+        uint32_t capacity = batch->op_capacity ? batch->op_capacity * 2 : OPS_MIN;
+        void *ops = sfi_resize(batch->sys, batch->ops, capacity * sizeof *batch->ops);
+        if (!ops)
+            return NULL;
+        batch->ops = ops;
+        batch->op_capacity = capacity;
+    }
+    return &batch->ops[batch->op_count];
+}
+
+/* `size` bytes of the key from `at`, as a number that sorts like them; missing ones count as zero. */
+static uint64_t key_number(sf_bytes key, size_t at, size_t size)
+{
+    const unsigned char *bytes = key.data;
+    uint64_t number = 0;
+    for (size_t i = at; i < at + size; i++)
+        number = number << 8 | (i < key.size ? bytes[i] : 0);
+    return number;
+}
+
+static struct sfi_op *new_op(struct sfi_batch *batch, enum sfi_table table, sf_bytes key, size_t value_size)
+{
+    size_t key_room = (key.size + 7) & ~(size_t)7, size = key_room + ((value_size + 7) & ~(size_t)7);
+    struct sfi_op *op = add_op(batch);
+    unsigned char *bytes = op ? take_bytes(batch, size) : NULL;
+    if (!bytes)
+        return NULL;
+    memcpy(bytes, key.data, key.size);
+    *op = (struct sfi_op){.group = (uint64_t)table << 8 * GROUP_BYTES | key_number(key, 0, GROUP_BYTES),
+                          .prefix = key_number(key, GROUP_BYTES, PREFIX_BYTES),
+                          .key = bytes,
+                          .key_size = (uint16_t)key.size,
+                          .value_size = (uint32_t)value_size,
+                          .order = batch->op_count,
+                          .table = (uint8_t)table};
+    batch->op_count++;
+    batch->bytes += size;
+    return op;
+}
+
+void *sfi_batch_put(struct sfi_batch *batch, enum sfi_table table, sf_bytes key, size_t value_size)
+{
+    struct sfi_op *op = new_op(batch, table, key, value_size);
+    return op ? (void *)sfi_op_value(op).data : NULL;
+}
+
+int sfi_batch_delete(struct sfi_batch *batch, enum sfi_table table, sf_bytes key)
+{
+    struct sfi_op *op = new_op(batch, table, key, 0);
+    if (!op)
+        return SF_ENOMEM;
+    op->is_delete = 1;
+    return 0;
+}
+
+struct sfi_batch_mark sfi_batch_mark(const struct sfi_batch *batch)
+{
+    return (struct sfi_batch_mark){batch->op_count, batch->current,
+                                   batch->current ? batch->current->used : 0, batch->bytes};
+}
+
+/* Chunks behind the current one are empty, so undoing means emptying all behind the marked one. */
+void sfi_batch_rollback(struct sfi_batch *batch, struct sfi_batch_mark mark)
+{
+    if (batch->op_count == mark.op_count)
+        return;
+    struct sfi_chunk *chunk = mark.current ? mark.current->next : batch->chunks;
+    for (; chunk; chunk = chunk->next)
+        chunk->used = 0;
+    if (mark.current)
+        mark.current->used = mark.used;
+    batch->current = mark.current ? mark.current : batch->chunks;
+    batch->op_count = mark.op_count;
+    batch->bytes = mark.bytes;
+}
+
+/* LMDB's order: bytes, then size. */
+static int compare_keys(const struct sfi_op *a, const struct sfi_op *b)
+{
+    size_t size = a->key_size < b->key_size ? a->key_size : b->key_size;
+    int order = memcmp(a->key, b->key, size);
+    return order ? order : (int)a->key_size - (int)b->key_size;
+}
+
+static int compare_ops(const void *left, const void *right)
+{
+    const struct sfi_op *a = left, *b = right;
+    if (a->group != b->group)
+        return a->group < b->group ? -1 : 1;
+    if (a->prefix != b->prefix)
+        return a->prefix < b->prefix ? -1 : 1;
+    int order = compare_keys(a, b);
+    return order ? order : (a->order < b->order ? -1 : 1);
+}
+
+static int same_row(const struct sfi_op *a, const struct sfi_op *b)
+{
+    return a->table == b->table && a->key_size == b->key_size && memcmp(a->key, b->key, a->key_size) == 0;
+}
+
+void sfi_batch_seal(struct sfi_batch *batch, uint64_t epoch)
+{
+    uint32_t kept = 0;
+    qsort(batch->ops, batch->op_count, sizeof *batch->ops, compare_ops);
+    for (uint32_t i = 0; i < batch->op_count; i++) {
+        if (i + 1 < batch->op_count && same_row(&batch->ops[i], &batch->ops[i + 1]))
+            continue; /* replaced by a later one */
+        batch->ops[kept++] = batch->ops[i];
+    }
+    batch->op_count = kept;
+    batch->epoch = epoch;
+}

@@ -1,0 +1,322 @@
+#define _GNU_SOURCE /* syncfs() */
+#include "store/dir.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
+#include <pthread.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "statefun.h"
+#include "store/lmdb_check.h"
+
+enum { FULL_BYTES = 1 << 20 }; /* with less than this free, a disk that fails is a full disk */
+
+/* -- errors ----------------------------------------------------------------------------------------- */
+
+static int disk_is_full(int fd)
+{
+    struct statvfs disk;
+    return fstatvfs(fd, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < FULL_BYTES;
+}
+
+int sfi_dir_error(int fd, int error, const char *what)
+{
+    switch (error) {
+    case ENOMEM:
+        return sfi_err(SF_ENOMEM, "%s: out of memory", what);
+    case EACCES:
+    case EPERM:
+    case EROFS:
+        return sfi_err(SF_EACCESS, "%s: %s", what, strerror(error));
+    case ENOSPC:
+    case EDQUOT:
+        return sfi_err(SF_EDISK, "%s: the disk is full", what);
+    case EIO: /* a write cut short by a full disk is reported by LMDB like this */
+        if (disk_is_full(fd))
+            return sfi_err(SF_EDISK, "%s: the disk is full", what);
+        break;
+    default:
+        break;
+    }
+    return sfi_err(SF_EDISK, "%s: %s", what, strerror(error));
+}
+
+/* -- the list of open directories ------------------------------------------------------------------- */
+
+static struct {
+    pthread_mutex_t lock;
+    struct sfi_dir *first;
+    int watches_fork;
+} registry = {.lock = PTHREAD_MUTEX_INITIALIZER};
+
+static void before_fork(void)
+{
+    pthread_mutex_lock(&registry.lock);
+}
+
+static void after_fork_in_parent(void)
+{
+    pthread_mutex_unlock(&registry.lock);
+}
+
+/* The lock belongs to what parent and child share, so closing our end does not release it; keeping it
+ * open would hold it beyond the parent's death. */
+static void after_fork_in_child(void)
+{
+    for (struct sfi_dir *dir = registry.first; dir; dir = dir->next) {
+        dir->forked = 1;
+        close(dir->lock_fd);
+        dir->lock_fd = -1;
+    }
+    registry.first = NULL;
+    pthread_mutex_unlock(&registry.lock);
+}
+
+/* -- the directory itself --------------------------------------------------------------------------- */
+
+static int make(const char *path)
+{
+    if (mkdir(path, 0700) == 0 || errno == EEXIST)
+        return 0;
+    if (errno == ENOENT || errno == ENOTDIR)
+        return sfi_err(SF_ENOTFOUND, "the directory above it does not exist");
+    if (errno == EACCES || errno == EPERM || errno == EROFS)
+        return sfi_err(SF_EACCESS, "it cannot be made: %s", strerror(errno));
+    return sfi_err(SF_EDISK, "it cannot be made: %s", strerror(errno));
+}
+
+static int why_not_open(const char *path, int error)
+{
+    struct stat info;
+    if (error == ENOENT)
+        return sfi_err(SF_ENOTFOUND, "the directory does not exist");
+    if (error == EACCES)
+        return sfi_err(SF_EACCESS, "no permission to open the directory");
+    if (error != ENOTDIR && error != ELOOP)
+        return sfi_err(SF_EINVAL, "the directory cannot be opened: %s", strerror(error));
+    if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode))
+        return sfi_err(SF_EACCESS, "it is a symbolic link; name the directory it leads to");
+    return sfi_err(SF_EINVAL, "it is not a directory");
+}
+
+static int open_path(const char *path, int must_exist)
+{
+    enum { FLAGS = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC };
+    int fd = open(path, FLAGS);
+    if (fd >= 0)
+        return fd;
+    if (errno != ENOENT || must_exist)
+        return why_not_open(path, errno);
+    int rc = make(path);
+    if (rc < 0)
+        return rc;
+    fd = open(path, FLAGS);
+    return fd >= 0 ? fd : why_not_open(path, errno);
+}
+
+/* A link with a slash behind it would be followed. */
+static int open_trimmed(const char *path, int must_exist)
+{
+    char trimmed[PATH_MAX];
+    size_t size = path ? strlen(path) : 0;
+    if (size == 0)
+        return sfi_err(SF_EINVAL, "the directory has no name");
+    if (size >= sizeof trimmed)
+        return sfi_err(SF_EINVAL, "the directory's name has %zu bytes, at most %zu", size,
+                       sizeof trimmed - 1);
+    memcpy(trimmed, path, size);
+    while (size > 1 && trimmed[size - 1] == '/')
+        size--;
+    trimmed[size] = 0;
+    return open_path(trimmed, must_exist);
+}
+
+/* Locks and mapped files of remote file systems do not keep LMDB's promises. */
+static int check_file_system(int fd)
+{
+    static const struct {
+        uint32_t magic;
+        const char *name;
+    } remote[] = {{NFS_SUPER_MAGIC, "NFS"},     {SMB_SUPER_MAGIC, "SMB"}, {0xFF534D42u, "CIFS"},
+                  {0xFE534D42u, "SMB2"},        {AFS_SUPER_MAGIC, "AFS"}, {CODA_SUPER_MAGIC, "Coda"},
+                  {0x5346414Fu /* OpenAFS */, "AFS"}};
+    struct statfs disk;
+    if (fstatfs(fd, &disk) < 0)
+        return sfi_dir_error(fd, errno, "look at the file system");
+    for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
+        if ((uint32_t)disk.f_type == remote[i].magic)
+            return sfi_err(SF_EACCESS, "it lies on a remote file system (%s)", remote[i].name);
+    return 0;
+}
+
+/* Whoever can write here can plant links and exchange files under us.  The owner's own bits count for
+ * root too, whom the kernel would let through. */
+static int check_owner(struct sfi_dir *dir)
+{
+    struct stat info;
+    if (fstat(dir->fd, &info) < 0)
+        return sfi_dir_error(dir->fd, errno, "look at the directory");
+    if (info.st_uid != geteuid())
+        return sfi_err(SF_EACCESS, "it belongs to user %u and this process runs as user %u",
+                       (unsigned)info.st_uid, (unsigned)geteuid());
+    if (info.st_mode & (S_IWGRP | S_IWOTH))
+        return sfi_err(SF_EACCESS, "others may write to it; chmod go-w makes it safe");
+    if ((info.st_mode & S_IRWXU) != S_IRWXU)
+        return sfi_err(SF_EACCESS, "its owner may not write to it; chmod u+rwx allows that");
+    if (faccessat(dir->fd, ".", W_OK, AT_EACCESS) < 0)
+        return sfi_err(SF_EACCESS, "it cannot be written to: %s", strerror(errno));
+    dir->device = info.st_dev;
+    dir->inode = info.st_ino;
+    return 0;
+}
+
+/* -- what is in it ---------------------------------------------------------------------------------- */
+
+static int is_ours(const char *name)
+{
+    static const char *const ours[] = {
+        ".", "..", SFI_DIR_LOCK, SFI_DIR_DATA_NEW, SFI_DIR_DATA_NEW "-lock", "lock.mdb", "lost+found"};
+    for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
+        if (strcmp(name, ours[i]) == 0)
+            return 1;
+    return 0;
+}
+
+/* Nothing in it but what we may have left before there was a database. */
+static int check_vacant(int fd)
+{
+    int rc = 0, list_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *list = list_fd < 0 ? NULL : fdopendir(list_fd);
+    if (!list) {
+        rc = sfi_dir_error(fd, errno, "list the directory");
+        if (list_fd >= 0)
+            close(list_fd);
+        return rc;
+    }
+    for (const struct dirent *entry; rc == 0 && (entry = readdir(list));)
+        if (!is_ours(entry->d_name))
+            rc = sfi_err(SF_EFOREIGN, "it holds files but no database of ours ('%.100s')", entry->d_name);
+    closedir(list);
+    return rc;
+}
+
+/* A new directory's own name must be on disk before anything in it is promised. */
+static int sync_parent(int fd)
+{
+    int parent_fd = openat(fd, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int failed = parent_fd < 0 ? syncfs(fd) : fsync(parent_fd);
+    int error = errno;
+    if (parent_fd >= 0)
+        close(parent_fd);
+    return failed ? sfi_dir_error(fd, error, "make the directory's name durable") : 0;
+}
+
+static int check_contents(int fd, int must_exist)
+{
+    struct stat info;
+    if (fstatat(fd, SFI_DIR_DATA, &info, AT_SYMLINK_NOFOLLOW) == 0)
+        return sfi_lmdb_check_meta(fd);
+    if (errno != ENOENT)
+        return sfi_dir_error(fd, errno, "look at " SFI_DIR_DATA);
+    if (must_exist)
+        return sfi_err(SF_ENOTFOUND, "there is no database in the directory");
+    int rc = check_vacant(fd);
+    return rc < 0 ? rc : sync_parent(fd);
+}
+
+/* -- lock ------------------------------------------------------------------------------------------- */
+
+static int take_lock(struct sfi_dir *dir)
+{
+    int failed;
+    dir->lock_fd =
+        openat(dir->fd, SFI_DIR_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    if (dir->lock_fd < 0 && errno == ELOOP)
+        return sfi_err(SF_EACCESS, "its file '" SFI_DIR_LOCK "' is a symbolic link");
+    if (dir->lock_fd < 0)
+        return sfi_dir_error(dir->fd, errno, "open its file '" SFI_DIR_LOCK "'");
+    do
+        failed = flock(dir->lock_fd, LOCK_EX | LOCK_NB);
+    while (failed && errno == EINTR);
+    if (failed && errno == EWOULDBLOCK)
+        return sfi_err(SF_ELOCKED, "the directory is open in another process");
+    return failed ? sfi_err(SF_EACCESS, "the directory cannot be locked: %s", strerror(errno)) : 0;
+}
+
+static void close_fds(struct sfi_dir *dir)
+{
+    if (dir->lock_fd >= 0)
+        close(dir->lock_fd);
+    if (dir->fd >= 0)
+        close(dir->fd);
+    dir->fd = dir->lock_fd = -1;
+}
+
+/* -- open and close --------------------------------------------------------------------------------- */
+
+static int open_and_check(struct sfi_dir *dir, const char *path, int must_exist)
+{
+    int rc = dir->fd = open_trimmed(path, must_exist);
+    if (rc >= 0)
+        rc = check_file_system(dir->fd);
+    if (rc >= 0)
+        rc = check_owner(dir);
+    if (rc >= 0)
+        rc = check_contents(dir->fd, must_exist);
+    return rc < 0 ? rc : 0;
+}
+
+static int enter_locked(struct sfi_dir *dir)
+{
+    for (const struct sfi_dir *other = registry.first; other; other = other->next)
+        if (other->device == dir->device && other->inode == dir->inode)
+            return sfi_err(SF_ELOCKED, "the directory is open in this process already");
+    if (!registry.watches_fork && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
+        return sfi_err(SF_ENOMEM, "out of memory");
+    registry.watches_fork = 1;
+    int rc = take_lock(dir);
+    if (rc < 0)
+        return rc;
+    dir->next = registry.first;
+    registry.first = dir;
+    return 0;
+}
+
+/* With the list's lock held no fork comes between a descriptor and its place in the list: a child
+ * could not close what it does not find there. */
+int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist)
+{
+    *dir = (struct sfi_dir){.fd = -1, .lock_fd = -1, .pid = getpid()};
+    int rc = open_and_check(dir, path, must_exist);
+    pthread_mutex_lock(&registry.lock);
+    if (rc == 0)
+        rc = enter_locked(dir);
+    if (rc < 0)
+        close_fds(dir);
+    pthread_mutex_unlock(&registry.lock);
+    return rc;
+}
+
+void sfi_dir_close(struct sfi_dir *dir)
+{
+    if (!dir)
+        return;
+    pthread_mutex_lock(&registry.lock);
+    for (struct sfi_dir **place = &registry.first; *place; place = &(*place)->next) {
+        if (*place == dir) {
+            *place = dir->next;
+            break;
+        }
+    }
+    close_fds(dir);
+    pthread_mutex_unlock(&registry.lock);
+}

@@ -1,0 +1,43 @@
+/* dir.h - the data directory: made, judged, locked.
+ *
+ * (1) A directory is open once: a lock on the file "lock" in it keeps other processes out, a list of
+ *     what this process has open keeps the process itself out, whatever the file system makes of
+ *     locks.
+ * (2) A directory that is refused is left as it was.
+ * (3) After fork() the child holds neither the lock nor a usable directory: its `forked` is 1.  The
+ *     child may live on without keeping the parent's directory locked after the parent's death.
+ *
+ * The list is the one global of the library: both rules are about the process, not about a runtime.
+ * The struct must not move while it is open. */
+#ifndef SFI_STORE_DIR_H
+#define SFI_STORE_DIR_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#define SFI_DIR_DATA "data.mdb"
+#define SFI_DIR_DATA_NEW "data.mdb.new" /* becomes data.mdb when it is complete */
+#define SFI_DIR_LOCK "lock"
+
+struct sfi_dir {
+    int fd, lock_fd;
+    uint64_t device, inode;
+    pid_t pid;
+    int forked;
+    struct sfi_dir *next; /* in the list of open directories */
+};
+
+/* `must_exist`: nothing is made, and there must be a database.  SF_EINVAL, SF_ENOTFOUND, SF_ELOCKED,
+ * SF_EACCESS, SF_EFOREIGN, SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_ENOMEM; then `dir` needs no close. */
+int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist);
+void sfi_dir_close(struct sfi_dir *dir); /* also in a forked child, and again */
+
+static inline int sfi_dir_forked(const struct sfi_dir *dir)
+{
+    return dir->forked;
+}
+
+/* The sentence and the code for an errno met while doing `what` on the file system of `fd`. */
+int sfi_dir_error(int fd, int error, const char *what);
+
+#endif

@@ -1,0 +1,43 @@
+/* record.h - the eight bytes in front of every stored value.
+ *
+ *     0  u32  checksum of the key and of everything behind this field
+ *     4  u8   format version
+ *     5  u8   kind (enum sfi_record_kind)
+ *     6  u16  reserved, 0
+ *     8       payload
+ *
+ * Numbers are little-endian.  The key is part of the checksum, so that a value which turns up under
+ * another key is noticed as well as one that was damaged.  The checksum and its place are the same in
+ * every version: a record that fails it is damaged, one that passes it and has a higher version was
+ * written by a newer library.  Nothing here allocates or needs alignment. */
+#ifndef SFI_STORE_RECORD_H
+#define SFI_STORE_RECORD_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "statefun.h"
+
+enum { SFI_RECORD_HEADER = 8, SFI_RECORD_VERSION = 1 };
+
+/* Numbers on disk: append only. */
+enum sfi_record_kind {
+    SFI_RECORD_FORMAT = 1, /* what the database is, and its epoch */
+    SFI_RECORD_TYPE,       /* the number of a type's name */
+    SFI_RECORD_SOURCE,     /* the position of one partition */
+    SFI_RECORD_EGRESS,     /* the counters of one egress */
+    SFI_RECORD_COUNTERS,   /* every next sequence */
+    SFI_RECORD_STATE,      /* an actor's struct */
+    SFI_RECORD_VALUE,      /* a named value */
+    SFI_RECORD_MESSAGE,    /* a message not handled yet */
+    SFI_RECORD_OUTBOX,     /* an egress record not acknowledged yet */
+    SFI_RECORD_DEAD        /* a dead letter */
+};
+
+/* Fills in the header of a finished record: `size` bytes, header included. */
+void sfi_record_seal(void *record, size_t size, enum sfi_record_kind kind, sf_bytes key);
+
+/* Checks a record and points `*out_payload` into it.  SF_ECORRUPT, SF_ENEWER. */
+int sfi_record_open(sf_bytes record, sf_bytes key, enum sfi_record_kind kind, sf_bytes *out_payload);
+
+#endif

@@ -1,0 +1,108 @@
+/* store.h - the only door to what is durable.
+ *
+ * A store holds five ordered tables of bytes and the number of the newest durable epoch.  It knows
+ * nothing of actors.  Writing is one thing only: a sealed batch (store/batch.h) goes in whole, as
+ * epoch N+1 on top of epoch N, or not at all.
+ *
+ * (1) At most one batch is submitted and not settled.  It is lent to the store until it is settled
+ *     and must not change: a store may apply it behind the caller's back, on a thread of its own, or
+ *     more than once.
+ * (2) submit() takes the batch or fails without having taken it.  settle() says what became of it:
+ *     durable, still under way, or stalled (the disk refuses; nothing is lost, the next settle()
+ *     tries the same batch again).  A stall is never turned into "failed": whether an epoch that met
+ *     an error is on disk is found out by reading the disk, not guessed.
+ * (3) Reads see the newest settled epoch and nothing of a batch under way.
+ *
+ * All functions are called by the engine thread, except snapshots: these may be opened, read and
+ * closed by any one thread at a time each. */
+#ifndef SFI_STORE_STORE_H
+#define SFI_STORE_STORE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/sys.h"
+#include "statefun.h"
+
+enum sfi_table { SFI_META, SFI_STATE, SFI_MAILBOX, SFI_OUTBOX, SFI_DEAD, SFI_TABLES };
+
+enum { SFI_KEY_MAX = 480 }; /* bytes; LMDB's limit is 511 */
+
+struct sfi_batch;
+struct sfi_store;
+struct sfi_snapshot;
+
+enum sfi_settled { SFI_UNDER_WAY = 0, SFI_DURABLE = 1 }; /* else a negative SF_E*: stalled */
+
+struct sfi_store_ops {
+    int (*submit)(struct sfi_store *store, const struct sfi_batch *batch);
+    /* wait 1: returns only when durable or stalled. */
+    int (*settle)(struct sfi_store *store, int wait);
+    /* Bytes that can still be written before the store's own ceiling; a lower bound. */
+    uint64_t (*room)(struct sfi_store *store);
+    int (*snapshot_open)(struct sfi_store *store, struct sfi_snapshot **out);
+    void (*snapshot_close)(struct sfi_snapshot *snapshot);
+    /* 1: found, `*out` lent until the snapshot is closed; 0: absent; negative: SF_E*. */
+    int (*snapshot_get)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes key, sf_bytes *out);
+    /* The first entry with a key >= `from` (strictly greater if `after`); as snapshot_get(). */
+    int (*snapshot_seek)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes from, int after,
+                         sf_bytes *out_key, sf_bytes *out_value);
+    void (*close)(struct sfi_store *store);
+};
+
+struct sfi_store {
+    const struct sfi_store_ops *ops;
+    const struct sfi_sys *sys;
+    uint64_t durable; /* newest settled epoch; 0: nothing yet */
+};
+
+static inline int sfi_store_submit(struct sfi_store *store, const struct sfi_batch *batch)
+{
+    return store->ops->submit(store, batch);
+}
+
+static inline int sfi_store_settle(struct sfi_store *store, int wait)
+{
+    return store->ops->settle(store, wait);
+}
+
+static inline uint64_t sfi_store_room(struct sfi_store *store)
+{
+    return store->ops->room(store);
+}
+
+static inline void sfi_store_close(struct sfi_store *store)
+{
+    if (store)
+        store->ops->close(store);
+}
+
+static inline int sfi_snapshot_open(struct sfi_store *store, struct sfi_snapshot **out)
+{
+    return store->ops->snapshot_open(store, out);
+}
+
+/* Every implementation's snapshot starts with its store. */
+struct sfi_snapshot {
+    struct sfi_store *store;
+};
+
+static inline void sfi_snapshot_close(struct sfi_snapshot *snapshot)
+{
+    if (snapshot)
+        snapshot->store->ops->snapshot_close(snapshot);
+}
+
+static inline int sfi_snapshot_get(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes key,
+                                   sf_bytes *out)
+{
+    return snapshot->store->ops->snapshot_get(snapshot, table, key, out);
+}
+
+static inline int sfi_snapshot_seek(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes from,
+                                    int after, sf_bytes *out_key, sf_bytes *out_value)
+{
+    return snapshot->store->ops->snapshot_seek(snapshot, table, from, after, out_key, out_value);
+}
+
+#endif
