@@ -177,7 +177,7 @@ typedef struct sf_options {
     int must_exist;           /* 1: refuse to create a new database */
     uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most 16 MiB */
     uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
-    uint64_t inbox_bytes_max; /* sent from outside and not handled yet; 0: 64 MiB */
+    uint64_t inbox_bytes_max; /* sent from outside and not handled yet; 0: 16 MiB */
     uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; 0: 64 GiB */
 } sf_options;
 
@@ -188,8 +188,9 @@ SF_API SF_MUST int sf_runtime_open(const char *dir, const sf_options *options, s
 
 /* Commits what was accepted, makes the callbacks that are still owed (SF_ECLOSED if the answer never
  * came), frees everything.  Messages not handled yet are handled after the next open.  Negative: what
- * could not be made durable, and why; it is closed all the same, except for SF_ETURN, SF_EBUSY and
- * SF_EFORK.  No other thread may be using the runtime.  NULL is fine. */
+ * could not be made durable, and why; it is closed all the same, except for SF_ETURN, SF_EFORK and
+ * SF_EBUSY (inside a callback, or a source or view is still open).  No other thread may be using the
+ * runtime.  NULL is fine. */
 SF_API int sf_runtime_close(sf_runtime *rt);
 
 /* Binds a type to its handlers.  Again: replaces them from the next turn on.  Messages that waited

@@ -42,8 +42,8 @@ static int check_id(sf_address to)
 {
     if (to.id && to.id_size >= 1 && to.id_size <= SFI_ID_MAX)
         return 0;
-    return sfi_err(SF_EINVAL, "%s: an id has 1 to %d bytes, this one %zu", to.type ? to.type : "(null)",
-                   SFI_ID_MAX, to.id ? to.id_size : 0);
+    return sfi_err(SF_EINVAL, "%s: an id has 1 to %d bytes, this one %zu", to.type, SFI_ID_MAX,
+                   to.id ? to.id_size : 0);
 }
 
 static int check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
@@ -74,15 +74,15 @@ static int not_registered(const char *what, const char *name)
 static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
                        struct sfi_parcel *out)
 {
-    int rc = check_id(to);
+    int rc = to.type ? check_id(to) : sfi_err(SF_EINVAL, "an address needs a type");
     if (rc == 0)
         rc = check_payload(rt, kind, body);
     if (rc < 0)
         return rc;
-    struct sfi_type *type = to.type ? sfi_types_find(&rt->types, to.type) : NULL;
+    struct sfi_type *type = sfi_types_find(&rt->types, to.type);
     if (!type || !type->registered) {
-        rc = to.type ? sfi_type_name_check(to.type) : 0;
-        return rc < 0 ? rc : not_registered("type", to.type ? to.type : "(null)");
+        rc = sfi_type_name_check(to.type);
+        return rc < 0 ? rc : not_registered("type", to.type);
     }
     *out = (struct sfi_parcel){.type = type, .id = to.id, .id_size = to.id_size,
                                .kind = kind ? kind : "", .kind_size = kind ? strlen(kind) : 0, .body = body};
@@ -105,6 +105,14 @@ int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out
     return sfi_runtime_open(sfi_sys_default(), dir, options, out);
 }
 
+static int has_handles(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    int handles = rt->handles;
+    pthread_mutex_unlock(&rt->lock);
+    return handles;
+}
+
 int sf_runtime_close(sf_runtime *rt)
 {
     if (!rt)
@@ -114,6 +122,8 @@ int sf_runtime_close(sf_runtime *rt)
         return rc;
     if (atomic_load(&rt->background) == (uintptr_t)pthread_self())
         return sfi_err(SF_EBUSY, "sf_runtime_close() called inside a callback");
+    if (has_handles(rt))
+        return sfi_err(SF_EBUSY, "sf_runtime_close(): close every source and view first");
     sfi_background_stop(rt);
     rc = sfi_drive_enter(rt, SFI_HERE, "sf_runtime_close()");
     if (rc == SF_EFORK || rc == SF_EBUSY)

@@ -8,7 +8,7 @@
 #include "run/delivery.h"
 #include "run/runtime.h"
 
-enum { TAKE_MAX = 1024, QUEUE_SHORT = 256, STALL_MIN_MS = 10, STALL_MAX_MS = 1000 };
+enum { TAKE_MAX = 1024, QUEUE_SHORT = 256, RETRY_MIN_MS = 10, RETRY_MAX_MS = 1000 };
 
 static uintptr_t self(void)
 {
@@ -75,7 +75,10 @@ int sfi_drive_enter(sf_runtime *rt, uintptr_t frame, const char *call)
         return sfi_err(SF_EBUSY, "%s: another thread is driving", call);
     atomic_store(&rt->driver, me);
     rt->callback_frame = 0;
-    return rt->turn.active ? sfi_turn_abandon(rt) : 0;
+    rc = rt->turn.active ? sfi_turn_abandon(rt) : 0;
+    if (rc < 0)
+        sfi_drive_leave(rt);
+    return rc;
 }
 
 void sfi_drive_leave(sf_runtime *rt)
@@ -151,13 +154,12 @@ static void account(sf_runtime *rt, int stalled)
     pthread_mutex_unlock(&rt->lock);
 }
 
-static uint64_t stall_due(const sf_runtime *rt, uint64_t now_ns)
+/* How long to leave a machine alone that just refused. */
+static uint64_t retry_pause_ns(const sf_runtime *rt)
 {
-    uint64_t failures = rt->epoch.failures;
-    if (!failures)
-        return 0;
-    uint64_t pause_ms = failures > 7 ? STALL_MAX_MS : (uint64_t)STALL_MIN_MS << (failures - 1);
-    return now_ns + (pause_ms < STALL_MAX_MS ? pause_ms : STALL_MAX_MS) * 1000000;
+    uint64_t failures = rt->epoch.failures < 8 ? rt->epoch.failures : 8;
+    uint64_t pause_ms = (uint64_t)RETRY_MIN_MS << failures;
+    return (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS) * 1000000;
 }
 
 static void sooner(uint64_t *due_ns, uint64_t other_ns)
@@ -167,9 +169,9 @@ static void sooner(uint64_t *due_ns, uint64_t other_ns)
 }
 
 /* When something is due that nobody will signal. */
-static uint64_t next_due(sf_runtime *rt, uint64_t now_ns)
+static uint64_t next_due(sf_runtime *rt)
 {
-    uint64_t due_ns = stall_due(rt, now_ns);
+    uint64_t due_ns = 0;
     const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
     sooner(&due_ns, pause ? pause->due : 0);
     sooner(&due_ns, sfi_delivery_due(rt));
@@ -198,12 +200,15 @@ int sfi_is_idle(sf_runtime *rt)
            !callbacks_waiting(rt);
 }
 
-/* Leaves the descriptor readable if there is more to do, and the timer set to what is due. */
-static void set_alarm(sf_runtime *rt, int stalled)
+/* Leaves the descriptor readable if there is more to do, and the timer set to what is due; after a
+ * failure everything waits for the next try. */
+static void set_alarm(sf_runtime *rt, int failed)
 {
-    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
-    sfi_poll_set_due(rt, next_due(rt, now_ns), now_ns);
-    if (stalled || sfi_is_idle(rt))
+    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx), due_ns = next_due(rt);
+    if (failed)
+        sooner(&due_ns, now_ns + retry_pause_ns(rt));
+    sfi_poll_set_due(rt, due_ns, now_ns);
+    if (failed || sfi_is_idle(rt))
         return;
     pthread_mutex_lock(&rt->lock);
     sfi_poll_signal(rt);
@@ -277,7 +282,7 @@ static void *background(void *arg)
         }
         if (atomic_load(&rt->broken))
             break;
-        sfi_poll_wait(rt, rc < 0 ? STALL_MIN_MS : -1);
+        sfi_poll_wait(rt, -1);
     }
     return NULL;
 }

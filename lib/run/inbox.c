@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "run/runtime.h"
 
-enum { BUFFER_MIN = 4096, BUFFER_KEPT = 1 << 20, ALIGN = 8 };
+enum { BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, ALIGN = 8 };
 
 /* One entry of a buffer; id, kind and body follow. */
 struct entry {

@@ -11,7 +11,7 @@
 #include "run/runtime.h"
 #include "store/backends.h"
 
-#define INBOX_DEFAULT_BYTES (UINT64_C(64) << 20)
+#define INBOX_DEFAULT_BYTES (UINT64_C(16) << 20)
 #define STORE_DEFAULT_BYTES (UINT64_C(64) << 30)
 #define STORE_MIN_BYTES (UINT64_C(1) << 20)
 

@@ -69,6 +69,7 @@ static int bind_locked(sf_runtime *rt, const char *name, uint32_t partition, sf_
     if (!source)
         return sfi_err(SF_ENOMEM, "out of memory");
     source->is_open = 1;
+    rt->handles++;
     handle->source = source;
     handle->skip_upto = source->taken;
     return 0;
@@ -96,6 +97,7 @@ void sfi_source_close(sf_source *handle)
     sf_runtime *rt = handle->rt;
     pthread_mutex_lock(&rt->lock);
     handle->source->is_open = 0;
+    rt->handles--;
     pthread_mutex_unlock(&rt->lock);
     sfi_free(rt->sys, handle->staged.bytes);
     sfi_free(rt->sys, handle);

@@ -25,6 +25,13 @@ struct sf_cursor {
     int error;
 };
 
+static void count_handle(sf_runtime *rt, int by)
+{
+    pthread_mutex_lock(&rt->lock);
+    rt->handles += by;
+    pthread_mutex_unlock(&rt->lock);
+}
+
 int sfi_view_open(sf_runtime *rt, sf_view **out)
 {
     sf_view *view = sfi_zalloc(rt->sys, sizeof *view);
@@ -37,6 +44,7 @@ int sfi_view_open(sf_runtime *rt, sf_view **out)
         sfi_free(rt->sys, view);
         return rc;
     }
+    count_handle(rt, 1);
     *out = view;
     return 0;
 }
@@ -52,6 +60,7 @@ void sfi_view_close(sf_view *view)
     sfi_snapshot_close(view->snapshot);
     sfi_arena_fini(&view->arena);
     sfi_free(rt->sys, view);
+    count_handle(rt, -1);
 }
 
 sf_runtime *sfi_view_runtime(const sf_view *view)
