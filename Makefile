@@ -1,0 +1,200 @@
+# libstatefun - one readable build.  `make help` lists the targets.
+#
+# Everything made lies in $(BUILD): build/, and build/asan, build/tsan for the sanitizer variants.
+# What is yours to set is in the first block; what the library needs is added to it, never instead.
+#
+#   lib/*.c lib/*/*.c        libstatefun.a, libstatefun.so      -Ilib -Iinclude
+#   examples/*.c             one program each, shared library   -Iinclude
+#   bench/*.c                one program each, shared library   -Iinclude, sqlite3, lmdb
+#   test/unit/test_*.c       one cmocka program each, archive   -Ilib -Iinclude -Itest, test/support/*.c
+#   test/integration/*       likewise, and test_*.sh
+#   test/crash/*             programs without cmocka, and test_*.sh
+
+# -- yours ------------------------------------------------------------------------------------------
+CFLAGS ?= -O2 -g
+CXX ?= g++
+AR ?= ar
+PKG_CONFIG ?= pkg-config
+BUILD ?= build
+PREFIX ?= /usr/local
+INCLUDEDIR ?= $(PREFIX)/include
+LIBDIR ?= $(PREFIX)/lib
+PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+# Kills by the crash tests, the seconds that one test may take, and how many run side by side.
+KILLS ?= 200
+KILLS_ASAN ?= 50
+TEST_SECONDS ?= $(shell echo $$((300 + $(KILLS))))
+TEST_JOBS ?= $(shell nproc 2>/dev/null || echo 1)
+VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=full
+# V=1 shows the commands.
+V ?= 0
+
+# -- ours -------------------------------------------------------------------------------------------
+# The version is written once, in the header.  The soname follows the ABI, not the version.
+hex := $(shell sed -n 's/^.define SF_VERSION 0x\([0-9a-fA-F]*\).*/\1/p' include/statefun.h)
+VERSION := $(shell v=$$((0x$(hex))); echo $$((v >> 16)).$$((v >> 8 & 255)).$$((v & 255)))
+ABI = 0
+
+# SANITIZE=address,undefined or thread; set by check-asan and check-tsan together with BUILD.
+SANITIZE ?=
+own_cflags = -std=gnu11 -Wall -Wextra -Werror -fvisibility=hidden -fexceptions -fPIC -pthread
+own_ldflags = -pthread
+so_ldflags = -shared -Wl,-soname,libstatefun.so.$(ABI) -Wl,--version-script=lib/statefun.map
+ifeq ($(SANITIZE),)
+so_ldflags += -Wl,-z,defs # not with sanitizers: clang leaves their runtime to the program
+else
+own_cflags += -fsanitize=$(SANITIZE) -fno-sanitize-recover=all -fno-omit-frame-pointer
+own_ldflags += -fsanitize=$(SANITIZE)
+endif
+
+# $(call has,PACKAGE) is PACKAGE or nothing; $(call pkg,--libs,PACKAGE) its flags or a stop with the
+# remedy.  Needed by all: lmdb, msgpack (msgpack-c since its version 6), libxxhash (its header only).
+# cmocka is asked for when a test is linked, sqlite3 when a benchmark is.
+has = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo $(1))
+pkg = $(if $(call has,$(2)),$(shell $(PKG_CONFIG) $(1) $(2)),$(call missing,$(2)))
+missing = $(error $(PKG_CONFIG) does not find $(1). Run ./scripts/setup, or install the package that has $(1).pc)
+ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
+msgpack := $(or $(call has,msgpack),$(call has,msgpack-c),msgpack)
+deps_cflags := $(call pkg,--cflags,lmdb) $(call pkg,--cflags,$(msgpack)) $(call pkg,--cflags,libxxhash)
+deps_libs := $(call pkg,--libs,lmdb) $(call pkg,--libs,$(msgpack))
+endif
+
+so = $(BUILD)/libstatefun.so.$(VERSION)
+so_links = $(BUILD)/libstatefun.so.$(ABI) $(BUILD)/libstatefun.so
+archive = $(BUILD)/libstatefun.a
+lib_objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard lib/*.c lib/*/*.c)))
+support_objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard test/support/*.c)))
+programs = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard $(1))))
+examples = $(call programs,examples/*.c)
+benches = $(call programs,bench/*.c)
+unit_tests = $(call programs,test/unit/test_*.c)
+integration_tests = $(call programs,test/integration/test_*.c)
+crash_programs = $(call programs,test/crash/*.c)
+test_scripts = $(sort $(wildcard test/integration/test_*.sh test/crash/test_*.sh))
+
+ifeq ($(V),0)
+say = @printf '  %-5s %s\n' $(1) $@;
+endif
+
+all: $(archive) $(so) $(so_links) $(examples) ## the library, shared and static, and the examples
+
+# -- compile and link -------------------------------------------------------------------------------
+
+# Written anew only when the compiler or its flags changed: then everything is.
+$(BUILD)/flags: FORCE
+	@mkdir -p $(@D)
+	@echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(own_cflags) $(deps_cflags)' | cmp -s - $@ || \
+	 echo '$(CC) $(CPPFLAGS) $(CFLAGS) $(LDFLAGS) $(own_cflags) $(deps_cflags)' >$@
+
+$(BUILD)/obj/lib/%.o: includes = -Ilib -Iinclude $(deps_cflags)
+$(BUILD)/obj/test/%.o: includes = -Ilib -Iinclude -Itest $(deps_cflags)
+$(BUILD)/obj/examples/%.o: includes = -Iinclude
+$(BUILD)/obj/bench/%.o: includes = -Iinclude $(deps_cflags)
+
+$(BUILD)/obj/%.o: %.c $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CC)$(CC) $(CPPFLAGS) $(includes) $(CFLAGS) $(own_cflags) -MMD -MP -c -o $@ $<
+
+$(archive): $(lib_objs)
+	@rm -f $@
+	$(call say,AR)$(AR) rcs $@ $^
+
+$(so): $(lib_objs) lib/statefun.map
+	$(call say,LD)$(CC) $(CFLAGS) $(own_ldflags) $(so_ldflags) $(LDFLAGS) -o $@ $(lib_objs) \
+	 -Wl,--as-needed $(deps_libs)
+
+$(so_links): $(so)
+	@ln -sf $(<F) $@
+
+link = $(CC) $(CFLAGS) $(own_ldflags) $(LDFLAGS) -o $@ $^
+
+# Examples and benchmarks see what users see: the exported symbols.
+$(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o | $(so_links)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(link) -L$(BUILD) -lstatefun -Wl,-rpath,'$$ORIGIN/..' -lm
+
+$(benches): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o | $(so_links)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(link) -L$(BUILD) -lstatefun -Wl,-rpath,'$$ORIGIN/..' \
+	 $(call pkg,--libs,sqlite3) $(deps_libs) -lm
+
+$(unit_tests) $(integration_tests): $(BUILD)/%: $(BUILD)/obj/%.o $(support_objs) $(archive)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(link) $(call pkg,--libs,cmocka) $(deps_libs) -lm
+
+$(crash_programs): $(BUILD)/%: $(BUILD)/obj/%.o $(support_objs) $(archive)
+	@mkdir -p $(@D)
+	$(call say,LINK)$(link) $(call pkg,--libs,cmocka) $(deps_libs) -lm
+
+.SECONDARY: # keep the objects
+-include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
+
+# -- check ------------------------------------------------------------------------------------------
+# scripts/run-tests runs each command, counts, and prints `N passed, N failed, N skipped`.
+
+here := $(CURDIR)
+run_tests = MAKE="$(MAKE)" CC="$(CC)" CXX="$(CXX)" BUILD="$(abspath $(BUILD))" KILLS="$(KILLS)" \
+ ./scripts/run-tests -j $(TEST_JOBS) -t $(TEST_SECONDS)
+killstorm = $(abspath $(filter %/killstorm,$(crash_programs)))
+static_checks = $(addprefix $(here)/scripts/check-,layers exports banned docs)
+install_tests = $(here)/test/install/run
+test_programs = $(abspath $(unit_tests) $(integration_tests))
+crash_tests = $(addprefix $(here)/,$(test_scripts)) \
+ $(if $(killstorm),"$(killstorm) $(KILLS) $(abspath $(BUILD)/examples)")
+
+check: all $(unit_tests) $(integration_tests) $(crash_programs) $(benches) ## every test; KILLS=5000 for more
+	@$(run_tests) $(crash_tests) $(test_programs) $(static_checks) $(install_tests)
+
+check-unit: $(unit_tests) ## the unit tests alone
+	@$(run_tests) $(abspath $(unit_tests))
+
+check-programs: all $(unit_tests) $(integration_tests) $(crash_programs)
+	@$(run_tests) $(crash_tests) $(test_programs)
+
+WRAPPER = # what check-cmocka runs each test with
+check-cmocka: $(unit_tests) $(integration_tests)
+	@$(run_tests) -w "$(WRAPPER)" $(test_programs)
+
+check-asan: ## every test program with the address, leak and undefined behaviour sanitizers
+	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
+	 $(MAKE) --no-print-directory check-programs BUILD=$(BUILD)/asan SANITIZE=address,undefined KILLS=$(KILLS_ASAN)
+
+# gcc 12's thread sanitizer does not start where the kernel spreads addresses widely; setarch -R.
+check-tsan: ## unit and integration tests with the thread sanitizer
+	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+	 $(MAKE) --no-print-directory check-cmocka BUILD=$(BUILD)/tsan SANITIZE=thread \
+	 WRAPPER="$$(setarch -R true 2>/dev/null && echo setarch -R)"
+
+check-valgrind: ## unit and integration tests under valgrind
+	@$(MAKE) --no-print-directory check-cmocka WRAPPER="$(VALGRIND)"
+
+bench: all $(benches) ## our rate beside the loops one would write by hand
+	@BUILD="$(abspath $(BUILD))" ./bench/run
+
+# -- install ----------------------------------------------------------------------------------------
+
+install: $(archive) $(so) ## to DESTDIR, PREFIX, LIBDIR
+	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR)
+	install -m 644 include/statefun.h $(DESTDIR)$(INCLUDEDIR)/statefun.h
+	install -m 644 $(archive) $(DESTDIR)$(LIBDIR)/libstatefun.a
+	install -m 755 $(so) $(DESTDIR)$(LIBDIR)/$(notdir $(so))
+	ln -sf $(notdir $(so)) $(DESTDIR)$(LIBDIR)/libstatefun.so.$(ABI)
+	ln -sf $(notdir $(so)) $(DESTDIR)$(LIBDIR)/libstatefun.so
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
+	 -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS_PRIVATE@|$(strip $(deps_libs)) -pthread|' \
+	 pkgconfig/statefun.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/statefun.pc
+	chmod 644 $(DESTDIR)$(PKGCONFIGDIR)/statefun.pc
+
+uninstall: ## what install put there
+	rm -f $(DESTDIR)$(INCLUDEDIR)/statefun.h $(DESTDIR)$(LIBDIR)/libstatefun.a
+	rm -f $(DESTDIR)$(LIBDIR)/libstatefun.so $(DESTDIR)$(LIBDIR)/libstatefun.so.$(ABI)
+	rm -f $(DESTDIR)$(LIBDIR)/$(notdir $(so)) $(DESTDIR)$(PKGCONFIGDIR)/statefun.pc
+
+clean: ## all that was built
+	rm -rf $(BUILD)
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
+
+.PHONY: all check check-unit check-programs check-cmocka check-asan check-tsan check-valgrind \
+ bench install uninstall clean help FORCE
