@@ -1,0 +1,75 @@
+#include "support/machine.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "statefun.h"
+
+static void *machine_resize(void *ctx, void *old, size_t size)
+{
+    struct machine *m = ctx;
+    if (size == 0) {
+        m->live--;
+        free(old);
+        return NULL;
+    }
+    m->allocations++;
+    if (m->fail_allocation &&
+        (m->allocations == m->fail_allocation || (m->fail_for_good && m->allocations > m->fail_allocation)))
+        return NULL;
+    void *fresh = realloc(old, size);
+    if (fresh && !old)
+        m->live++;
+    return fresh;
+}
+
+static uint64_t machine_wall_ms(void *ctx)
+{
+    return ((struct machine *)ctx)->now_ns / 1000000;
+}
+
+static uint64_t machine_mono_ns(void *ctx)
+{
+    return ((struct machine *)ctx)->now_ns;
+}
+
+/* xorshift64: any sequence will do, as long as it is the same each time. */
+static uint64_t machine_random(void *ctx)
+{
+    struct machine *m = ctx;
+    m->random ^= m->random << 13;
+    m->random ^= m->random >> 7;
+    m->random ^= m->random << 17;
+    return m->random;
+}
+
+static int machine_fault(void *ctx, const char *point)
+{
+    struct machine *m = ctx;
+    m->faults++;
+    if (m->faults == m->kill_fault)
+        kill(getpid(), SIGKILL);
+    if (m->faults != m->fail_fault)
+        return 0;
+    m->failed_point = point;
+    return m->fault_code;
+}
+
+void machine_init(struct machine *machine)
+{
+    *machine = (struct machine){.now_ns = UINT64_C(1000000000000), .random = 88172645463325252u,
+                                .fault_code = SF_EDISK};
+    machine->sys = *sfi_sys_default();
+    machine->sys.ctx = machine;
+    machine->sys.resize = machine_resize;
+    machine->sys.wall_ms = machine_wall_ms;
+    machine->sys.mono_ns = machine_mono_ns;
+    machine->sys.random = machine_random;
+    machine->sys.fault = machine_fault;
+}
+
+void machine_advance_ms(struct machine *machine, uint64_t ms)
+{
+    machine->now_ns += ms * 1000000;
+}

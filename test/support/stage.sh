@@ -1,0 +1,17 @@
+# stage.sh - a staged install, as a package build makes one, for scripts that then build against it.
+# Sourced, with the source directory current and $work an empty directory of the script's own.
+#
+# Afterwards $statefun_flags is all that a user knows: what pkg-config says.  MAKE comes from
+# the Makefile with the variables that the library was built with.
+
+stage=$work/stage
+build=${BUILD:-build}
+${MAKE:-make} -s --no-print-directory install BUILD="$build" DESTDIR="$stage" PREFIX=/usr \
+    >"$work/install.log" 2>&1 || { cat "$work/install.log"; exit 1; }
+
+# The sysroot is put in front of what the .pc file says, as in a cross build.
+PKG_CONFIG_PATH=$stage/usr/lib/pkgconfig
+PKG_CONFIG_SYSROOT_DIR=$stage
+LD_LIBRARY_PATH=$stage/usr/lib
+export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR LD_LIBRARY_PATH
+statefun_flags=$(${PKG_CONFIG:-pkg-config} --cflags --libs statefun)

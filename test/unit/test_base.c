@@ -1,0 +1,144 @@
+/* test_base.c - arena, pool, heap, hash: what everything else stands on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "base/hash.h"
+#include "base/heap.h"
+#include "base/pool.h"
+#include "support/machine.h"
+#include "statefun.h"
+
+static void an_arena_lends_aligned_zero_ended_copies(void **state)
+{
+    struct machine machine;
+    struct sfi_arena arena;
+    (void)state;
+    machine_init(&machine);
+    sfi_arena_init(&arena, &machine.sys);
+    for (size_t size = 0; size < 300; size++) {
+        char bytes[300];
+        memset(bytes, 'x', sizeof bytes);
+        char *copy = sfi_arena_copy(&arena, bytes, size);
+        assert_int_equal((uintptr_t)copy % 16, 0);
+        assert_int_equal(copy[size], 0);
+        assert_memory_equal(copy, bytes, size);
+    }
+    assert_non_null(sfi_arena_alloc(&arena, 10 << 20));
+    sfi_arena_fini(&arena);
+    assert_int_equal(machine.live, 0);
+}
+
+static void an_arena_in_a_steady_state_allocates_nothing(void **state)
+{
+    struct machine machine;
+    struct sfi_arena arena;
+    (void)state;
+    machine_init(&machine);
+    sfi_arena_init(&arena, &machine.sys);
+    assert_non_null(sfi_arena_alloc(&arena, 1000));
+    uint64_t before = machine.allocations;
+    for (int i = 0; i < 1000; i++) {
+        sfi_arena_reset(&arena);
+        assert_non_null(sfi_arena_alloc(&arena, 1000));
+    }
+    assert_int_equal(machine.allocations, before);
+    sfi_arena_fini(&arena);
+}
+
+static void a_pool_hands_freed_objects_out_again(void **state)
+{
+    struct machine machine;
+    struct sfi_pool pool;
+    (void)state;
+    machine_init(&machine);
+    sfi_pool_init(&pool, &machine.sys);
+    for (size_t size = 1; size <= SFI_POOL_MAX + 100; size += 37) {
+        void *object = sfi_pool_alloc(&pool, size);
+        assert_non_null(object);
+        memset(object, 1, size);
+        sfi_pool_free(&pool, object, size);
+        if (size <= SFI_POOL_MAX)
+            assert_ptr_equal(sfi_pool_alloc(&pool, size), object);
+    }
+    sfi_pool_fini(&pool);
+    assert_int_equal(machine.live, 0);
+}
+
+static void a_heap_gives_the_earliest_first_and_ties_in_order(void **state)
+{
+    enum { COUNT = 500 };
+    struct machine machine;
+    struct sfi_heap heap;
+    static struct sfi_heap_node nodes[COUNT];
+    (void)state;
+    machine_init(&machine);
+    sfi_heap_init(&heap, &machine.sys);
+    for (int i = 0; i < COUNT; i++)
+        assert_int_equal(sfi_heap_push(&heap, &nodes[i], machine.sys.random(&machine) % 50), 0);
+    for (int i = 0; i < COUNT; i += 3)
+        sfi_heap_remove(&heap, &nodes[i]);
+    sfi_heap_remove(&heap, &nodes[0]); /* already out: no effect */
+    uint64_t due = 0, order = 0;
+    int left = 0;
+    for (struct sfi_heap_node *node; (node = sfi_heap_first(&heap)); left++) {
+        assert_true(node->due > due || (node->due == due && node->order >= order));
+        due = node->due;
+        order = node->order;
+        assert_int_not_equal((node - nodes) % 3, 0);
+        sfi_heap_remove(&heap, node);
+    }
+    assert_int_equal(left, COUNT - (COUNT + 2) / 3);
+    sfi_heap_fini(&heap);
+}
+
+static void a_hash_depends_on_key_seed_size_and_every_byte(void **state)
+{
+    struct sfi_hash_key a = {1, 2}, b = {1, 3};
+    char bytes[] = "stateful functions in one process";
+    uint64_t all = sfi_hash(&a, 7, bytes, sizeof bytes);
+    (void)state;
+    assert_true(all == sfi_hash(&a, 7, bytes, sizeof bytes));
+    assert_true(all != sfi_hash(&b, 7, bytes, sizeof bytes));
+    assert_true(all != sfi_hash(&a, 8, bytes, sizeof bytes));
+    assert_true(all != sfi_hash(&a, 7, bytes, sizeof bytes - 1));
+    for (size_t i = 0; i < sizeof bytes; i++) {
+        bytes[i] ^= 1;
+        assert_true(all != sfi_hash(&a, 7, bytes, sizeof bytes));
+        bytes[i] ^= 1;
+    }
+}
+
+static void a_sentence_is_wrapped_on_its_way_out(void **state)
+{
+    (void)state;
+    assert_int_equal(sfi_err(SF_EDISK, "page %d", 7), SF_EDISK);
+    assert_int_equal(sfi_err_in(SF_EDISK, "open '%s'", "data"), SF_EDISK);
+    assert_string_equal(sf_errmsg(), "open 'data': page 7");
+    char endless[2000];
+    memset(endless, 'x', sizeof endless - 1);
+    endless[sizeof endless - 1] = 0;
+    sfi_err(SF_EINVAL, "%s", endless);
+    sfi_err_in(SF_EINVAL, "%s", endless);
+    assert_true(strlen(sf_errmsg()) < sizeof endless);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_arena_lends_aligned_zero_ended_copies),
+        cmocka_unit_test(an_arena_in_a_steady_state_allocates_nothing),
+        cmocka_unit_test(a_pool_hands_freed_objects_out_again),
+        cmocka_unit_test(a_heap_gives_the_earliest_first_and_ties_in_order),
+        cmocka_unit_test(a_hash_depends_on_key_seed_size_and_every_byte),
+        cmocka_unit_test(a_sentence_is_wrapped_on_its_way_out),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
