@@ -239,9 +239,7 @@ int sfi_step(sf_runtime *rt, int turns_max)
     int stalled = sfi_epoch_settle(rt, 1);
     if (stalled > 0) {
         turns = run_turns(rt, turns_max > 0 ? turns_max : INT_MAX, &rc);
-        int committed = sfi_epoch_is_full(rt) || rt->mailbox.queued == 0 ? commit(rt) : 0;
-        rc = rc < 0 ? rc : committed;
-        stalled = committed;
+        stalled = commit(rt);
     }
     account(rt, stalled);
     make_callbacks(rt);

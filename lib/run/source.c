@@ -114,7 +114,8 @@ uint64_t sfi_source_position(const sf_source *handle)
 static int advance_locked(sf_source *handle, uint64_t position)
 {
     struct sfi_source *source = handle->source;
-    if (position <= handle->skip_upto)
+    int rising = source->taken > handle->skip_upto; /* something new was taken in already */
+    if (position <= handle->skip_upto && !rising)
         return 1;
     if (position <= source->taken)
         return sfi_err(SF_EINVAL, "source '%s' partition %u: position %llu is not behind %llu",

@@ -816,8 +816,9 @@ static char *lasting_path(const struct sfi_sys *sys, const char *dir, int dir_fd
     snprintf(path, sizeof path, "/proc/self/fd/%d", dir_fd);
     if (!is_same_dir(path, dir_fd) && (!realpath(dir, path) || !is_same_dir(path, dir_fd)))
         snprintf(path, sizeof path, "%s", dir);
-    char *copy = sfi_alloc(sys, strlen(path) + 1);
-    return copy ? strcpy(copy, path) : NULL;
+    size_t size = strlen(path) + 1;
+    char *copy = sfi_alloc(sys, size);
+    return copy ? memcpy(copy, path, size) : NULL;
 }
 
 static int has_database(int dir_fd)
