@@ -165,6 +165,9 @@ check-tsan: ## unit and integration tests with the thread sanitizer
 	 $(MAKE) --no-print-directory check-cmocka BUILD=$(BUILD)/tsan SANITIZE=thread \
 	 WRAPPER="$$(setarch -R true 2>/dev/null && echo setarch -R)"
 
+powerloss: all $(crash_programs) ## power cuts alone; STATES=1000000 SEED=2
+	@BUILD="$(abspath $(BUILD))" STATES=$(or $(STATES),100000) SEED=$(or $(SEED),1) test/crash/test_powerloss.sh
+
 check-valgrind: ## unit and integration tests under valgrind
 	@$(MAKE) --no-print-directory check-cmocka WRAPPER="$(VALGRIND)"
 
@@ -196,5 +199,5 @@ clean: ## all that was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
 
-.PHONY: all check check-unit check-programs check-cmocka check-asan check-tsan check-valgrind \
+.PHONY: all check powerloss check-unit check-programs check-cmocka check-asan check-tsan check-valgrind \
  bench install uninstall clean help FORCE
