@@ -35,7 +35,7 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *format, ..
     return -1;
 }
 
-/* ---- the actors ---------------------------------------------------------------------------------- */
+/* ---- the actors ------------------------------------------------------------------------------ */
 
 struct account {
     int64_t balance;
@@ -110,7 +110,7 @@ static const sf_type plan = SF_TYPE(PLAN,
     .on = {{"note", plan_note}},
     .state_size = sizeof(struct plan));
 
-/* ---- the input: record number -> messages ----------------------------------------------------------- */
+/* ---- the input: record number -> messages ---------------------------------------------------- */
 
 /* splitmix64: the n-th number of a stream, without the ones before it. */
 static uint64_t mix(uint64_t seed, uint64_t n)
@@ -155,7 +155,7 @@ static int ingest(sf_runtime *rt, sf_source *source, const struct plan *p, uint6
     return rc < 0 ? complain("%s", sf_errmsg()) : 0;
 }
 
-/* ---- the books --------------------------------------------------------------------------------------- */
+/* ---- the books ------------------------------------------------------------------------------- */
 
 struct books {
     int64_t sum;
@@ -223,7 +223,7 @@ static int report(sf_runtime *rt, sf_source *source, const struct plan *p)
     return check(&books, transfers);
 }
 
-/* ---- and all of it ------------------------------------------------------------------------------------ */
+/* ---- and all of it --------------------------------------------------------------------------- */
 
 struct arguments {
     const char *db;

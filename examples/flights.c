@@ -51,7 +51,7 @@ __attribute__((format(printf, 1, 2))) static int complain(const char *format, ..
     return -1;
 }
 
-/* ---- the actors ---------------------------------------------------------------------------------- */
+/* ---- the actors ------------------------------------------------------------------------------ */
 
 struct airport {
     uint64_t departures, arrivals;
@@ -103,7 +103,7 @@ static const sf_type route = SF_TYPE(ROUTE,
     .on = {{"flight", route_flight}},
     .state_size = sizeof(struct route));
 
-/* ---- out: each alert once -------------------------------------------------------------------------- */
+/* ---- out: each alert once -------------------------------------------------------------------- */
 
 struct sink {
     FILE *file; /* NULL: no --alerts; they wait in the outbox */
@@ -112,6 +112,11 @@ struct sink {
     int failed;    /* said why; nothing more is written */
 };
 
+static int cannot_write(const struct sink *sink)
+{
+    return complain("cannot write %s: %s", sink->path, strerror(errno));
+}
+
 static int sink_write(struct sink *sink, const sf_message *record)
 {
     const struct flight *flight = record->body.data;
@@ -119,8 +124,9 @@ static int sink_write(struct sink *sink, const sf_message *record)
         return complain("%s ends with alert %" PRIu64 ", but the next one is %" PRIu64
                         ": it is not the file that this directory's alerts went to",
                         sink->path, sink->last, record->sequence);
-    fprintf(sink->file, "%" PRIu64 ",%s,%s,%s,%" PRId32 "\n", record->sequence, flight->date,
-            flight->origin, flight->destination, flight->delay);
+    if (fprintf(sink->file, "%" PRIu64 ",%s,%s,%s,%" PRId32 "\n", record->sequence, flight->date,
+                flight->origin, flight->destination, flight->delay) < 0)
+        return cannot_write(sink);
     sink->last = record->sequence;
     return 0;
 }
@@ -134,10 +140,8 @@ static int sink_append(const sf_message *const *records, size_t count, void *use
         return 0;
     for (size_t i = 0; i < count && !sink->failed; i++)
         sink->failed = sink_write(sink, records[i]) < 0;
-    if (!sink->failed && (fflush(sink->file) || fdatasync(fileno(sink->file)))) {
-        complain("cannot write %s: %s", sink->path, strerror(errno));
-        sink->failed = 1;
-    }
+    if (!sink->failed && (fflush(sink->file) || fdatasync(fileno(sink->file))))
+        sink->failed = cannot_write(sink) < 0;
     return sink->failed ? -1 : (int)count;
 }
 
@@ -218,7 +222,7 @@ static int sink_open(struct sink *sink, sf_runtime *rt)
     return 0;
 }
 
-/* ---- in: each row once ------------------------------------------------------------------------------ */
+/* ---- in: each row once ----------------------------------------------------------------------- */
 
 /* What is read, and how far. */
 struct input {
@@ -456,7 +460,7 @@ static int ingest(sf_runtime *rt, struct input *input, const struct sink *sink)
     return rc;
 }
 
-/* ---- the report --------------------------------------------------------------------------------------- */
+/* ---- the report ------------------------------------------------------------------------------ */
 
 struct line {
     char name[16]; /* long enough for ORIGIN-DESTINATION */
@@ -493,7 +497,8 @@ static int collect(sf_view *view, const char *type, struct line **lines, size_t 
     }
     if (sf_cursor_error(cursor) < 0)
         return complain("%s", sf_errmsg());
-    qsort(*lines, *count, sizeof **lines, compare_names);
+    if (*count > 0)
+        qsort(*lines, *count, sizeof **lines, compare_names);
     return 0;
 }
 
@@ -539,9 +544,9 @@ static int summarise(sf_runtime *rt, const struct input *input)
         return complain("%s", sf_errmsg());
     if (input->start_position > 0)
         fprintf(stderr, "flights: went on at byte %" PRIu64 " of %s\n", input->start_position, input->path);
-    fprintf(stderr, "flights: %" PRIu64 " rows in %.2f s, %.0f rows/s, %" PRIu64 " turns, %" PRIu64 " epochs\n",
-            input->rows, seconds, (double)input->rows / (seconds > 0 ? seconds : 1), stats.turns,
-            stats.epochs);
+    fprintf(stderr, "flights: %" PRIu64 " rows in %.2f s, %.0f rows/s, ", input->rows, seconds,
+            (double)input->rows / (seconds > 0 ? seconds : 1));
+    fprintf(stderr, "%" PRIu64 " turns, %" PRIu64 " epochs\n", stats.turns, stats.epochs);
     if (input->malformed > 0)
         fprintf(stderr, "flights: %" PRIu64 " malformed rows skipped\n", input->malformed);
     if (stats.dead_letters > 0)
@@ -549,7 +554,7 @@ static int summarise(sf_runtime *rt, const struct input *input)
     return 0;
 }
 
-/* ---- and all of it ------------------------------------------------------------------------------------- */
+/* ---- and all of it --------------------------------------------------------------------------- */
 
 struct arguments {
     const char *db, *alerts, *input;

@@ -28,7 +28,7 @@
 
 enum { ANSWER_MS = 5000, REPORT_S = 1, EVENTS_MAX = 64 };
 
-/* ---- the actor: a counter ------------------------------------------------------------------------- */
+/* ---- the actor: a counter -------------------------------------------------------------------- */
 
 struct counter {
     uint64_t hits;
@@ -44,7 +44,7 @@ static int counter_hit(sf_turn *turn)
 static const sf_type counter = SF_TYPE("example/counter",
     .on = {{"hit", counter_hit}}, .state_size = sizeof(struct counter));
 
-/* ---- the clients ------------------------------------------------------------------------------------ */
+/* ---- the clients ----------------------------------------------------------------------------- */
 
 struct service {
     sf_runtime *rt;
@@ -187,7 +187,7 @@ static void welcome(struct service *service)
     service->clients = client;
 }
 
-/* ---- the service, as it was before it had actors ------------------------------------------------- */
+/* ---- the service, as it was before it had actors --------------------------------------------- */
 
 static void tick(struct service *service)
 {
@@ -237,7 +237,7 @@ static void open_doors(struct service *service, uint16_t port)
         die("cannot start");
 }
 
-/* ---- and what makes it durable: watch the runtime's descriptor, step when it is readable ------------ */
+/* ---- and what makes it durable: watch the runtime's descriptor, step when it is readable ----- */
 
 /* A step that fails lost nothing; with SF_EDISK the runtime tries again by itself, after a pause. */
 static void step(struct service *service)

@@ -1,8 +1,8 @@
 # stage.sh - a staged install, as a package build makes one, for scripts that then build against it.
 # Sourced, with the source directory current and $work an empty directory of the script's own.
 #
-# Afterwards $statefun_flags is all that a user knows: what pkg-config says.  MAKE comes from
-# the Makefile with the variables that the library was built with.
+# Afterwards $statefun_cflags, and $statefun_flags with the libraries, are all that a user knows: what
+# pkg-config says.  MAKE comes from the Makefile with the variables that the library was built with.
 
 stage=$work/stage
 build=${BUILD:-build}
@@ -14,4 +14,5 @@ PKG_CONFIG_PATH=$stage/usr/lib/pkgconfig
 PKG_CONFIG_SYSROOT_DIR=$stage
 LD_LIBRARY_PATH=$stage/usr/lib
 export PKG_CONFIG_PATH PKG_CONFIG_SYSROOT_DIR LD_LIBRARY_PATH
+statefun_cflags=$(${PKG_CONFIG:-pkg-config} --cflags statefun)
 statefun_flags=$(${PKG_CONFIG:-pkg-config} --cflags --libs statefun)

@@ -1,0 +1,571 @@
+/* test_directory.c - directories that are missing, somebody else's, in use, damaged, read-only, full.
+ *
+ * Each is refused with its own code and a sentence, and nothing in it changes.  Mounts are made in a
+ * name space of this program's own, and skipped where that is not allowed. */
+#define _GNU_SOURCE
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "support/support.h"
+
+static void expect_refusal(const char *path, const sf_options *options, int code)
+{
+    sf_runtime *rt = NULL;
+    REFUSED(sf_runtime_open(path, options, &rt), code);
+    assert_null(rt);
+    SAYS(path); /* names what it is about */
+}
+
+static void fill(const struct place *place, uint64_t messages)
+{
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &counter_type, NULL));
+    for (uint64_t i = 0; i < messages; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%d", (int)(i % 500));
+        counter_add(rt, id, 1);
+    }
+    drive_until_quiet(rt);
+    OK(sf_runtime_close(rt));
+}
+
+static uint64_t sum_of(sf_runtime *rt)
+{
+    sf_view *view = NULL;
+    uint64_t sum = 0;
+    OK(sf_view_open(rt, &view));
+    sf_cursor *cursor = sf_view_actors(view, "test/counter");
+    for (const sf_entry *entry; (entry = sf_next(cursor));)
+        sum += ((const struct counter *)entry->value.data)->total;
+    OK(sf_cursor_error(cursor));
+    sf_view_close(view);
+    return sum;
+}
+
+/* -- missing, wrong, in use -------------------------------------------------------------------------- */
+
+static void a_missing_directory_is_made_unless_it_must_exist(void **state)
+{
+    struct place *place = *state;
+    sf_options options = SF_OPTIONS(.must_exist = 1);
+    expect_refusal(place->db, &options, SF_ENOTFOUND);
+    assert_int_equal(access(place->db, F_OK), -1);
+    assert_int_equal(mkdir(place->db, 0700), 0);
+    expect_refusal(place->db, &options, SF_ENOTFOUND); /* empty is no database either */
+    assert_int_equal(rmdir(place->db), 0); /* and stayed empty */
+    fill(place, 1);
+    struct stat info;
+    assert_int_equal(stat(place->db, &info), 0);
+    assert_int_equal(info.st_mode & 077, 0);
+    OK(sf_runtime_close(place_open_with(place, &options)));
+    expect_refusal(place_path(place, "no/parents/here"), NULL, SF_ENOTFOUND);
+    assert_int_equal(access(place_path(place, "no"), F_OK), -1);
+}
+
+static void an_empty_directory_is_filled(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(mkdir(place->db, 0700), 0);
+    fill(place, 1);
+    fill(place, 1);
+}
+
+static void a_file_is_not_a_directory(void **state)
+{
+    struct place *place = *state;
+    write_file(place->db, "text", 4);
+    expect_refusal(place->db, NULL, SF_EINVAL);
+    expect_refusal(place_path(place, "db/below"), NULL, SF_ENOTFOUND);
+    struct stat info;
+    assert_int_equal(stat(place->db, &info), 0);
+    assert_int_equal(info.st_size, 4);
+}
+
+static void a_symbolic_link_is_not_followed(void **state)
+{
+    struct place *place = *state;
+    const char *link = place_path(place, "link"), *dangling = place_path(place, "dangling");
+    fill(place, 1);
+    assert_int_equal(symlink(place->db, link), 0);
+    assert_int_equal(symlink(place_path(place, "nowhere"), dangling), 0);
+    expect_refusal(link, NULL, SF_EACCESS);
+    expect_refusal(dangling, NULL, SF_EACCESS);
+    assert_int_equal(access(place_path(place, "nowhere"), F_OK), -1);
+}
+
+static void a_data_file_that_is_a_link_is_not_followed(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = NULL;
+    assert_int_equal(mkdir(place->db, 0700), 0);
+    write_file(place_path(place, "victim"), "precious", 8);
+    assert_int_equal(symlink(place_path(place, "victim"), place_path(place, "db/data.mdb")), 0);
+    assert_true(sf_runtime_open(place->db, NULL, &rt) < 0);
+    struct stat info;
+    assert_int_equal(stat(place_path(place, "victim"), &info), 0);
+    assert_int_equal(info.st_size, 8);
+}
+
+static void others_may_not_have_write_permission(void **state)
+{
+    struct place *place = *state;
+    fill(place, 1);
+    assert_int_equal(chmod(place->db, 0777), 0);
+    expect_refusal(place->db, NULL, SF_EACCESS);
+    assert_int_equal(chmod(place->db, 0770), 0);
+    expect_refusal(place->db, NULL, SF_EACCESS);
+    assert_int_equal(chmod(place->db, 0500), 0);
+    expect_refusal(place->db, NULL, SF_EACCESS);
+    assert_int_equal(chmod(place->db, 0700), 0);
+    fill(place, 1);
+}
+
+static int open_elsewhere(void *arg)
+{
+    struct place *place = arg;
+    sf_runtime *rt = NULL;
+    return -sf_runtime_open(place->db, NULL, &rt);
+}
+
+static void a_second_open_is_refused_by_any_path_and_process(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &counter_type, NULL));
+    for (int i = 0; i < 2; i++) {
+        expect_refusal(place->db, NULL, SF_ELOCKED);
+        expect_refusal(place_path(place, "./db/"), NULL, SF_ELOCKED);
+        expect_refusal(place_path(place, "db/../db/."), NULL, SF_ELOCKED);
+        assert_int_equal(in_child(open_elsewhere, place), -SF_ELOCKED);
+        counter_add(rt, "a", 1); /* the first goes on */
+        drive_until_quiet(rt);
+    }
+    assert_int_equal(counter_stored(rt, "a").total, 2);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(in_child(open_elsewhere, place), 0);
+    fill(place, 1); /* who died without closing left no lock */
+}
+
+static void two_directories_may_be_open_at_once(void **state)
+{
+    struct place *place = *state, other = *place;
+    snprintf(other.db, sizeof other.db, "%.280s/other", place->dir);
+    sf_runtime *one = place_open(place), *two = place_open(&other);
+    OK(sf_register(one, &counter_type, NULL));
+    OK(sf_register(two, &counter_type, NULL));
+    counter_add(one, "a", 1);
+    counter_add(two, "a", 2);
+    drive_until_quiet(one);
+    drive_until_quiet(two);
+    assert_int_equal(counter_stored(one, "a").total, 1);
+    assert_int_equal(counter_stored(two, "a").total, 2);
+    OK(sf_runtime_close(one));
+    counter_add(two, "a", 2);
+    drive_until_quiet(two);
+    assert_int_equal(counter_stored(two, "a").total, 4);
+    OK(sf_runtime_close(two));
+}
+
+/* -- somebody else's ------------------------------------------------------------------------------------- */
+
+static void a_directory_with_other_files_is_not_touched(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(mkdir(place->db, 0700), 0);
+    write_file(place_path(place, "db/thesis.txt"), "draft", 5);
+    expect_refusal(place->db, NULL, SF_EFOREIGN);
+    SAYS("thesis.txt");
+    assert_int_equal(unlink(place_path(place, "db/thesis.txt")), 0);
+    assert_int_equal(rmdir(place->db), 0); /* nothing else had come into it */
+}
+
+static void put_foreign(const char *dir, const char *key, const char *value)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v = {strlen(value), (void *)(uintptr_t)value};
+    assert_int_equal(mkdir(dir, 0700), 0);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 8), 0);
+    assert_int_equal(mdb_env_open(env, dir, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
+    assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
+    assert_int_equal(mdb_dbi_open(txn, "meta", MDB_CREATE, &dbi), 0); /* a name like one of ours */
+    assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+static size_t read_all(const char *path, char *bytes, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    ssize_t n = read(fd, bytes, size);
+    close(fd);
+    assert_true(n >= 0);
+    return (size_t)n;
+}
+
+static void another_programs_lmdb_is_refused_and_left_as_it_was(void **state)
+{
+    static char before[1 << 20], after[1 << 20];
+    struct place *place = *state;
+    put_foreign(place->db, "user", "ada");
+    size_t size = read_all(place_path(place, "db/data.mdb"), before, sizeof before);
+    for (int i = 0; i < 2; i++) {
+        expect_refusal(place->db, NULL, SF_EFOREIGN);
+        assert_int_equal(read_all(place_path(place, "db/data.mdb"), after, sizeof after), size);
+        assert_memory_equal(before, after, size);
+    }
+}
+
+static void a_data_file_that_is_no_database_is_refused(void **state)
+{
+    static char junk[40960];
+    static const size_t sizes[] = {1, 100, 4096, 8192, 40960};
+    struct place *place = *state;
+    assert_int_equal(mkdir(place->db, 0700), 0);
+    for (size_t i = 0; i < sizeof junk; i++)
+        junk[i] = (char)(i * 2654435761u >> 13);
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        sf_runtime *rt = NULL;
+        write_file(place_path(place, "db/data.mdb"), junk, sizes[i]);
+        int rc = sf_runtime_open(place->db, NULL, &rt);
+        assert_true(rc == SF_EFOREIGN || rc == SF_ECORRUPT);
+        assert_null(rt);
+    }
+}
+
+/* -- damaged ------------------------------------------------------------------------------------------------- */
+
+/* 0: opened and used; else what open or a later call said, or 90 if the sum is not what it was. */
+static int open_and_use(void *arg)
+{
+    struct place *place = arg;
+    sf_runtime *rt = NULL;
+    sf_view *view = NULL;
+    uint64_t sum = 0;
+    int rc = sf_runtime_open(place->db, NULL, &rt);
+    if (rc < 0 || (rc = sf_register(rt, &counter_type, NULL)) < 0)
+        return -rc;
+    if ((rc = sf_view_open(rt, &view)) < 0)
+        return -rc;
+    sf_cursor *cursor = sf_view_actors(view, "test/counter");
+    for (const sf_entry *entry; (entry = sf_next(cursor));)
+        sum += ((const struct counter *)entry->value.data)->total;
+    rc = sf_cursor_error(cursor);
+    sf_view_close(view);
+    if (rc < 0)
+        return -rc;
+    if (sf_send(rt, sf_addr("test/counter", "1"), "add", SF_OF((uint64_t){0})) < 0 ||
+        (rc = sf_run_until_idle(rt)) < 0)
+        return rc < 0 ? -rc : 91;
+    rc = sf_runtime_close(rt);
+    return rc < 0 ? -rc : sum == place->count ? 0 : 90;
+}
+
+static void a_truncated_database_is_refused_and_never_a_signal(void **state)
+{
+    struct place *place = *state;
+    struct stat info;
+    int corrupt = 0;
+    const char *data = place_path(place, "db/data.mdb");
+    fill(place, 3000);
+    place->count = 3000;
+    char *whole = malloc(16u << 20);
+    assert_non_null(whole);
+    size_t size = read_all(data, whole, 16u << 20);
+    assert_int_equal(stat(data, &info), 0);
+    assert_int_equal(info.st_size, size);
+    assert_true(size > 16 * 4096);
+    for (size_t cut = 0; cut < size; cut += cut % 4096 ? 4096 - cut % 4096 : cut / 4096 % 3 ? 4096 : 1000) {
+        write_file(place_path(place, "db/data.mdb"), whole, cut);
+        int result = in_child(open_and_use, place);
+        if (result != 0 && result != -SF_ECORRUPT && result != -SF_EFOREIGN)
+            fail_msg("cut at %zu of %zu: %d", cut, size, result);
+        corrupt += result != 0;
+    }
+    assert_true(corrupt > 4);
+    write_file(place_path(place, "db/data.mdb"), whole, size);
+    assert_int_equal(in_child(open_and_use, place), 0);
+    free(whole);
+}
+
+static void a_database_with_a_page_of_zeroes_is_never_silently_wrong(void **state)
+{
+    static const char zeroes[4096];
+    struct place *place = *state;
+    fill(place, 3000);
+    place->count = 3000;
+    char *whole = malloc(16u << 20);
+    assert_non_null(whole);
+    size_t size = read_all(place_path(place, "db/data.mdb"), whole, 16u << 20);
+    for (size_t page = 0; page < size / 4096; page++) {
+        write_file(place_path(place, "db/data.mdb"), whole, size);
+        int fd = open(place_path(place, "db/data.mdb"), O_WRONLY | O_CLOEXEC);
+        assert_true(fd >= 0);
+        assert_int_equal(pwrite(fd, zeroes, 4096, (off_t)(page * 4096)), 4096);
+        close(fd);
+        int result = in_child(open_and_use, place);
+        if (result != 0 && result != -SF_ECORRUPT && result != -SF_EFOREIGN)
+            fail_msg("page %zu of %zu: %d", page, size / 4096, result);
+    }
+    free(whole);
+}
+
+/* -- read-only and full ------------------------------------------------------------------------------------------ */
+
+/* Mounts of this process only; they go with it. */
+static int may_mount(void)
+{
+    static int answer = -1;
+    if (answer < 0)
+        answer = geteuid() == 0 && unshare(CLONE_NEWNS) == 0 &&
+                 mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) == 0;
+    if (!answer)
+        print_message("not allowed to mount here\n");
+    return answer;
+}
+
+static void a_read_only_file_system_is_refused(void **state)
+{
+    struct place *place = *state;
+    fill(place, 5);
+    if (!may_mount())
+        skip();
+    assert_int_equal(mkdir(place_path(place, "empty"), 0700), 0);
+    assert_int_equal(mount(place->dir, place->dir, NULL, MS_BIND, NULL), 0);
+    assert_int_equal(mount(NULL, place->dir, NULL, MS_REMOUNT | MS_BIND | MS_RDONLY, NULL), 0);
+    sf_runtime *rt = NULL;
+    int existing = sf_runtime_open(place->db, NULL, &rt);
+    int empty = sf_runtime_open(place_path(place, "empty"), NULL, &rt);
+    int missing = sf_runtime_open(place_path(place, "missing"), NULL, &rt);
+    assert_int_equal(umount2(place->dir, MNT_DETACH), 0);
+    assert_int_equal(existing, SF_EACCESS);
+    assert_int_equal(empty, SF_EACCESS);
+    assert_int_equal(missing, SF_EACCESS);
+    rt = place_open(place);
+    OK(sf_register(rt, &counter_type, NULL));
+    assert_int_equal(sum_of(rt), 5);
+    OK(sf_runtime_close(rt));
+}
+
+static void take_all_space(const char *path)
+{
+    static char block[4096];
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(fd >= 0);
+    memset(block, 1, sizeof block);
+    for (size_t size = sizeof block; size; size = size == 1 ? 0 : size / 2)
+        while (write(fd, block, size) == (ssize_t)size)
+            ;
+    close(fd);
+}
+
+static void no_database_is_made_on_a_full_disk_and_one_is_once_there_is_room(void **state)
+{
+    struct place *place = *state, inner = *place;
+    if (!may_mount())
+        skip();
+    snprintf(inner.db, sizeof inner.db, "%.280s/small/db", place->dir);
+    assert_int_equal(mkdir(place_path(place, "small"), 0700), 0);
+    assert_int_equal(mount("tmpfs", place_path(place, "small"), "tmpfs", 0, "size=4m"), 0);
+    take_all_space(place_path(place, "small/ballast"));
+    sf_runtime *rt = NULL;
+    int rc = sf_runtime_open(inner.db, NULL, &rt);
+    assert_int_equal(rc, SF_EDISK);
+    SAYS("full");
+    assert_int_equal(unlink(place_path(place, "small/ballast")), 0);
+    fill(&inner, 10);
+    fill(&inner, 10);
+    assert_int_equal(umount2(place_path(place, "small"), MNT_DETACH), 0);
+}
+
+static void nothing_is_lost_on_a_full_disk_and_it_goes_on_when_there_is_room(void **state)
+{
+    struct place *place = *state, inner = *place;
+    uint64_t sent = 0;
+    int64_t last = 0;
+    int rc = 0;
+    if (!may_mount())
+        skip();
+    snprintf(inner.db, sizeof inner.db, "%.280s/small/db", place->dir);
+    assert_int_equal(mkdir(place_path(place, "small"), 0700), 0);
+    assert_int_equal(mount("tmpfs", place_path(place, "small"), "tmpfs", 0, "size=4m"), 0);
+    sf_runtime *rt = place_open(&inner);
+    OK(sf_register(rt, &counter_type, NULL));
+    counter_add(rt, "first", 1);
+    drive_until_quiet(rt);
+    take_all_space(place_path(place, "small/ballast"));
+
+    while (rc >= 0 && sent < 20000) { /* until it shows */
+        char id[16];
+        snprintf(id, sizeof id, "%d", (int)sent);
+        int64_t ticket = sf_send(rt, sf_addr("test/counter", id), "add", SF_OF((uint64_t){1}));
+        if (ticket < 0) {
+            rc = (int)ticket;
+            break;
+        }
+        sent++;
+        last = ticket;
+        if (sent % 100 == 0)
+            rc = sf_step(rt, 0);
+    }
+    REFUSED(rc, SF_EDISK);
+    SAYS("full");
+    REFUSED(sf_wait(rt, last, 200), SF_EDISK); /* not yet, and why */
+    assert_true(sf_durable(rt) < last);
+    assert_int_equal(counter_stored(rt, "first").total, 1); /* looking in still works */
+    for (int i = 0; i < 20; i++)
+        (void)sf_step(rt, 0); /* trying again does no harm */
+    assert_true(sf_durable(rt) < last);
+
+    assert_int_equal(unlink(place_path(place, "small/ballast")), 0);
+    OK(sf_wait(rt, last, 10000));
+    drive_until_quiet(rt);
+    assert_int_equal(sum_of(rt), sent + 1);
+    OK(sf_runtime_close(rt));
+    rt = place_open(&inner);
+    OK(sf_register(rt, &counter_type, NULL));
+    drive_until_quiet(rt);
+    assert_int_equal(sum_of(rt), sent + 1);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(umount2(place_path(place, "small"), MNT_DETACH), 0);
+}
+
+struct done {
+    int calls, result;
+};
+
+static void remember(int result, int64_t ticket, void *userdata)
+{
+    struct done *done = userdata;
+    (void)ticket;
+    done->calls++;
+    done->result = result;
+}
+
+/* What close could not make durable it says, and tells whoever waits for it. */
+static void closing_on_a_full_disk_says_what_was_not_made_durable(void **state)
+{
+    struct place *place = *state, inner = *place;
+    struct done done = {0};
+    if (!may_mount())
+        skip();
+    snprintf(inner.db, sizeof inner.db, "%.280s/small/db", place->dir);
+    assert_int_equal(mkdir(place_path(place, "small"), 0700), 0);
+    assert_int_equal(mount("tmpfs", place_path(place, "small"), "tmpfs", 0, "size=4m"), 0);
+    fill(&inner, 10);
+    sf_runtime *rt = place_open(&inner);
+    OK(sf_register(rt, &counter_type, NULL));
+    take_all_space(place_path(place, "small/ballast"));
+    int64_t last = 0;
+    for (uint64_t i = 0; i < 3000; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "new%d", (int)i);
+        last = counter_add(rt, id, 1);
+    }
+    OK(sf_then(rt, last, remember, &done));
+    REFUSED(sf_runtime_close(rt), SF_EDISK);
+    assert_int_equal(done.calls, 1);
+    assert_int_equal(done.result, SF_ECLOSED);
+    assert_int_equal(unlink(place_path(place, "small/ballast")), 0);
+    rt = place_open(&inner); /* it is closed all the same */
+    OK(sf_register(rt, &counter_type, NULL));
+    drive_until_quiet(rt);
+    assert_true(sum_of(rt) >= 10);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(umount2(place_path(place, "small"), MNT_DETACH), 0);
+}
+
+/* The ceiling of the file is a full disk of one's own choosing. */
+static void a_database_at_its_ceiling_refuses_sends_and_loses_nothing(void **state)
+{
+    static char body[20000];
+    struct place *place = *state;
+    sf_options options = SF_OPTIONS(.store_bytes_max = 4u << 20);
+    sf_runtime *rt = NULL;
+    int64_t ticket = 0;
+    uint64_t accepted = 0;
+    int rc = sf_runtime_open(place->db, &options, &rt);
+    if (rc == SF_EINVAL) { /* too small a ceiling is refused at once, which is as good */
+        options.store_bytes_max = 64u << 20;
+        rt = place_open_with(place, &options);
+    }
+    OK(sf_register(rt, &counter_type, NULL));
+    memset(body, 'r', sizeof body - 1);
+    while (accepted < 20000) {
+        ticket = sf_send(rt, sf_addr("test/counter", "a"), "reject", SF_OF(body)); /* kept as dead letters */
+        if (ticket == SF_EAGAIN) {
+            if (sf_step(rt, 0) < 0)
+                break;
+            continue;
+        }
+        if (ticket < 0)
+            break;
+        accepted++;
+        if (accepted % 10 == 0 && (rc = sf_step(rt, 0)) < 0)
+            break;
+    }
+    assert_true(ticket == SF_EDISK || rc == SF_EDISK);
+    SAYS("");
+    sf_view *view = NULL;
+    uint64_t dead = 0;
+    (void)sf_run_until_idle(rt);
+    OK(sf_runtime_close(rt)); /* there is always room for what was accepted */
+    options.store_bytes_max = 256u << 20; /* raised, it goes on */
+    rt = place_open_with(place, &options);
+    OK(sf_register(rt, &counter_type, NULL));
+    drive_until_quiet(rt);
+    counter_add(rt, "a", 1);
+    drive_until_quiet(rt);
+    OK(sf_view_open(rt, &view));
+    while (sf_view_dead(view, dead))
+        dead++;
+    sf_view_close(view);
+    assert_int_equal(dead, accepted);
+    assert_int_equal(counter_stored(rt, "a").total, 1);
+    OK(sf_runtime_close(rt));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_missing_directory_is_made_unless_it_must_exist),
+        TEST(an_empty_directory_is_filled),
+        TEST(a_file_is_not_a_directory),
+        TEST(a_symbolic_link_is_not_followed),
+        TEST(a_data_file_that_is_a_link_is_not_followed),
+        TEST(others_may_not_have_write_permission),
+        TEST(a_second_open_is_refused_by_any_path_and_process),
+        TEST(two_directories_may_be_open_at_once),
+        TEST(a_directory_with_other_files_is_not_touched),
+        TEST(another_programs_lmdb_is_refused_and_left_as_it_was),
+        TEST(a_data_file_that_is_no_database_is_refused),
+        TEST(a_truncated_database_is_refused_and_never_a_signal),
+        TEST(a_database_with_a_page_of_zeroes_is_never_silently_wrong),
+        TEST(a_read_only_file_system_is_refused),
+        TEST(no_database_is_made_on_a_full_disk_and_one_is_once_there_is_room),
+        TEST(nothing_is_lost_on_a_full_disk_and_it_goes_on_when_there_is_room),
+        TEST(closing_on_a_full_disk_says_what_was_not_made_durable),
+        TEST(a_database_at_its_ceiling_refuses_sends_and_loses_nothing),
+    };
+    return cmocka_run_group_tests_name("directory", tests, NULL, NULL);
+}

@@ -1,0 +1,188 @@
+/* test_view.c - looking in: everything as of one epoch, and nothing that is not on disk. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "support/support.h"
+
+static int other_add(sf_turn *turn)
+{
+    struct counter *self = sf_state(turn);
+    self->total++;
+    return 0;
+}
+
+static int leave_alone(sf_turn *turn)
+{
+    (void)turn;
+    return 0;
+}
+
+/* A name that begins with the other's. */
+static const sf_type counters = SF_TYPE("test/counters", .handler = other_add,
+                                        .state_size = sizeof(struct counter));
+static const sf_type stateless = SF_TYPE("test/stateless", .handler = leave_alone);
+
+static sf_runtime *open_all(const struct place *place)
+{
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(sf_register(rt, &counters, NULL));
+    OK(sf_register(rt, &stateless, NULL));
+    return rt;
+}
+
+static void a_view_shows_what_is_on_disk_and_does_not_move(void **state)
+{
+    sf_runtime *rt = open_all(*state);
+    sf_view *before = NULL, *after = NULL;
+    sf_address a = sf_addr("test/counter", "a");
+    OK(sf_view_open(rt, &before));
+    assert_null(sf_view_state(before, a).data);
+    counter_add(rt, "a", 1);
+    drive_until_quiet(rt);
+    assert_null(sf_view_state(before, a).data);
+    OK(sf_view_open(rt, &after));
+    counter_add(rt, "a", 1);
+    drive_until_quiet(rt);
+    assert_int_equal(((const struct counter *)sf_view_state(after, a).data)->total, 1);
+    assert_null(sf_view_state(before, a).data);
+    sf_view_close(before);
+    sf_view_close(after);
+    sf_view_close(NULL);
+    assert_int_equal(counter_stored(rt, "a").total, 2);
+    OK(sf_runtime_close(rt));
+}
+
+static void what_was_sent_and_not_stepped_is_not_in_a_view(void **state)
+{
+    sf_runtime *rt = open_all(*state);
+    counter_add(rt, "a", 1);
+    assert_int_equal(counter_stored(rt, "a").total, 0);
+    OK(sf_runtime_close(rt));
+}
+
+static void the_walk_goes_by_length_and_then_by_bytes(void **state)
+{
+    struct place *place = *state;
+    static const struct {
+        const char *id;
+        size_t size;
+    } ids[] = {{"b", 1}, {"a", 1}, {"aa", 2}, {"ab", 2}, {"\xff", 1}, {"\0", 1}, {"aaa", 3}, {"\0\0", 2}};
+    sf_runtime *rt = open_all(place);
+    for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
+        sf_address to = {"test/counter", ids[i].id, ids[i].size};
+        OK(sf_send(rt, to, "add", SF_OF((uint64_t){1})));
+        OK(sf_send(rt, sf_addr("test/counters", "other"), "x", SF_NONE));
+        OK(sf_send(rt, sf_addr("test/stateless", "other"), "x", SF_NONE));
+    }
+    drive_until_quiet(rt);
+    for (int run = 0; run < 2; run++) {
+        sf_view *view = NULL;
+        OK(sf_view_open(rt, &view));
+        sf_cursor *cursor = sf_view_actors(view, "test/counter");
+        assert_non_null(cursor);
+        notes_clear(&place->notes);
+        for (const sf_entry *entry; (entry = sf_next(cursor));) {
+            for (size_t i = 0; i < entry->key.size; i++)
+                note(&place->notes, "%02x", ((const unsigned char *)entry->key.data)[i]);
+            note(&place->notes, " ");
+            assert_int_equal(entry->value.size, sizeof(struct counter));
+            assert_int_equal(((const struct counter *)entry->value.data)->total, 1);
+        }
+        assert_null(sf_next(cursor)); /* the end stays the end */
+        assert_int_equal(sf_cursor_error(cursor), 0);
+        assert_string_equal(noted(&place->notes), "00 61 62 ff 0000 6161 6162 616161 ");
+        sf_view_close(view);
+        OK(sf_runtime_close(rt));
+        rt = open_all(place);
+    }
+    OK(sf_runtime_close(rt));
+}
+
+static void a_walk_over_many_is_whole(void **state)
+{
+    sf_runtime *rt = open_all(*state);
+    char id[16];
+    for (uint64_t i = 0; i < 20000; i++) {
+        snprintf(id, sizeof id, "%" PRIu64, i);
+        counter_add(rt, id, i);
+    }
+    drive_until_quiet(rt);
+    OK(sf_runtime_close(rt));
+    rt = open_all(*state);
+    sf_view *view = NULL;
+    uint64_t count = 0, sum = 0;
+    OK(sf_view_open(rt, &view));
+    sf_cursor *cursor = sf_view_actors(view, "test/counter"), *other = sf_view_actors(view, "test/counter");
+    for (const sf_entry *entry; (entry = sf_next(cursor)); count++) {
+        sum += ((const struct counter *)entry->value.data)->total;
+        if (count < 3) /* two walks at once do not disturb each other */
+            assert_non_null(sf_next(other));
+    }
+    assert_int_equal(count, 20000);
+    assert_int_equal(sum, UINT64_C(19999) * 20000 / 2);
+    assert_int_equal(sf_cursor_error(cursor), 0);
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
+static void types_without_actors_walk_to_the_end_at_once(void **state)
+{
+    sf_runtime *rt = open_all(*state);
+    sf_view *view = NULL;
+    counter_add(rt, "a", 1);
+    OK(sf_send(rt, sf_addr("test/stateless", "s"), "x", SF_NONE));
+    drive_until_quiet(rt);
+    OK(sf_view_open(rt, &view));
+    sf_cursor *cursor = sf_view_actors(view, "test/counters");
+    assert_null(sf_next(cursor));
+    assert_int_equal(sf_cursor_error(cursor), 0);
+    cursor = sf_view_actors(view, "test/stateless");
+    assert_null(sf_next(cursor));
+    assert_int_equal(sf_cursor_error(cursor), 0);
+    cursor = sf_view_actors(view, "not a name");
+    assert_non_null(cursor);
+    assert_null(sf_next(cursor));
+    assert_true(sf_cursor_error(cursor) < 0);
+    cursor = sf_view_actors(view, NULL);
+    assert_non_null(cursor);
+    assert_null(sf_next(cursor));
+    assert_null(sf_view_state(view, sf_addr("test/nobody", "a")).data);
+    assert_null(sf_view_state(view, sf_addr("test/counter", "")).data);
+    assert_null(sf_view_dead(view, 0));
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
+/* The turn that failed created nothing to look at. */
+static void an_actor_whose_only_turn_failed_is_not_there(void **state)
+{
+    sf_runtime *rt = open_all(*state);
+    sf_view *view = NULL;
+    OK(sf_send(rt, sf_addr("test/counter", "ghost"), "reject", sf_str("no")));
+    drive_until_quiet(rt);
+    OK(sf_view_open(rt, &view));
+    assert_null(sf_next(sf_view_actors(view, "test/counter")));
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_view_shows_what_is_on_disk_and_does_not_move),
+        TEST(what_was_sent_and_not_stepped_is_not_in_a_view),
+        TEST(the_walk_goes_by_length_and_then_by_bytes),
+        TEST(a_walk_over_many_is_whole),
+        TEST(types_without_actors_walk_to_the_end_at_once),
+        TEST(an_actor_whose_only_turn_failed_is_not_there),
+    };
+    return cmocka_run_group_tests_name("view", tests, NULL, NULL);
+}
