@@ -5,10 +5,13 @@
 
 #include "actor/key.h"
 #include "base/err.h"
+#include "run/background.h"
 #include "run/delivery.h"
 #include "run/drive.h"
 #include "run/life.h"
 #include "run/runtime.h"
+#include "run/source.h"
+#include "run/step.h"
 #include "run/view.h"
 #include "run/wait.h"
 

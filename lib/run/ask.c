@@ -3,8 +3,7 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "run/drive.h"
-#include "run/runtime.h"
+#include "run/callback.h"
 
 enum { BUCKETS_MIN = 64 };
 

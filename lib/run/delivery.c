@@ -2,8 +2,7 @@
 
 #include "actor/key.h"
 #include "base/err.h"
-#include "run/drive.h"
-#include "run/runtime.h"
+#include "run/callback.h"
 
 enum {
     RECORDS_MAX = 256,     /* in one call */

@@ -1,4 +1,4 @@
-/* drive.h - who may drive, and one step of the engine.
+/* drive.h - who may call, and who drives.
  *
  * `owner` is the thread inside the driver.  The same thread met again means one of three: a handler
  * calls in (its turn is doomed), a callback calls in (refused), or one of them was left by longjmp or
@@ -23,20 +23,7 @@ void sfi_drive_leave(sf_runtime *rt);
 /* Is this the thread whose waiting must drive? */
 int sfi_drive_is_mine(sf_runtime *rt);
 
-/* One step, with the right to drive.  Turns run, or a negative code. */
-int sfi_step(sf_runtime *rt, int turns_max);
-/* Nothing to do now? */
-int sfi_is_idle(sf_runtime *rt);
-int sfi_timeout(sf_runtime *rt);
-
-/* Around every callback, so that one that calls the driver is refused. */
-void sfi_callback_begin(sf_runtime *rt);
-void sfi_callback_end(sf_runtime *rt);
-
 /* Stops the engine for good. */
 void sfi_break(sf_runtime *rt, int code, const char *why);
-
-int sfi_background_start(sf_runtime *rt);
-int sfi_background_stop(sf_runtime *rt);
 
 #endif

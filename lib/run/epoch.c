@@ -51,10 +51,10 @@ static int types_dirty(const struct sfi_types *types)
     return 0;
 }
 
-static int sources_dirty(sf_runtime *rt)
+static int positions_dirty(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);
-    int dirty = sfi_sources_dirty(&rt->sources);
+    int dirty = sfi_positions_dirty(&rt->positions);
     pthread_mutex_unlock(&rt->lock);
     return dirty;
 }
@@ -63,7 +63,7 @@ static int sources_dirty(sf_runtime *rt)
 static int rows_dirty(sf_runtime *rt)
 {
     return sfi_epoch_batch(&rt->epoch)->op_count || rt->actors.dirty || sfi_mailbox_dirty(&rt->mailbox) ||
-           sfi_egresses_dirty(&rt->egresses) || types_dirty(&rt->types) || sources_dirty(rt);
+           sfi_egresses_dirty(&rt->egresses) || types_dirty(&rt->types) || positions_dirty(rt);
 }
 
 int sfi_epoch_is_dirty(sf_runtime *rt)
@@ -110,10 +110,10 @@ static int save_types(sf_runtime *rt, struct sfi_batch *batch)
     return rc;
 }
 
-static int save_sources(sf_runtime *rt, struct sfi_batch *batch)
+static int save_positions(sf_runtime *rt, struct sfi_batch *batch)
 {
     pthread_mutex_lock(&rt->lock);
-    int rc = sfi_sources_save(&rt->sources, batch);
+    int rc = sfi_positions_save(&rt->positions, batch);
     pthread_mutex_unlock(&rt->lock);
     return rc;
 }
@@ -128,7 +128,7 @@ static int save_all(sf_runtime *rt, struct sfi_batch *batch)
     if (rc == 0)
         rc = sfi_egresses_save(&rt->egresses, batch);
     if (rc == 0)
-        rc = save_sources(rt, batch);
+        rc = save_positions(rt, batch);
     if (rc == 0)
         rc = save_counters(rt, batch);
     return rc;
@@ -142,7 +142,7 @@ static void all_saved(sf_runtime *rt)
     sfi_mailbox_saved(&rt->mailbox);
     sfi_egresses_saved(&rt->egresses);
     pthread_mutex_lock(&rt->lock);
-    sfi_sources_saved(&rt->sources);
+    sfi_positions_saved(&rt->positions);
     pthread_mutex_unlock(&rt->lock);
 }
 
@@ -168,7 +168,7 @@ static void publish(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);
     publish_egresses(rt);
-    sfi_sources_published(&rt->sources);
+    sfi_positions_published(&rt->positions);
     sfi_asks_publish(rt, &rt->epoch.sealed_replies);
     sfi_ticket_publish(rt, rt->epoch.sealed_ticket);
     rt->store_room = sfi_store_room(rt->store);

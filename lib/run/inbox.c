@@ -16,8 +16,8 @@ struct entry {
     uint8_t ends_group;
     struct sfi_type *type; /* NULL: only a position */
     uint64_t ask;
-    struct sfi_source *source; /* NULL, or the position of this group */
-    uint64_t position;
+    struct sfi_position *position; /* NULL, or which one this group moves */
+    uint64_t to;
 };
 
 void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max)
@@ -116,8 +116,8 @@ int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel)
     return ++rt->inbox.last_ticket;
 }
 
-int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_source *source,
-                          uint64_t position)
+int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_position *position,
+                          uint64_t to)
 {
     struct sfi_buffer *filling = &rt->inbox.filling;
     size_t size = padded(sizeof(struct entry));
@@ -129,8 +129,8 @@ int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struc
         memcpy(filling->bytes + filling->used, staged->bytes, staged->used);
     filling->used += staged->used;
     struct entry *entry = add_entry(filling, rt->sys, size);
-    entry->source = source;
     entry->position = position;
+    entry->to = to;
     entry->ends_group = 1;
     return ++rt->inbox.last_ticket;
 }
@@ -205,8 +205,8 @@ static int take_group(sf_runtime *rt)
     } while (!entry->ends_group);
     for (struct sfi_message *message; (message = sfi_list_pop(&group));)
         sfi_mailbox_push(&rt->mailbox, message);
-    if (entry->source)
-        sfi_source_reached(entry->source, entry->position);
+    if (entry->position)
+        sfi_position_reached(entry->position, entry->to);
     inbox->taken = at;
     inbox->taken_ticket++;
     return 0;

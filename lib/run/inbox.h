@@ -13,7 +13,7 @@
 
 #include "actor/type.h"
 
-struct sfi_source;
+struct sfi_position;
 
 struct sfi_buffer {
     unsigned char *bytes;
@@ -50,8 +50,8 @@ int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys, const s
 /* Under the lock.  Appends one parcel, or a source's staged entries and its position, as a group.
  * Returns its ticket, SF_EAGAIN or SF_ENOMEM. */
 int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel);
-int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_source *source,
-                          uint64_t position);
+int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_position *position,
+                          uint64_t to);
 int sfi_inbox_has_room(const struct sfi_inbox *inbox, size_t bytes);
 
 /* Engine: takes in up to `groups_max` groups.  The number, or SF_ENOMEM with nothing half taken. */

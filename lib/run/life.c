@@ -6,7 +6,6 @@
 #include "actor/key.h"
 #include "base/err.h"
 #include "run/delivery.h"
-#include "run/drive.h"
 #include "run/recover.h"
 #include "run/runtime.h"
 #include "store/backends.h"
@@ -90,7 +89,7 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_egresses_fini(&rt->egresses);
     sfi_types_fini(&rt->types);
     sfi_asks_fini(&rt->asks, sys);
-    sfi_sources_fini(&rt->sources, sys);
+    sfi_positions_fini(&rt->positions, sys);
     sfi_inbox_fini(&rt->inbox, sys);
     sfi_poll_close(&rt->poll);
     sfi_store_close(rt->store);

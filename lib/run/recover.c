@@ -36,7 +36,7 @@ static int read_meta(sf_runtime *rt, sf_bytes key, sf_bytes value)
     case SFI_META_TYPE:
         return sfi_types_load(&rt->types, key, value);
     case SFI_META_SOURCE:
-        return sfi_source_load(&rt->sources, rt->sys, key, value);
+        return sfi_position_load(&rt->positions, rt->sys, key, value);
     case SFI_META_EGRESS:
         return sfi_egress_load(&rt->egresses, key, value);
     default:

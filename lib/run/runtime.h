@@ -20,7 +20,7 @@
 #include "run/epoch.h"
 #include "run/inbox.h"
 #include "run/poll.h"
-#include "run/source.h"
+#include "run/position.h"
 #include "run/ticket.h"
 #include "run/turn.h"
 #include "store/dir.h"
@@ -49,7 +49,7 @@ struct sf_runtime {
 
     /* Under the lock. */
     struct sfi_inbox inbox;
-    struct sfi_sources sources;
+    struct sfi_positions positions;
     struct sfi_tickets tickets;
     struct sfi_asks asks;
     sf_stats stats;

@@ -1,8 +1,7 @@
 #include "run/ticket.h"
 
 #include "base/err.h"
-#include "run/drive.h"
-#include "run/runtime.h"
+#include "run/callback.h"
 
 static void insert_sorted(struct sfi_tickets *tickets, struct sfi_then *then)
 {

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "run/drive.h"
 #include "run/runtime.h"
+#include "run/step.h"
 
 enum { LOOK_AGAIN_MS = 1000 /* R12: never sleep longer at a time */ };
 
