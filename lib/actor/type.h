@@ -64,9 +64,11 @@ uint16_t sfi_type_slot_named(const struct sfi_type *type, const char *name);
 /* The handler for a kind; NULL: it does not understand it. */
 sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind);
 
-/* The record on disk is a MessagePack map {number, size, version, slots: [name...]}, so that fields
- * can be added. */
-int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch);
-int sfi_types_load(struct sfi_types *types, sf_bytes key, sf_bytes record);
+/* For loading: an empty type with that name, one more slot, and the place of its number.  place() takes
+ * the type over, or refuses a number that is absurd or taken (SF_ECORRUPT). */
+struct sfi_type *sfi_type_new(const struct sfi_sys *sys, const char *name, size_t name_size);
+void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type);
+int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const char *name, size_t size);
+int sfi_types_place(struct sfi_types *types, struct sfi_type *type);
 
 #endif

@@ -1,6 +1,7 @@
 #include "run/epoch.h"
 
 #include "actor/key.h"
+#include "actor/type_record.h"
 #include "base/err.h"
 #include "run/runtime.h"
 #include "store/record.h"

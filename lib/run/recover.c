@@ -1,6 +1,7 @@
 #include "run/recover.h"
 
 #include "actor/key.h"
+#include "actor/type_record.h"
 #include "base/err.h"
 #include "run/runtime.h"
 
@@ -34,7 +35,7 @@ static int read_meta(sf_runtime *rt, sf_bytes key, sf_bytes value)
     case SFI_META_COUNTERS:
         return sfi_epoch_load(rt, key, value);
     case SFI_META_TYPE:
-        return sfi_types_load(&rt->types, key, value);
+        return sfi_type_load(&rt->types, key, value);
     case SFI_META_SOURCE:
         return sfi_position_load(&rt->positions, rt->sys, key, value);
     case SFI_META_EGRESS:

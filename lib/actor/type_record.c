@@ -1,0 +1,140 @@
+#include "actor/type_record.h"
+
+#include <msgpack.h>
+#include <string.h>
+
+#include "actor/key.h"
+#include "base/err.h"
+#include "store/record.h"
+
+struct writer {
+    unsigned char *bytes;
+    size_t size, capacity;
+};
+
+static int write_bytes(void *data, const char *bytes, size_t size)
+{
+    struct writer *writer = data;
+    if (writer->capacity - writer->size < size)
+        return -1;
+    memcpy(writer->bytes + writer->size, bytes, size);
+    writer->size += size;
+    return 0;
+}
+
+static void pack_text(msgpack_packer *packer, const char *text)
+{
+    msgpack_pack_str(packer, strlen(text));
+    msgpack_pack_str_body(packer, text, strlen(text));
+}
+
+static void pack_number(msgpack_packer *packer, const char *name, uint64_t number)
+{
+    pack_text(packer, name);
+    msgpack_pack_uint64(packer, number);
+}
+
+static size_t pack_type(const struct sfi_type *type, struct writer *writer)
+{
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, writer, write_bytes);
+    msgpack_pack_map(&packer, 4);
+    pack_number(&packer, "number", type->number);
+    pack_number(&packer, "size", type->state_size);
+    pack_number(&packer, "version", type->state_version);
+    pack_text(&packer, "slots");
+    msgpack_pack_array(&packer, type->slot_count);
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        pack_text(&packer, type->slot_names[i]);
+    return writer->size;
+}
+
+static size_t packed_size_max(const struct sfi_type *type)
+{
+    size_t size = 128;
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        size += 5 + strlen(type->slot_names[i]);
+    return size;
+}
+
+int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    size_t capacity = packed_size_max(type);
+    unsigned char *packed = sfi_alloc(batch->sys, capacity);
+    if (!packed)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    struct writer writer = {packed, 0, capacity};
+    size_t size = SFI_RECORD_HEADER + pack_type(type, &writer);
+    sfi_key_meta(&key, SFI_META_TYPE, type->name);
+    unsigned char *record = sfi_batch_put(batch, SFI_META, sfi_key_bytes(&key), size);
+    if (record) {
+        memcpy(record + SFI_RECORD_HEADER, packed, writer.size);
+        sfi_record_seal(record, size, SFI_RECORD_TYPE, sfi_key_bytes(&key));
+    }
+    sfi_free(batch->sys, packed);
+    return record ? 0 : sfi_err(SF_ENOMEM, "out of memory");
+}
+
+static const msgpack_object *field(const msgpack_object *map, const char *name, msgpack_object_type type)
+{
+    for (uint32_t i = 0; map->type == MSGPACK_OBJECT_MAP && i < map->via.map.size; i++) {
+        const msgpack_object_kv *kv = &map->via.map.ptr[i];
+        if (kv->key.type == MSGPACK_OBJECT_STR && kv->key.via.str.size == strlen(name) &&
+            memcmp(kv->key.via.str.ptr, name, strlen(name)) == 0)
+            return kv->val.type == type ? &kv->val : NULL;
+    }
+    return NULL;
+}
+
+static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, struct sfi_type *type)
+{
+    const msgpack_object *number = field(map, "number", MSGPACK_OBJECT_POSITIVE_INTEGER);
+    const msgpack_object *size = field(map, "size", MSGPACK_OBJECT_POSITIVE_INTEGER);
+    const msgpack_object *version = field(map, "version", MSGPACK_OBJECT_POSITIVE_INTEGER);
+    const msgpack_object *slots = field(map, "slots", MSGPACK_OBJECT_ARRAY);
+    if (!number || !size || !version || !slots || slots->via.array.size > SFI_SLOTS_MAX)
+        return sfi_err(SF_ECORRUPT, "the record of type '%s' lacks a field", type->name);
+    type->number = (uint32_t)number->via.u64;
+    type->state_size = size->via.u64;
+    type->state_version = version->via.u64;
+    for (uint32_t i = 0; i < slots->via.array.size; i++) {
+        const msgpack_object *name = &slots->via.array.ptr[i];
+        if (name->type != MSGPACK_OBJECT_STR)
+            return sfi_err(SF_ECORRUPT, "the record of type '%s' has a slot without a name", type->name);
+        int rc = sfi_type_add_slot(sys, type, name->via.str.ptr, name->via.str.size);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static int parse_type(const struct sfi_sys *sys, sf_bytes payload, struct sfi_type *type)
+{
+    msgpack_unpacked unpacked;
+    msgpack_unpacked_init(&unpacked);
+    msgpack_unpack_return got = msgpack_unpack_next(&unpacked, payload.data, payload.size, NULL);
+    int rc = got == MSGPACK_UNPACK_SUCCESS ? unpack_type(sys, &unpacked.data, type)
+             : got == MSGPACK_UNPACK_NOMEM_ERROR
+                 ? sfi_err(SF_ENOMEM, "out of memory")
+                 : sfi_err(SF_ECORRUPT, "the record of type '%s' is no MessagePack", type->name);
+    msgpack_unpacked_destroy(&unpacked);
+    return rc;
+}
+
+int sfi_type_load(struct sfi_types *types, sf_bytes key, sf_bytes record)
+{
+    sf_bytes payload;
+    int rc = sfi_record_open(record, key, SFI_RECORD_TYPE, &payload);
+    if (rc < 0)
+        return rc;
+    struct sfi_type *type = sfi_type_new(types->sys, (const char *)key.data + 1, key.size - 1);
+    if (!type)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    rc = parse_type(types->sys, payload, type);
+    if (rc == 0)
+        rc = sfi_types_place(types, type);
+    if (rc < 0)
+        sfi_type_free(types->sys, type);
+    return rc;
+}

@@ -1,0 +1,11 @@
+/* type_record.h - a type on disk: a MessagePack map {number, size, version, slots: [name...]}, so that
+ * fields can be added and every language can read it.  The only file that knows MessagePack. */
+#ifndef SFI_ACTOR_TYPE_RECORD_H
+#define SFI_ACTOR_TYPE_RECORD_H
+
+#include "actor/type.h"
+
+int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch);
+int sfi_type_load(struct sfi_types *types, sf_bytes key, sf_bytes record);
+
+#endif
