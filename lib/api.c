@@ -173,7 +173,8 @@ int64_t sf_send(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body)
 
 int64_t sf_durable(const sf_runtime *rt)
 {
-    return rt ? atomic_load_explicit(&rt->tickets.durable, memory_order_acquire) : 0;
+    int rc = sfi_life_check(rt, "sf_durable()");
+    return rc < 0 ? rc : atomic_load_explicit(&rt->tickets.durable, memory_order_acquire);
 }
 
 int sf_wait(sf_runtime *rt, int64_t ticket, int timeout_ms)
@@ -226,7 +227,7 @@ int sf_ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, int t
         rc = sfi_wait_allowed(rt, SFI_HERE, "sf_ask()");
     if (rc == 0)
         rc = ask(rt, to, kind, body, timeout_ms, &question);
-    return rc < 0 ? rc : sfi_wait_answer(rt, SFI_HERE, &question, out);
+    return rc < 0 ? rc : sfi_wait_answer(rt, SFI_HERE, &question, timeout_ms, out);
 }
 
 void sf_message_free(sf_message *msg)
@@ -284,7 +285,7 @@ void sf_source_close(sf_source *source)
 
 uint64_t sf_source_position(const sf_source *source)
 {
-    return source ? sfi_source_position(source) : 0;
+    return source && sfi_life_check(source->rt, "sf_source_position()") == 0 ? sfi_source_position(source) : 0;
 }
 
 static int stage(sf_source *source, sf_address to, const char *kind, sf_bytes body)
@@ -355,12 +356,14 @@ int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence)
 
 int sf_fd(const sf_runtime *rt)
 {
-    return rt ? rt->poll.fd : sfi_err(SF_EINVAL, "sf_fd: the runtime is NULL");
+    int rc = sfi_life_check(rt, "sf_fd()");
+    return rc < 0 ? rc : rt->poll.fd;
 }
 
 int sf_timeout_ms(const sf_runtime *rt)
 {
-    return rt ? sfi_timeout((sf_runtime *)rt) : -1;
+    int rc = sfi_life_check(rt, "sf_timeout_ms()");
+    return rc < 0 ? rc : sfi_timeout((sf_runtime *)rt);
 }
 
 int sf_step(sf_runtime *rt, int turns_max)
@@ -406,7 +409,10 @@ int sf_runtime_stop(sf_runtime *rt)
 
 int sf_stats_get(sf_runtime *rt, sf_stats *stats)
 {
-    if (!rt || !stats || stats->size < sizeof stats->size)
+    int rc = sfi_life_check(rt, "sf_stats_get()");
+    if (rc < 0)
+        return rc;
+    if (!stats || stats->size < sizeof stats->size)
         return sfi_err(SF_EINVAL, "sf_stats.size is not set");
     size_t size = stats->size < sizeof *stats ? stats->size : sizeof *stats;
     pthread_mutex_lock(&rt->lock);

@@ -17,7 +17,9 @@ static void *background(void *arg)
         }
         if (atomic_load(&rt->broken))
             break;
-        sfi_poll_wait(rt, -1);
+        /* The step may have taken the signal that came with `stopping`. */
+        if (!atomic_load(&rt->stopping))
+            sfi_poll_wait(rt, -1);
     }
     return NULL;
 }

@@ -38,12 +38,20 @@ void sfi_break(sf_runtime *rt, int code, const char *why)
     pthread_mutex_unlock(&rt->lock);
 }
 
-int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead)
+int sfi_life_check(const sf_runtime *rt, const char *call)
 {
     if (!rt)
         return sfi_err(SF_EINVAL, "%s: the runtime is NULL", call);
     if (rt->has_dir && sfi_dir_forked(&rt->dir))
         return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
+    return 0;
+}
+
+int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead)
+{
+    int rc = sfi_life_check(rt, call);
+    if (rc < 0)
+        return rc;
     if (in_handler(rt, frame)) {
         sfi_turn_doom(&rt->turn, SFI_FAIL, SF_ETURN, "%s called inside a handler%s%s", call,
                       instead ? ": use " : "", instead ? instead : "");

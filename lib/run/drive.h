@@ -13,7 +13,9 @@
 
 #define SFI_HERE ((uintptr_t)__builtin_frame_address(0))
 
-/* May this call be made at all?  0, SF_EFORK, what broke the engine; SF_ETURN inside a handler of this
+/* Is there a runtime, in this process?  0, SF_EINVAL, SF_EFORK. */
+int sfi_life_check(const sf_runtime *rt, const char *call);
+/* May this call be made at all?  As above, and what broke the engine; SF_ETURN inside a handler of this
  * runtime, whose turn is doomed with a sentence naming `call`. */
 int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead);
 

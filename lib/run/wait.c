@@ -149,10 +149,9 @@ static int is_answered(sf_runtime *rt, const void *ask)
     return ((const struct sfi_ask *)ask)->answered;
 }
 
-int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, sf_message **out)
+int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int timeout_ms, sf_message **out)
 {
-    struct deadline deadline = {ask->deadline.due, ask->deadline.position != SFI_HEAP_OUT};
-    int rc = wait_until(rt, frame, is_answered, ask, deadline);
+    int rc = wait_until(rt, frame, is_answered, ask, deadline_in(rt, timeout_ms));
     pthread_mutex_lock(&rt->lock);
     sfi_ask_withdraw(rt, ask);
     pthread_mutex_unlock(&rt->lock);

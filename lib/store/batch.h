@@ -12,7 +12,7 @@
 #include "store/store.h"
 
 struct sfi_op {
-    uint64_t group, prefix; /* table and the first 5 bytes of the key; the next 8: to sort by */
+    uint64_t prefix; /* table and the key's first bytes as a number; used up by sorting */
     const unsigned char *key;
     uint32_t value_size; /* the value lies behind the key, on a multiple of 8 */
     uint32_t order;      /* position before sorting */

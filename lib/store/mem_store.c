@@ -334,7 +334,7 @@ static void mem_snapshot_close(struct sfi_snapshot *base)
     struct mem_snapshot *snapshot = (struct mem_snapshot *)base;
     struct mem_store *store = (struct mem_store *)base->store;
     pthread_mutex_lock(&store->disk->lock);
-    version_drop(store->base.sys, snapshot->version);
+    version_drop(store->disk->sys, snapshot->version);
     store->snapshots--;
     pthread_mutex_unlock(&store->disk->lock);
     sfi_free(store->base.sys, snapshot);

@@ -11,10 +11,15 @@
  *     durable, still under way, or stalled (the disk refuses; nothing is lost, the next settle()
  *     tries the same batch again).  A stall is never turned into "failed": whether an epoch that met
  *     an error is on disk is found out by reading the disk, not guessed.
- * (3) Reads see the newest settled epoch and nothing of a batch under way.
+ * (3) Reads see the newest settled epoch and nothing of a batch under way.  A snapshot keeps its epoch.
+ *     After a stall opening one may fail with SF_EDISK until it is known what is on disk.
+ * (4) What a snapshot hands out lies in the store's own memory: on any address, however odd, with
+ *     nothing readable behind it, and gone when the snapshot is closed.  Read it with base/endian.h or
+ *     copy it.
  *
  * All functions are called by the engine thread, except snapshots: these may be opened, read and
- * closed by any one thread at a time each. */
+ * closed by any one thread at a time each; one that another thread opens while settle() runs sees the
+ * epoch before or the one after.  Every snapshot must be closed before the store is. */
 #ifndef SFI_STORE_STORE_H
 #define SFI_STORE_STORE_H
 
