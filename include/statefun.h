@@ -252,8 +252,8 @@ SF_API uint64_t sf_source_position(const sf_source *source);
 SF_API int sf_source_send(sf_source *source, sf_address to, const char *kind, sf_bytes body);
 
 /* 0: taken in.  1: skipped, because an earlier run had it (the position is not behind the one that was
- * durable at open).  SF_EAGAIN: no room; all is kept, call again later.  SF_EINVAL: the position does
- * not rise.  All but SF_EAGAIN drop what was sent: after SF_ENOMEM send it again. */
+ * durable at open).  SF_EAGAIN, SF_EDISK: no room; all is kept, call again later.  SF_EINVAL: the
+ * position does not rise.  Every other failure drops what was sent: after SF_ENOMEM send it again. */
 SF_API SF_MUST int sf_source_advance(sf_source *source, uint64_t position);
 
 /* -- out: egress ---------------------------------------------------------------------------------- */

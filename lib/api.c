@@ -15,9 +15,6 @@
 #include "run/view.h"
 #include "run/wait.h"
 
-/* R8: outside sends stop this far from the ceiling, so that a commit never meets it. */
-#define ROOM_MIN_BYTES (UINT64_C(1) << 18)
-
 int sf_version(void)
 {
     return SF_VERSION;
@@ -91,13 +88,6 @@ static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes
     return 0;
 }
 
-static int check_store_room(const sf_runtime *rt)
-{
-    if (rt->store_room >= ROOM_MIN_BYTES)
-        return 0;
-    return sfi_err(SF_EDISK, "the database has nearly reached store_bytes_max");
-}
-
 /* -- open and close -------------------------------------------------------------------------------------- */
 
 int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out)
@@ -149,8 +139,6 @@ static int64_t send_locked(sf_runtime *rt, sf_address to, const char *kind, sf_b
 {
     struct sfi_parcel parcel;
     int rc = make_parcel(rt, to, kind, body, &parcel);
-    if (rc == 0)
-        rc = check_store_room(rt);
     if (rc < 0)
         return rc;
     parcel.ask = ask;

@@ -48,7 +48,7 @@ struct sfi_parcel {
 int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys, const struct sfi_parcel *parcel);
 
 /* Under the lock.  Appends one parcel, or a source's staged entries and its position, as a group.
- * Returns its ticket, SF_EAGAIN or SF_ENOMEM. */
+ * Returns its ticket, SF_EAGAIN (inbox full), SF_EDISK (database nearly full) or SF_ENOMEM. */
 int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel);
 int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_position *position,
                           uint64_t to);

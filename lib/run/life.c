@@ -56,6 +56,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->sys = sys;
     rt->payload_max = options->payload_max;
     rt->epoch_turns_max = options->epoch_turns_max;
+    rt->store_bytes_max = options->store_bytes_max;
     rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
     atomic_store(&rt->driver, (uintptr_t)pthread_self());
     init_lock(rt);

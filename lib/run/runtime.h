@@ -31,6 +31,7 @@ struct sf_runtime {
     struct sfi_dir dir;
     int has_dir; /* 0: a test's store without a directory */
     uint32_t payload_max, epoch_turns_max;
+    uint64_t store_bytes_max;
 
     /* Who drives. */
     _Atomic uintptr_t owner;      /* thread inside the driver; 0: none */

@@ -72,7 +72,7 @@ static int advance_locked(sf_source *source, uint64_t to)
     return 0;
 }
 
-/* SF_EAGAIN keeps what was sent, so that the same call can be made again; all else drops it. */
+/* No room keeps what was sent, so that the same call can be made again; all else drops it. */
 int sfi_source_advance(sf_source *source, uint64_t position)
 {
     int rc = source->error;
@@ -82,7 +82,7 @@ int sfi_source_advance(sf_source *source, uint64_t position)
         pthread_mutex_lock(&source->rt->lock);
         rc = advance_locked(source, position);
         pthread_mutex_unlock(&source->rt->lock);
-        if (rc == SF_EAGAIN)
+        if (rc == SF_EAGAIN || rc == SF_EDISK)
             return rc;
     }
     source->staged.used = 0;
