@@ -238,6 +238,96 @@ static void a_callback_may_send_and_ask(void **state)
     OK(sf_runtime_close(chain.rt));
 }
 
+struct pair {
+    sf_runtime *rt;
+    struct pair *other;
+    int calls;
+};
+
+static void forget_the_other(int result, const sf_message *reply, void *userdata)
+{
+    struct pair *pair = userdata;
+    (void)result, (void)reply;
+    pair->calls++;
+    sf_forget(pair->rt, pair->other);
+}
+
+/* Both answers are there already; the one that comes first takes back the other. */
+static void a_callback_may_forget_another_that_is_due(void **state)
+{
+    sf_runtime *rt = place_open(*state);
+    struct pair one = {.rt = rt}, two = {.rt = rt};
+    one.other = &two, two.other = &one;
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(sf_ask_then(rt, sf_addr("test/counter", "a"), "get", SF_NONE, -1, forget_the_other, &one));
+    OK(sf_ask_then(rt, sf_addr("test/counter", "a"), "get", SF_NONE, -1, forget_the_other, &two));
+    drive_until_quiet(rt);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(one.calls + two.calls, 1);
+}
+
+static void what_drives_is_refused_in_callbacks_on_the_librarys_thread_too(void **state)
+{
+    struct abuse abuse = {.rt = place_open(*state)};
+    OK(sf_register(abuse.rt, &counter_type, NULL));
+    OK(sf_register(abuse.rt, &emitter, NULL));
+    OK(sf_egress_register(abuse.rt, "out", abuse_records, &abuse));
+    OK(sf_runtime_start(abuse.rt));
+    OK(sf_send(abuse.rt, sf_addr("test/emitter", "e"), "x", SF_NONE));
+    OK(sf_wait(abuse.rt, 0, 10000));
+    OK(sf_runtime_stop(abuse.rt));
+    drive_until_quiet(abuse.rt);
+    expect_busy(&abuse);
+    OK(sf_runtime_close(abuse.rt));
+}
+
+struct setup {
+    sf_runtime *rt;
+    int results[4];
+};
+
+/* Neither for any thread nor for turns: on the driving thread, between steps. */
+static int set_up_inside(sf_turn *turn)
+{
+    struct setup *setup = sf_userdata(turn);
+    setup->results[0] = sf_register(setup->rt, &counter_type, NULL);
+    setup->results[1] = sf_egress_register(setup->rt, "late", abuse_records, NULL);
+    setup->results[2] = sf_runtime_start(setup->rt);
+    setup->results[3] = sf_runtime_stop(setup->rt);
+    return 0;
+}
+
+static void a_handler_cannot_register_start_or_stop(void **state)
+{
+    static const sf_type type = SF_TYPE("test/setup", .handler = set_up_inside, .attempts_max = 1);
+    struct setup setup = {.rt = place_open(*state)};
+    OK(sf_register(setup.rt, &type, &setup));
+    OK(sf_send(setup.rt, sf_addr("test/setup", "s"), "x", SF_NONE));
+    drive_until_quiet(setup.rt);
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(setup.results[i], SF_ETURN);
+    assert_int_equal(stats_of(setup.rt).dead_letters, 1);
+    OK(sf_runtime_close(setup.rt));
+}
+
+static void a_runtime_with_an_open_view_or_source_is_not_closed(void **state)
+{
+    sf_runtime *rt = place_open(*state);
+    sf_view *view = NULL;
+    sf_source *source = NULL;
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(sf_view_open(rt, &view));
+    REFUSED(sf_runtime_close(rt), SF_EBUSY);
+    sf_view_close(view);
+    OK(sf_source_open(rt, "input", 0, &source));
+    REFUSED(sf_runtime_close(rt), SF_EBUSY);
+    sf_source_close(source);
+    counter_add(rt, "a", 1); /* it is as open as before */
+    drive_until_quiet(rt);
+    assert_int_equal(counter_stored(rt, "a").total, 1);
+    OK(sf_runtime_close(rt));
+}
+
 /* -- handlers that do not return ------------------------------------------------------------------------- */
 
 struct leap {
@@ -384,9 +474,9 @@ static int use_in_child(void *arg)
             fprintf(stderr, "%s() = %lld in a child\n", uses[i].name, (long long)uses[i].result);
             wrong = 1;
         }
-    if (sf_runtime_open(forked->place->db, NULL, &other) != SF_ELOCKED)
+    if (sf_runtime_open(forked->place->db, defaults(), &other) != SF_ELOCKED)
         return 100;
-    if (sf_runtime_open(place_path(forked->place, "childs"), NULL, &other) < 0)
+    if (sf_runtime_open(place_path(forked->place, "childs"), defaults(), &other) < 0)
         return 101; /* a directory of its own is fine */
     if (sf_register(other, &counter_type, NULL) < 0 || sf_send(other, to, "add", SF_OF((uint64_t){1})) < 0)
         return 102;
@@ -397,7 +487,7 @@ static int open_elsewhere(void *arg)
 {
     struct place *place = arg;
     sf_runtime *rt = NULL;
-    return sf_runtime_open(place->db, NULL, &rt) == SF_ELOCKED ? 0 : 1;
+    return sf_runtime_open(place->db, defaults(), &rt) == SF_ELOCKED ? 0 : 1;
 }
 
 static void a_child_is_refused_everything_and_the_parent_goes_on(void **state)
@@ -450,14 +540,14 @@ static int die_and_leave_a_child(void *arg)
     struct orphan *orphan = arg;
     sf_runtime *rt = NULL;
     char byte;
-    if (sf_runtime_open(orphan->place->db, NULL, &rt) < 0 || sf_register(rt, &counter_type, NULL) < 0 ||
+    if (sf_runtime_open(orphan->place->db, defaults(), &rt) < 0 || sf_register(rt, &counter_type, NULL) < 0 ||
         sf_send(rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){3})) < 0 || sf_wait(rt, 0, -1) < 0)
         return 1;
     pid_t child = fork();
     if (child == 0) {
         close(orphan->hold[1]);
         (void)!read(orphan->hold[0], &byte, 1); /* until the test lets go */
-        _exit(0);
+        kill(getpid(), SIGKILL);
     }
     return child > 0 && write(orphan->pid[1], &child, sizeof child) == sizeof child ? 0 : 2;
 }
@@ -558,6 +648,10 @@ int main(void)
         TEST(a_handler_that_calls_the_outside_is_refused_and_undone),
         TEST(a_callback_that_drives_is_refused),
         TEST(a_callback_may_send_and_ask),
+        TEST(a_callback_may_forget_another_that_is_due),
+        TEST(what_drives_is_refused_in_callbacks_on_the_librarys_thread_too),
+        TEST(a_handler_cannot_register_start_or_stop),
+        TEST(a_runtime_with_an_open_view_or_source_is_not_closed),
         TEST(a_turn_left_by_longjmp_is_undone_and_the_engine_goes_on),
         TEST(closing_after_a_longjmp_keeps_what_was_whole),
         TEST(after_a_longjmp_and_a_step_calls_from_deeper_in_the_stack_are_fine),

@@ -286,7 +286,7 @@ static int emit_and_die(void *arg)
     struct place *place = arg;
     struct sink sink = {.answers = {99, 99, 99, 99, 99, 99, 99, 99}};
     sf_runtime *rt = NULL;
-    if (sf_runtime_open(place->db, NULL, &rt) < 0 || sf_register(rt, &emitter, NULL) < 0 ||
+    if (sf_runtime_open(place->db, defaults(), &rt) < 0 || sf_register(rt, &emitter, NULL) < 0 ||
         sf_egress_register(rt, "out", sink_take, &sink) < 0)
         return 2;
     for (const char *text = "a\0b\0c\0d\0"; *text; text += 2)

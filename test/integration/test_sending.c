@@ -179,6 +179,77 @@ static void a_full_inbox_says_so_and_takes_more_after_a_step(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* Else "no room just now" would be for ever. */
+static void a_message_larger_than_the_whole_inbox_goes_through_when_it_is_alone(void **state)
+{
+    static char body[5000];
+    struct place *place = *state;
+    sf_options options = SF_OPTIONS(.inbox_bytes_max = 1000);
+    sf_runtime *rt = place_open_with(place, &options);
+    sf_source *source = NULL;
+    int rc = 0;
+    memset(body, 'x', sizeof body);
+    OK(sf_register(rt, &scale, place));
+    for (int i = 0; i < 3; i++) {
+        OK(sf_wait_room(rt, 5000));
+        OK(sf_send(rt, sf_addr("test/scale", "s"), "w", SF_OF(body)));
+        drive_until_quiet(rt);
+    }
+    OK(sf_source_open(rt, "input", 0, &source));
+    for (uint64_t position = 1; position <= 3; position++) {
+        for (int i = 0; i < 3; i++)
+            OK(sf_source_send(source, sf_addr("test/scale", "s"), "w", SF_OF(body)));
+        for (int tries = 0; tries < 5 && (rc = sf_source_advance(source, position)) == SF_EAGAIN; tries++)
+            OK(sf_run_until_idle(rt));
+        assert_int_equal(rc, 0);
+    }
+    sf_source_close(source);
+    drive_until_quiet(rt);
+    assert_int_equal(stats_of(rt).turns, 12);
+    OK(sf_runtime_close(rt));
+}
+
+/* The limit is for what is sent, not for what was sent under a larger one. */
+static void a_lower_limit_does_not_strand_what_is_there(void **state)
+{
+    static char body[5000];
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    sf_options options = SF_OPTIONS(.payload_max = 100, .inbox_bytes_max = 200, .epoch_turns_max = 1);
+    memset(body, 'x', sizeof body);
+    OK(sf_register(rt, &scale, place));
+    OK(sf_send(rt, sf_addr("test/scale", "s"), "w", SF_OF(body)));
+    OK(sf_runtime_close(rt));
+    rt = place_open_with(place, &options);
+    OK(sf_register(rt, &scale, place));
+    REFUSED(sf_send(rt, sf_addr("test/scale", "s"), "w", SF_OF(body)), SF_EINVAL);
+    drive_until_quiet(rt);
+    assert_string_equal(noted(&place->notes), "5000 ");
+    OK(sf_runtime_close(rt));
+}
+
+/* Whatever the limit for kinds is, a long one is passed on whole or refused with a sentence. */
+static void a_long_kind_is_whole_or_refused(void **state)
+{
+    static char kind[100001];
+    static const size_t sizes[] = {100, 255, 256, 1000, 65535, 65536, 100000};
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    uint64_t accepted = 0;
+    OK(sf_register(rt, &scale, place));
+    for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+        memset(kind, 'k', sizeof kind);
+        kind[sizes[i]] = 0;
+        int64_t ticket = sf_send(rt, sf_addr("test/scale", "s"), kind, SF_NONE);
+        assert_true(ticket > 0 || ticket == SF_EINVAL);
+        accepted += ticket > 0;
+    }
+    assert_true(accepted >= 1);
+    drive_until_quiet(rt);
+    assert_int_equal(stats_of(rt).turns, accepted);
+    OK(sf_runtime_close(rt));
+}
+
 /* -- order, tickets, waiting ------------------------------------------------------------------------------ */
 
 static int note_number(sf_turn *turn)
@@ -264,7 +335,7 @@ static int send_wait_and_die(void *arg)
 {
     struct place *place = arg;
     sf_runtime *rt = NULL;
-    if (sf_runtime_open(place->db, NULL, &rt) < 0 || sf_register(rt, &counter_type, NULL) < 0)
+    if (sf_runtime_open(place->db, defaults(), &rt) < 0 || sf_register(rt, &counter_type, NULL) < 0)
         return 2;
     for (uint64_t i = 1; i <= 100; i++)
         if (sf_send(rt, sf_addr("test/counter", "a"), "add", SF_OF(i)) < 0)
@@ -580,6 +651,29 @@ static void an_asker_of_an_earlier_run_is_nobody(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* Sends its asker on; the other actor answers, in the name of none of the two but to the point. */
+static int delegate(sf_turn *turn)
+{
+    if (sf_is(sf_msg(turn), "ask")) {
+        sf_bytes saved = sf_addr_save(turn, sf_msg(turn)->from);
+        return sf_tell(turn, sf_addr("test/delegate", "second"), "for", saved);
+    }
+    return sf_tell(turn, sf_addr_load(turn, sf_msg(turn)->body), "from the second", SF_NONE);
+}
+
+static void another_actor_may_answer_the_asker(void **state)
+{
+    static const sf_type type = SF_TYPE("test/delegate", .handler = delegate);
+    sf_runtime *rt = place_open(*state);
+    sf_message *reply = NULL;
+    OK(sf_register(rt, &type, NULL));
+    OK(sf_ask(rt, sf_addr("test/delegate", "first"), "ask", SF_NONE, 5000, &reply));
+    assert_string_equal(reply->kind, "from the second");
+    assert_string_equal(reply->from.id, "second");
+    sf_message_free(reply);
+    OK(sf_runtime_close(rt));
+}
+
 /* Saves and loads an address with a binary id, then tells it; "junk" loads what is no address. */
 static int save_and_load(sf_turn *turn)
 {
@@ -655,6 +749,9 @@ int main(void)
         TEST(payloads_up_to_the_limit_pass_and_larger_ones_are_refused),
         TEST(sixteen_mebibytes_are_the_most_that_can_be_allowed),
         TEST(a_full_inbox_says_so_and_takes_more_after_a_step),
+        TEST(a_message_larger_than_the_whole_inbox_goes_through_when_it_is_alone),
+        TEST(a_lower_limit_does_not_strand_what_is_there),
+        TEST(a_long_kind_is_whole_or_refused),
         TEST(messages_of_one_thread_to_one_actor_arrive_in_order_over_restarts),
         TEST(a_ticket_becomes_durable_by_stepping),
         TEST(waiting_drives_until_the_ticket_is_on_disk),
@@ -672,6 +769,7 @@ int main(void)
         TEST(asking_an_unregistered_type_is_refused_without_a_callback),
         TEST(an_asker_can_be_answered_in_a_later_turn),
         TEST(an_asker_of_an_earlier_run_is_nobody),
+        TEST(another_actor_may_answer_the_asker),
         TEST(a_saved_address_comes_back_byte_for_byte),
         TEST(bytes_that_are_no_address_fail_the_turn),
         TEST(messages_wait_over_restarts_until_their_type_is_registered),

@@ -241,7 +241,7 @@ static int feed_and_die(void *arg)
     struct place *place = arg;
     sf_runtime *rt;
     sf_source *source;
-    if (sf_runtime_open(place->db, NULL, &rt) < 0 || sf_register(rt, &counter_type, NULL) < 0 ||
+    if (sf_runtime_open(place->db, defaults(), &rt) < 0 || sf_register(rt, &counter_type, NULL) < 0 ||
         sf_source_open(rt, "input", 0, &source) < 0)
         return 2;
     uint64_t position = sf_source_position(source);
@@ -252,7 +252,7 @@ static int feed_and_die(void *arg)
         if (i % 7 == 0 && sf_step(rt, 3) < 0)
             return 4;
         if (i > position + 83)
-            return 1; /* _exit: neither committed nor closed */
+            return 1; /* the end: neither committed nor closed */
     }
     sf_source_close(source);
     return sf_runtime_close(rt) < 0 ? 5 : 0;

@@ -304,6 +304,23 @@ static void a_pausing_message_keeps_its_place_and_attempts_over_a_restart(void *
     OK(sf_runtime_close(rt));
 }
 
+/* 49 days: more milliseconds than an int has. */
+static void the_longest_pause_is_not_cut_short(void **state)
+{
+    static const sf_type type = SF_TYPE("test/patient", .handler = always_fail, .backoff_ms = UINT32_MAX,
+                                        .backoff_ms_max = UINT32_MAX);
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &type, place));
+    OK(sf_send(rt, sf_addr("test/patient", "p"), "x", SF_NONE));
+    for (int i = 0; i < 10; i++)
+        OK(sf_run_until_idle(rt));
+    assert_true(sf_timeout_ms(rt) > 1000000000);
+    assert_string_equal(noted(&place->notes), "p/x/1 ");
+    assert_int_equal(stats_of(rt).messages_waiting, 1);
+    OK(sf_runtime_close(rt));
+}
+
 /* -- what sticks ------------------------------------------------------------------------------------------ */
 
 static int tell_the_unknown(sf_turn *turn)
@@ -657,6 +674,7 @@ int main(void)
         TEST(other_actors_and_later_messages_go_on),
         TEST(messages_wait_behind_one_that_pauses_and_others_pass),
         TEST(a_pausing_message_keeps_its_place_and_attempts_over_a_restart),
+        TEST(the_longest_pause_is_not_cut_short),
         TEST(a_turn_that_tells_an_unregistered_type_fails_with_a_reason),
         TEST(the_first_failure_of_a_turn_is_the_one_that_counts),
         TEST(a_body_of_the_wrong_size_reads_as_zeroes_and_is_rejected),

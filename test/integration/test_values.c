@@ -269,6 +269,25 @@ static void a_struct_of_an_older_version_is_migrated_when_used_and_when_viewed(v
     OK(sf_runtime_close(rt));
 }
 
+/* The structs are in memory then, in the old version. */
+static void a_new_version_waits_for_a_restart(void **state)
+{
+    sf_runtime *rt = place_open(*state);
+    OK(sf_register(rt, &old_type, NULL));
+    OK(sf_send(rt, sf_addr(FORM, "a"), "x", SF_NONE));
+    drive_until_quiet(rt);
+    REFUSED(sf_register(rt, &resized, NULL), SF_EINVAL);
+    REFUSED(sf_register(rt, &new_type, NULL), SF_EINVAL);
+    SAYS("restart");
+    OK(sf_send(rt, sf_addr(FORM, "a"), "x", SF_NONE)); /* the old one goes on */
+    drive_until_quiet(rt);
+    OK(sf_runtime_close(rt));
+    rt = place_open(*state);
+    OK(sf_register(rt, &new_type, NULL));
+    assert_int_equal(stored_form(rt, "a").count, 2);
+    OK(sf_runtime_close(rt));
+}
+
 static void another_size_at_the_same_version_is_refused(void **state)
 {
     write_old_forms(*state);
@@ -397,6 +416,7 @@ int main(void)
         TEST(a_value_may_be_as_large_as_the_limit),
         TEST(state_lives_through_many_restarts),
         TEST(a_struct_of_an_older_version_is_migrated_when_used_and_when_viewed),
+        TEST(a_new_version_waits_for_a_restart),
         TEST(another_size_at_the_same_version_is_refused),
         TEST(a_version_newer_than_the_programs_is_refused),
         TEST(a_version_without_a_migration_leaves_the_old_structs_alone),

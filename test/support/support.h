@@ -52,7 +52,9 @@ void says_at(const char *text, const char *part, const char *file, int line);
 
 /* -- a runtime ------------------------------------------------------------------------------------- */
 
-sf_runtime *place_open(const struct place *place); /* place->db, every default */
+/* What to open with when a test does not care: NULL, but valgrind has no 64 GiB of addresses to give. */
+const sf_options *defaults(void);
+sf_runtime *place_open(const struct place *place); /* place->db, defaults() */
 sf_runtime *place_open_with(const struct place *place, const sf_options *options);
 /* Steps until nothing is left, pauses included; fails the test after ten seconds. */
 void drive_until_quiet(sf_runtime *rt);
@@ -77,7 +79,8 @@ struct counter stored_counter_of(sf_runtime *rt, sf_address address);
 
 /* -- children -------------------------------------------------------------------------------------- */
 
-/* Runs `body` in a child that ends with _exit(result): its exit status, or minus the signal. */
+/* Runs `body` in a child that closes nothing at its end: what it returned, or minus the signal that
+ * ended it before, or its exit status if it became another program. */
 int in_child(int (*body)(void *arg), void *arg);
 
 /* A small file with that content; fails the test if it cannot be written. */

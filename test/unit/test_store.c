@@ -3,19 +3,26 @@
  * A workload of epochs is computed from the epoch's number alone, and so is the model: what each table
  * holds after it.  Every test compares the whole store with the model of the epoch that the store
  * claims to have. */
+#define _GNU_SOURCE /* unshare() */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <lmdb.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/endian.h"
@@ -583,6 +590,83 @@ static void any_allocation_may_fail_once(struct rig *rig)
     sweep(rig, live_on, &rig->machine.allocations, &rig->machine.fail_allocation, 1);
 }
 
+/* -- every write of LMDB's ---------------------------------------------------------------------------
+ * These stand before the C library's, for LMDB too: a write or a sync that fails without effect, with
+ * half of it, or with all of it. */
+
+enum damage { NOTHING_DONE, HALF_DONE, ALL_DONE };
+
+static _Atomic uint64_t io_count;
+static uint64_t io_fail; /* this one fails; 0: none */
+static enum damage io_damage;
+
+static int io_fails(void)
+{
+    return atomic_fetch_add(&io_count, 1) + 1 == io_fail;
+}
+
+static ssize_t io_failed(void)
+{
+    errno = EIO;
+    return -1;
+}
+
+#pragma GCC visibility push(default) /* or the shared libraries would not see them */
+
+ssize_t pwrite(int fd, const void *bytes, size_t size, off_t at)
+{
+    int fails = io_fails();
+    if (fails && io_damage != ALL_DONE)
+        size = io_damage == HALF_DONE ? size / 2 : 0;
+    ssize_t done = size ? syscall(SYS_pwrite64, fd, bytes, size, at) : 0;
+    return fails ? io_failed() : done;
+}
+
+ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    int fails = io_fails();
+    if (fails && io_damage != ALL_DONE)
+        count = io_damage == HALF_DONE ? count / 2 : 0;
+    ssize_t done = count ? syscall(SYS_writev, fd, parts, count) : 0;
+    return fails ? io_failed() : done;
+}
+
+int fdatasync(int fd)
+{
+    int fails = io_fails(), rc = fails && io_damage == NOTHING_DONE ? 0 : (int)syscall(SYS_fdatasync, fd);
+    return fails ? (int)io_failed() : rc;
+}
+
+#pragma GCC visibility pop
+
+static void sweep_io(struct rig *rig, void (*live)(struct rig *))
+{
+    rig_close(rig);
+    rig_forget_disk(rig);
+    io_fail = 0;
+    atomic_store(&io_count, 0);
+    live(rig);
+    uint64_t total = atomic_load(&io_count);
+    assert_true(total > EPOCHS * 3);
+    for (uint64_t i = 1; i <= total; i += 2) {
+        rig_forget_disk(rig);
+        io_damage = (enum damage)(i / 2 % 3);
+        io_fail = i;
+        atomic_store(&io_count, 0);
+        live(rig);
+        io_fail = 0;
+    }
+}
+
+static void any_write_may_fail_once(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, *state, 1);
+    sweep_io(&rig, live_on);
+    sweep_io(&rig, crash_on);
+    rig_fini(&rig);
+}
+
 /* -- snapshots on another thread ---------------------------------------------------------------------- */
 
 struct reader {
@@ -948,6 +1032,85 @@ static void the_database_is_found_again_from_another_directory(void **state)
     rig_fini(&rig);
 }
 
+static void nothing_of_the_database_survives_an_exec(void **state)
+{
+    struct rig rig;
+    int ours = 0;
+    rig_init(&rig, *state, 1);
+    OK(rig_open(&rig));
+    settle_epoch(&rig);
+    for (int fd = 0; fd < 100; fd++) {
+        char link[40], path[400];
+        snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
+        ssize_t size = readlink(link, path, sizeof path - 1);
+        path[size < 0 ? 0 : size] = 0;
+        if (!strstr(path, rig.place->db))
+            continue;
+        ours++;
+        assert_int_equal(fcntl(fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    }
+    assert_true(ours >= 5); /* directory, lock, data, synced data, LMDB's lock */
+    rig_fini(&rig);
+}
+
+/* What the child found, as its exit status. */
+enum { FULL_FINE, FULL_NEVER, FULL_CODE, FULL_SENTENCE, FULL_NOT_AFTER, FULL_LOST, FULL_SKIPPED = 77 };
+
+static int write_ballast(const char *path, size_t bytes)
+{
+    static const char zeroes[4096];
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    for (size_t done = 0; fd >= 0 && done < bytes; done += sizeof zeroes)
+        if (write(fd, zeroes, sizeof zeroes) <= 0)
+            break;
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int fill_the_disk(void *arg)
+{
+    struct rig *rig = arg;
+    const char *ballast = place_path(rig->place, "db/ballast");
+    int rc = SFI_DURABLE;
+    mkdir(rig->place->db, 0700);
+    if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount("none", rig->place->db, "tmpfs", 0, "size=2m,mode=0700"))
+        return FULL_SKIPPED;
+    if (rig_open(rig) < 0 || write_ballast(ballast, (2 << 20) - (150 << 10)) < 0)
+        return FULL_NEVER;
+    while (rc == SFI_DURABLE && rig->store->durable < 1000) {
+        if (build(&rig->batch, rig->store->durable + 1) < 0 ||
+            sfi_store_submit(rig->store, &rig->batch) < 0)
+            return FULL_NEVER;
+        rc = sfi_store_settle(rig->store, 1);
+    }
+    if (rc != SF_EDISK)
+        return rc < 0 ? FULL_CODE : FULL_NEVER;
+    if (!strstr(sf_errmsg(), "the disk is full"))
+        return FULL_SENTENCE;
+    if (sfi_store_settle(rig->store, 1) != SF_EDISK || sfi_store_settle(rig->store, 1) != SF_EDISK)
+        return FULL_CODE;
+    unlink(ballast);
+    uint64_t epoch = rig->batch.epoch;
+    if (sfi_store_settle(rig->store, 1) != SFI_DURABLE || rig->store->durable != epoch)
+        return FULL_NOT_AFTER;
+    if (matches(rig->store, epoch) != 1)
+        return FULL_LOST;
+    rig_close(rig);
+    return rig_open(rig) == 0 && matches(rig->store, epoch) == 1 ? FULL_FINE : FULL_LOST;
+}
+
+/* R8, on a real file system of 2 MiB. */
+static void a_full_disk_stalls_until_there_is_room(void **state)
+{
+    struct rig rig;
+    rig_init(&rig, *state, 1);
+    int result = in_child(fill_the_disk, &rig);
+    if (result == FULL_SKIPPED)
+        skip();
+    assert_int_equal(result, FULL_FINE);
+    rig_fini(&rig);
+}
+
 static void a_ceiling_without_sense_is_refused(void **state)
 {
     struct rig rig;
@@ -1006,6 +1169,7 @@ int main(void)
         TESTS(any_store_call_may_fail_before_a_crash),
         TESTS(any_allocation_may_fail_once),
         TESTS(snapshots_of_other_threads_see_whole_epochs),
+        TEST(any_write_may_fail_once),
         TEST(an_indeterminate_commit_is_settled_by_reading_the_disk),
         TEST(an_epoch_from_elsewhere_ends_it),
         TEST(an_epoch_from_elsewhere_after_a_failed_commit_ends_it),
@@ -1015,6 +1179,8 @@ int main(void)
         TEST(a_damaged_format_record_is_refused),
         TEST(a_half_made_database_is_made_again),
         TEST(the_database_is_found_again_from_another_directory),
+        TEST(nothing_of_the_database_survives_an_exec),
+        TEST(a_full_disk_stalls_until_there_is_room),
         TEST(a_ceiling_without_sense_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,69 @@
+/* mesh.h - a workload for kill storms, with its model outside the database.
+ *
+ * ACTORS actors get numbered messages from outside and records from a source, tell each other numbered
+ * tokens, emit a record for each message, and fail now and then.  What must come of it follows from
+ * the numbers alone; what was promised (acknowledged, delivered, durable) is noted in memory shared
+ * with the parent, after the promise was made and before anything else.  The process that runs the
+ * library is killed; the next one checks:
+ *
+ *   G1  balances add up with tokens and messages; one egress record for each applied message
+ *   G2  every acknowledged message and durable position is there
+ *   G3  each message was applied once: or it is a dead letter, if it is poison, once
+ *   G4  numbers of one pair rise by one, from outside and between actors, through retries
+ *   G5  egress sequences are dense, the same bytes each time, nothing is delivered that is not on disk */
+#ifndef TEST_MESH_H
+#define TEST_MESH_H
+
+#include <stdatomic.h>
+#include <stdint.h>
+
+#include "support/storm.h"
+
+enum { MESH_ACTORS = 16, MESH_NUMBERS = 2048, MESH_PARTITIONS = 2 };
+enum { MESH_RECORDS = MESH_ACTORS * MESH_NUMBERS };
+
+/* A bug on purpose: the storm must find it. */
+enum mesh_plant {
+    MESH_PLANT_NONE,
+    MESH_PLANT_EARLY_ACK,      /* notes a message as acknowledged when it is only accepted */
+    MESH_PLANT_FORGETFUL_SINK, /* a restarted sink does not know what it holds */
+    MESH_PLANT_NO_POSITION,    /* reads the source from the start under another name */
+    MESH_PLANT_RESEND          /* sends again what was not acknowledged before the kill */
+};
+
+/* The model; shared, and zeroed for each new database. */
+struct mesh_model {
+    /* Each actor's numbers are given out by one thread. */
+    _Atomic uint32_t sent[MESH_ACTORS];             /* numbers given out: may have been accepted */
+    _Atomic uint8_t acked[MESH_ACTORS][MESH_NUMBERS + 1];
+    _Atomic uint64_t position[MESH_PARTITIONS]; /* seen durable */
+    /* The sink, which the parent's memory stands for: it survives. */
+    _Atomic uint64_t delivered;
+    uint64_t record[MESH_RECORDS + 1]; /* hash of the bytes, by sequence */
+    uint32_t record_actor[MESH_RECORDS + 1], record_number[MESH_RECORDS + 1];
+};
+
+struct mesh_counts {
+    _Atomic uint64_t runs, drained, acked, applied, dead, records, repeated;
+};
+
+struct mesh {
+    struct verdict verdict;
+    struct mesh_counts counts;
+    struct mesh_model model;
+    uint64_t sink_calls;
+    /* set by the parent for the next run */
+    char dir[300];
+    uint64_t seed;
+    uint32_t run;      /* rises */
+    int only_check;    /* settle everything, compare, close */
+    enum mesh_plant plant;
+};
+
+/* One run, in a child: opens, checks, works, closes.  The exit status: 0, or 1 with a sentence in
+ * mesh->verdict.  `arg` is the struct mesh. */
+int mesh_run(void *arg);
+/* All numbers are given out: time for a new database. */
+int mesh_is_used_up(const struct mesh *mesh);
+
+#endif

@@ -1,0 +1,338 @@
+/* test_dir.c - which directories are taken, which are refused and left alone, and who has the lock. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "store/dir.h"
+#include "support/support.h"
+
+static void made(const char *path, mode_t mode)
+{
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(chmod(path, mode), 0);
+}
+
+static int is_there(const struct place *place, const char *name)
+{
+    char path[400];
+    struct stat info;
+    snprintf(path, sizeof path, "%s/%s", place->db, name);
+    return lstat(path, &info) == 0;
+}
+
+/* -- taken ------------------------------------------------------------------------------------------ */
+
+static void a_missing_directory_is_made_for_its_owner_alone(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    struct stat info;
+    OK(sfi_dir_open(&dir, place->db, 0));
+    assert_int_equal(stat(place->db, &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0700);
+    assert_true(dir.fd >= 0);
+    assert_int_equal(fcntl(dir.fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_int_equal(fcntl(dir.lock_fd, F_GETFD) & FD_CLOEXEC, FD_CLOEXEC);
+    assert_int_equal(dir.pid, getpid());
+    assert_false(sfi_dir_forked(&dir));
+    sfi_dir_close(&dir);
+    sfi_dir_close(&dir);
+    sfi_dir_close(NULL);
+}
+
+static void leftovers_of_our_own_are_no_hindrance(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    made(place->db, 0700);
+    write_file(place_path(place, "db/data.mdb.new"), "x", 1);
+    write_file(place_path(place, "db/data.mdb.new-lock"), "x", 1);
+    write_file(place_path(place, "db/lock.mdb"), "x", 1);
+    assert_int_equal(mkdir(place_path(place, "db/lost+found"), 0700), 0);
+    OK(sfi_dir_open(&dir, place->db, 0));
+    sfi_dir_close(&dir);
+}
+
+/* -- refused ---------------------------------------------------------------------------------------- */
+
+static void refused(const char *path, int must_exist, int code, const char *part)
+{
+    struct sfi_dir dir;
+    REFUSED(sfi_dir_open(&dir, path, must_exist), code);
+    SAYS(part);
+    sfi_dir_close(&dir); /* needs none, forgives one */
+}
+
+static void a_name_without_sense_is_refused(void **state)
+{
+    char longest[5000];
+    (void)state;
+    memset(longest, 'x', sizeof longest - 1);
+    longest[sizeof longest - 1] = 0;
+    refused("", 0, SF_EINVAL, "no name");
+    refused(NULL, 0, SF_EINVAL, "no name");
+    refused(longest, 0, SF_EINVAL, "bytes");
+}
+
+static void a_missing_parent_is_refused(void **state)
+{
+    refused(place_path(*state, "no/db"), 0, SF_ENOTFOUND, "above it");
+    assert_int_equal(access(place_path(*state, "no"), F_OK), -1);
+}
+
+static void what_must_exist_is_not_made(void **state)
+{
+    const struct place *place = *state;
+    refused(place->db, 1, SF_ENOTFOUND, "does not exist");
+    assert_int_equal(access(place->db, F_OK), -1);
+    made(place->db, 0700);
+    refused(place->db, 1, SF_ENOTFOUND, "no database");
+    assert_false(is_there(place, "lock"));
+}
+
+static void a_file_is_refused(void **state)
+{
+    const struct place *place = *state;
+    write_file(place->db, "x", 1);
+    refused(place->db, 0, SF_EINVAL, "not a directory");
+    refused(place_path(place, "db/"), 0, SF_EINVAL, "not a directory");
+}
+
+static void a_symbolic_link_is_refused_also_with_a_slash(void **state)
+{
+    const struct place *place = *state;
+    made(place_path(place, "real"), 0700);
+    assert_int_equal(symlink("real", place->db), 0);
+    refused(place->db, 0, SF_EACCESS, "symbolic link");
+    refused(place_path(place, "db///"), 0, SF_EACCESS, "symbolic link");
+    assert_int_equal(access(place_path(place, "real/lock"), F_OK), -1);
+}
+
+static void a_directory_that_others_may_write_is_refused(void **state)
+{
+    const struct place *place = *state;
+    made(place->db, 0770);
+    refused(place->db, 0, SF_EACCESS, "chmod go-w");
+    assert_int_equal(chmod(place->db, 0702), 0);
+    refused(place->db, 0, SF_EACCESS, "chmod go-w");
+    assert_false(is_there(place, "lock"));
+}
+
+static void a_read_only_directory_is_refused(void **state)
+{
+    const struct place *place = *state;
+    made(place->db, 0500);
+    refused(place->db, 0, SF_EACCESS, "may not write");
+    assert_false(is_there(place, "lock"));
+}
+
+static void a_directory_of_another_user_is_refused(void **state)
+{
+    const struct place *place = *state;
+    if (geteuid() != 0)
+        skip();
+    made(place->db, 0700);
+    assert_int_equal(chown(place->db, 12345, 12345), 0);
+    refused(place->db, 0, SF_EACCESS, "belongs to user 12345");
+    assert_false(is_there(place, "lock"));
+}
+
+static int refuses_read_only_file_system(void *arg)
+{
+    const struct place *place = arg;
+    struct sfi_dir dir;
+    if (mount("none", place->db, "tmpfs", MS_RDONLY, "mode=0700"))
+        return 77;
+    int rc = sfi_dir_open(&dir, place->db, 0);
+    umount(place->db);
+    return rc == SF_EACCESS && strstr(sf_errmsg(), "cannot be written") ? 0 : 1;
+}
+
+static void a_read_only_file_system_is_refused(void **state)
+{
+    const struct place *place = *state;
+    made(place->db, 0700);
+    int result = in_child(refuses_read_only_file_system, *state);
+    if (result == 77)
+        skip();
+    assert_int_equal(result, 0);
+}
+
+static void a_directory_of_other_things_is_refused_and_left_alone(void **state)
+{
+    const struct place *place = *state;
+    made(place->db, 0700);
+    write_file(place_path(place, "db/letter.txt"), "dear", 4);
+    refused(place->db, 0, SF_EFOREIGN, "letter.txt");
+    assert_false(is_there(place, "lock"));
+}
+
+static void a_foreign_data_file_is_refused_and_left_alone(void **state)
+{
+    const struct place *place = *state;
+    made(place->db, 0700);
+    write_file(place_path(place, "db/data.mdb"), "not a database at all", 21);
+    refused(place->db, 0, SF_EFOREIGN, "data.mdb");
+    refused(place->db, 1, SF_EFOREIGN, "data.mdb");
+    assert_false(is_there(place, "lock"));
+}
+
+static void a_planted_lock_is_not_followed(void **state)
+{
+    const struct place *place = *state;
+    made(place->db, 0700);
+    assert_int_equal(symlink("../victim", place_path(place, "db/lock")), 0);
+    refused(place->db, 0, SF_EACCESS, "symbolic link");
+    assert_int_equal(access(place_path(place, "victim"), F_OK), -1);
+}
+
+/* -- the lock --------------------------------------------------------------------------------------- */
+
+static void a_second_open_in_the_process_is_refused(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    OK(sfi_dir_open(&dir, place->db, 0));
+    refused(place->db, 0, SF_ELOCKED, "in this process");
+    assert_int_equal(rename(place->db, place_path(place, "moved")), 0);
+    refused(place_path(place, "moved"), 0, SF_ELOCKED, "in this process"); /* by what it is, not by name */
+    assert_int_equal(rename(place_path(place, "moved"), place->db), 0);
+    flock(dir.lock_fd, LOCK_UN); /* as on a file system that forgets locks */
+    refused(place->db, 0, SF_ELOCKED, "in this process");
+    sfi_dir_close(&dir);
+    OK(sfi_dir_open(&dir, place->db, 0));
+    sfi_dir_close(&dir);
+}
+
+static int is_locked_by_another(void *arg)
+{
+    const struct place *place = arg;
+    struct sfi_dir dir;
+    int rc = sfi_dir_open(&dir, place->db, 0);
+    return rc == SF_ELOCKED && strstr(sf_errmsg(), "another process") ? 0 : 1;
+}
+
+static void a_second_open_in_another_process_is_refused(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    OK(sfi_dir_open(&dir, place->db, 0));
+    /* The child is a process of its own here: its list is empty and it has no lock. */
+    assert_int_equal(in_child(is_locked_by_another, *state), 0);
+    sfi_dir_close(&dir);
+    assert_int_equal(in_child(is_locked_by_another, *state), 1);
+}
+
+static int knows_it_was_forked(void *arg)
+{
+    struct sfi_dir *dir = arg;
+    int knows = sfi_dir_forked(dir) && dir->lock_fd < 0;
+    sfi_dir_close(dir);
+    return knows ? 0 : 1;
+}
+
+static void a_forked_child_knows_and_does_not_disturb_the_parent(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    OK(sfi_dir_open(&dir, place->db, 0));
+    assert_int_equal(in_child(knows_it_was_forked, &dir), 0);
+    assert_false(sfi_dir_forked(&dir));
+    assert_int_equal(in_child(is_locked_by_another, *state), 0);
+    sfi_dir_close(&dir);
+}
+
+struct family {
+    const struct place *place;
+    int pipe[2];  /* closed when the test ends */
+    int alive[2]; /* written when the orphan is there, its fork complete */
+};
+
+/* Opens, leaves behind a child that lives on, and dies without closing. */
+static int leave_an_orphan(void *arg)
+{
+    struct family *family = arg;
+    struct sfi_dir dir;
+    if (sfi_dir_open(&dir, family->place->db, 0) < 0)
+        return 1;
+    char byte;
+    if (fork() == 0) {
+        close(family->pipe[1]);
+        if (write(family->alive[1], "", 1) != 1)
+            _exit(1);
+        _exit(read(family->pipe[0], &byte, 1) != 0); /* until the test ends */
+    }
+    return read(family->alive[0], &byte, 1) == 1 ? 0 : 1;
+}
+
+static void a_surviving_child_does_not_keep_the_lock(void **state)
+{
+    struct family family = {.place = *state};
+    struct sfi_dir dir;
+    assert_int_equal(pipe(family.pipe), 0);
+    assert_int_equal(pipe(family.alive), 0);
+    assert_int_equal(in_child(leave_an_orphan, &family), 0);
+    OK(sfi_dir_open(&dir, family.place->db, 0));
+    sfi_dir_close(&dir);
+    close(family.pipe[0]);
+    close(family.pipe[1]);
+    close(family.alive[0]);
+    close(family.alive[1]);
+}
+
+static void several_directories_may_be_open(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dirs[5];
+    char name[] = "db0";
+    for (int i = 0; i < 5; i++) {
+        name[2] = (char)('0' + i);
+        OK(sfi_dir_open(&dirs[i], place_path(place, name), 0));
+    }
+    sfi_dir_close(&dirs[2]);
+    refused(place_path(place, "db1"), 0, SF_ELOCKED, "in this process");
+    refused(place_path(place, "db3"), 0, SF_ELOCKED, "in this process");
+    OK(sfi_dir_open(&dirs[2], place_path(place, "db2"), 0));
+    for (int i = 0; i < 5; i++)
+        sfi_dir_close(&dirs[i]);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_missing_directory_is_made_for_its_owner_alone),
+        TEST(leftovers_of_our_own_are_no_hindrance),
+        TEST(a_name_without_sense_is_refused),
+        TEST(a_missing_parent_is_refused),
+        TEST(what_must_exist_is_not_made),
+        TEST(a_file_is_refused),
+        TEST(a_symbolic_link_is_refused_also_with_a_slash),
+        TEST(a_directory_that_others_may_write_is_refused),
+        TEST(a_read_only_directory_is_refused),
+        TEST(a_directory_of_another_user_is_refused),
+        TEST(a_read_only_file_system_is_refused),
+        TEST(a_directory_of_other_things_is_refused_and_left_alone),
+        TEST(a_foreign_data_file_is_refused_and_left_alone),
+        TEST(a_planted_lock_is_not_followed),
+        TEST(a_second_open_in_the_process_is_refused),
+        TEST(a_second_open_in_another_process_is_refused),
+        TEST(a_forked_child_knows_and_does_not_disturb_the_parent),
+        TEST(a_surviving_child_does_not_keep_the_lock),
+        TEST(several_directories_may_be_open),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,348 @@
+/* test_lmdb_check.c - what may be mapped, against the judge that counts: LMDB itself, in a child.
+ *
+ * A database that the check lets pass must be readable to its last page; one that it refuses for a
+ * missing page must kill a reader who does not ask. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <lmdb.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "store/backends.h"
+#include "store/lmdb_check.h"
+#include "support/machine.h"
+#include "support/support.h"
+
+enum { PAGE = 4096, DATABASE_MAX = 4 << 20, KEYS = 400 };
+
+struct image {
+    unsigned char *bytes;
+    size_t size, pages; /* the file; what its newest meta page says */
+};
+
+/* -- making databases -------------------------------------------------------------------------------- */
+
+static void put_row(MDB_txn *txn, MDB_dbi table, uint32_t number, size_t size)
+{
+    static unsigned char bytes[100000];
+    MDB_val key = {sizeof number, &number}, value = {size, bytes};
+    memset(bytes, (int)number, size);
+    assert_int_equal(mdb_put(txn, table, &key, &value, 0), 0);
+}
+
+static void change(MDB_env *env, const char *name, uint32_t from, uint32_t to, size_t size)
+{
+    MDB_txn *txn;
+    MDB_dbi table;
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, name, MDB_CREATE, &table), 0);
+    for (uint32_t number = from; number < to; number++) {
+        MDB_val key = {sizeof number, &number};
+        if (size)
+            put_row(txn, table, number, size);
+        else
+            assert_int_equal(mdb_del(txn, table, &key, NULL), 0);
+    }
+    assert_int_equal(mdb_txn_commit(txn), 0);
+}
+
+static MDB_env *open_env(const struct place *place)
+{
+    MDB_env *env;
+    mkdir(place->db, 0700);
+    assert_int_equal(mdb_env_create(&env), 0);
+    mdb_env_set_maxdbs(env, 4);
+    mdb_env_set_mapsize(env, DATABASE_MAX);
+    assert_int_equal(mdb_env_open(env, place->db, 0, 0600), 0);
+    return env;
+}
+
+/* Small rows in several levels, big ones in runs of pages, and free pages, at the end among others. */
+static void make_database(const struct place *place)
+{
+    MDB_env *env = open_env(place);
+    change(env, "small", 0, KEYS, 100);
+    change(env, "big", 0, 8, 9000);
+    change(env, "small", 10, 200, 0);
+    change(env, "late", 0, 3, 90000);
+    change(env, "small", 0, 5, 50);
+    change(env, "late", 0, 3, 0);
+    mdb_env_close(env);
+}
+
+static const char *data_path(const struct place *place)
+{
+    return place_path(place, "db/data.mdb");
+}
+
+static struct image load(const struct place *place)
+{
+    struct image image = {0};
+    FILE *file = fopen(data_path(place), "rb");
+    assert_non_null(file);
+    fseek(file, 0, SEEK_END);
+    image.size = (size_t)ftell(file);
+    rewind(file);
+    image.bytes = malloc(image.size);
+    assert_int_equal(fread(image.bytes, 1, image.size, file), image.size);
+    fclose(file);
+    MDB_env *env = open_env(place);
+    MDB_envinfo info;
+    mdb_env_info(env, &info);
+    mdb_env_close(env);
+    image.pages = info.me_last_pgno + 1;
+    return image;
+}
+
+static void store(const struct place *place, const struct image *image, size_t size)
+{
+    remove(place_path(place, "db/lock.mdb"));
+    write_file(data_path(place), image->bytes, size);
+}
+
+static int check(const struct place *place)
+{
+    int fd = open(place->db, O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    int rc = sfi_lmdb_check(sfi_sys_default(), fd);
+    close(fd);
+    return rc;
+}
+
+static size_t size_of(const struct place *place)
+{
+    struct stat info;
+    assert_int_equal(stat(data_path(place), &info), 0);
+    return (size_t)info.st_size;
+}
+
+/* -- the judge ---------------------------------------------------------------------------------------- */
+
+static unsigned read_table(MDB_txn *txn, MDB_dbi table)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    unsigned sum = 0;
+    if (mdb_cursor_open(txn, table, &cursor))
+        return 0;
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
+        for (size_t i = 0; i < value.mv_size; i++)
+            sum += ((const unsigned char *)value.mv_data)[i];
+    mdb_cursor_close(cursor);
+    return sum;
+}
+
+/* Touches every page in use. */
+static int read_everything(void *arg)
+{
+    static const char *const names[] = {"small", "big", "late"};
+    const struct place *place = arg;
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    volatile unsigned sum = 0;
+    signal(SIGBUS, SIG_DFL); /* not the sanitizer's business */
+    mdb_env_create(&env);
+    mdb_env_set_maxdbs(env, 4);
+    mdb_env_set_mapsize(env, DATABASE_MAX);
+    if (mdb_env_open(env, place->db, MDB_RDONLY, 0600) || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
+        return 1;
+    sum += read_table(txn, 0); /* the free pages */
+    sum += read_table(txn, 1);
+    for (int i = 0; i < 3; i++)
+        if (mdb_dbi_open(txn, names[i], 0, &table) == 0)
+            sum += read_table(txn, table);
+    return 0;
+}
+
+/* -- tests ---------------------------------------------------------------------------------------------- */
+
+static void a_whole_database_passes_and_is_not_touched(void **state)
+{
+    struct place *place = *state;
+    make_database(place);
+    struct image image = load(place);
+    assert_int_equal(check(place), 0);
+    assert_true(size_of(place) >= image.size);
+    assert_int_equal(in_child(read_everything, place), 0);
+    free(image.bytes);
+}
+
+static void at_every_length_the_check_agrees_with_lmdb(void **state)
+{
+    struct place *place = *state;
+    unsigned passed = 0, refused = 0;
+    make_database(place);
+    struct image image = load(place);
+    assert_true(image.pages > 100);
+    for (size_t size = 2 * PAGE; size < image.pages * PAGE && size < image.size; size += PAGE / 2) {
+        store(place, &image, size);
+        int rc = check(place);
+        if (rc == 0) {
+            assert_int_equal(size_of(place), image.pages * PAGE);
+            assert_int_equal(in_child(read_everything, place), 0);
+            passed++;
+            continue;
+        }
+        REFUSED(rc, SF_ECORRUPT);
+        SAYS("truncated: page");
+        assert_int_equal(size_of(place), size);
+        /* A page cut in half still reads as zeroes behind the cut, so only whole ones kill for sure. */
+        if (size % PAGE == 0)
+            assert_int_equal(in_child(read_everything, place), -SIGBUS);
+        refused++;
+    }
+    assert_true(passed > 10);
+    assert_true(refused > 10);
+    free(image.bytes);
+}
+
+static void what_is_too_short_for_its_meta_pages_is_refused(void **state)
+{
+    struct place *place = *state;
+    make_database(place);
+    struct image image = load(place);
+    store(place, &image, 0);
+    REFUSED(check(place), SF_EFOREIGN);
+    SAYS("empty");
+    store(place, &image, 100);
+    REFUSED(check(place), SF_EFOREIGN);
+    store(place, &image, PAGE);
+    REFUSED(check(place), SF_ECORRUPT);
+    store(place, &image, PAGE + 1000);
+    REFUSED(check(place), SF_ECORRUPT);
+    free(image.bytes);
+}
+
+static void patched(const struct place *place, const struct image *image, size_t at, uint32_t number,
+                    int both, int code, const char *part)
+{
+    uint32_t before;
+    for (int page = 0; page <= both; page++) {
+        memcpy(&before, image->bytes + at + (size_t)page * PAGE, 4);
+        memcpy(image->bytes + at + (size_t)page * PAGE, &number, 4);
+    }
+    store(place, image, image->size);
+    REFUSED(check(place), code);
+    SAYS(part);
+    for (int page = 0; page <= both; page++)
+        memcpy(image->bytes + at + (size_t)page * PAGE, &before, 4);
+    store(place, image, image->size);
+    assert_int_equal(check(place), 0);
+}
+
+/* Offsets in a meta page: magic 16, version 20, page size 40. */
+static void meta_pages_of_other_kinds_are_told_apart(void **state)
+{
+    struct place *place = *state;
+    make_database(place);
+    struct image image = load(place);
+    patched(place, &image, 16, 0xDEADBEEF, 1, SF_EFOREIGN, "not a database");
+    patched(place, &image, 16, 0xDEADBEEF, 0, SF_ECORRUPT, "first meta page");
+    patched(place, &image, PAGE + 16, 0xDEADBEEF, 0, SF_ECORRUPT, "second meta page");
+    patched(place, &image, 20, 3, 1, SF_ENEWER, "newer LMDB");
+    patched(place, &image, 20, 0, 1, SF_EFOREIGN, "data version 0");
+    patched(place, &image, 40, 16384, 1, SF_EFOREIGN, "16384 bytes");
+    free(image.bytes);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+    struct place *place = *state;
+    assert_int_equal(mkdir(place->db, 0700), 0);
+    REFUSED(check(place), SF_ENOTFOUND);
+    assert_int_equal(mkdir(data_path(place), 0700), 0);
+    REFUSED(check(place), SF_EFOREIGN);
+    assert_int_equal(rmdir(data_path(place)), 0);
+    assert_int_equal(symlink("elsewhere", data_path(place)), 0);
+    REFUSED(check(place), SF_EACCESS);
+    assert_int_equal(remove(data_path(place)), 0);
+    assert_int_equal(mkfifo(data_path(place), 0600), 0);
+    REFUSED(check(place), SF_EFOREIGN);
+}
+
+static void text_is_not_a_database(void **state)
+{
+    struct place *place = *state;
+    static char text[10000];
+    memset(text, 'x', sizeof text);
+    assert_int_equal(mkdir(place->db, 0700), 0);
+    write_file(data_path(place), text, sizeof text);
+    REFUSED(check(place), SF_EFOREIGN);
+}
+
+/* Damage where the walk looks: heads, offsets and nodes at the start and the end of pages. */
+static void no_damage_makes_the_walk_run_wild(void **state)
+{
+    enum { RUNS = 3000 };
+    struct place *place = *state;
+    struct machine machine;
+    unsigned verdicts[2] = {0};
+    machine_init(&machine);
+    make_database(place);
+    struct image image = load(place), bad = image;
+    bad.bytes = malloc(image.size);
+    size_t short_size = (image.pages < image.size / PAGE ? image.pages : image.size / PAGE) * PAGE - PAGE;
+    for (int run = 0; run < RUNS; run++) {
+        memcpy(bad.bytes, image.bytes, image.size);
+        for (int i = 0; i < 1 + run % 8; i++) {
+            uint64_t random = machine.sys.random(machine.sys.ctx);
+            size_t page = 2 + random % (short_size / PAGE - 2);
+            size_t at = (random >> 20) % 3 ? (random >> 24) % 48 : (random >> 24) % PAGE;
+            bad.bytes[page * PAGE + at] = (unsigned char)(random >> 48);
+        }
+        write_file(data_path(place), bad.bytes, short_size);
+        int rc = check(place);
+        assert_true(rc == 0 || rc == SF_ECORRUPT);
+        verdicts[rc == 0]++;
+    }
+    assert_true(verdicts[0] > 100);
+    free(bad.bytes);
+    free(image.bytes);
+}
+
+static void a_walk_without_memory_says_so(void **state)
+{
+    struct place *place = *state;
+    struct machine machine;
+    int rc = SF_ENOMEM, fails = 0;
+    make_database(place);
+    struct image image = load(place);
+    store(place, &image, image.size - PAGE < image.pages * PAGE ? image.size - PAGE : image.pages * PAGE - PAGE);
+    int expected = 0, fd = open(place->db, O_RDONLY | O_DIRECTORY);
+    for (uint64_t i = 1; rc == SF_ENOMEM; i++) {
+        machine_init(&machine);
+        machine.fail_allocation = i;
+        rc = sfi_lmdb_check(&machine.sys, fd);
+        assert_int_equal(machine.live, 0);
+        fails += rc == SF_ENOMEM;
+    }
+    close(fd);
+    expected = fails >= 2 && (rc == 0 || rc == SF_ECORRUPT);
+    assert_true(expected);
+    free(image.bytes);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_whole_database_passes_and_is_not_touched),
+        TEST(at_every_length_the_check_agrees_with_lmdb),
+        TEST(what_is_too_short_for_its_meta_pages_is_refused),
+        TEST(meta_pages_of_other_kinds_are_told_apart),
+        TEST(what_is_no_file_is_refused),
+        TEST(text_is_not_a_database),
+        TEST(no_damage_makes_the_walk_run_wild),
+        TEST(a_walk_without_memory_says_so),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
