@@ -25,7 +25,7 @@ KILLS ?= 200
 KILLS_ASAN ?= 50
 TEST_SECONDS ?= $(shell echo $$((120 + $(KILLS))))
 TEST_JOBS ?= $(shell nproc 2>/dev/null || echo 1)
-VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=full
+VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=full --suppressions=$(CURDIR)/test/valgrind.supp
 # V=1 shows the commands.
 V ?= 0
 

@@ -178,7 +178,7 @@ typedef struct sf_options {
     uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most 16 MiB */
     uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
     uint64_t inbox_bytes_max; /* sent from outside and not handled yet; 0: 16 MiB */
-    uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; 0: 64 GiB */
+    uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; 0: 32 GiB */
 } sf_options;
 
 /* Opens the data directory `dir`, made if missing and filled if empty.  NULL options: every default.

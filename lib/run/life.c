@@ -11,7 +11,7 @@
 #include "store/backends.h"
 
 #define INBOX_DEFAULT_BYTES (UINT64_C(16) << 20)
-#define STORE_DEFAULT_BYTES (UINT64_C(64) << 30)
+#define STORE_DEFAULT_BYTES (UINT64_C(32) << 30) /* what valgrind can still map */
 #define STORE_MIN_BYTES (UINT64_C(1) << 20)
 
 enum { EPOCH_TURNS_DEFAULT = 1 << 16 };

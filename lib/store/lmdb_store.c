@@ -321,7 +321,7 @@ static int open_env(struct database *db)
         error = close_on_exec(db->env);
     if (!error)
         error = mdb_reader_check(db->env, NULL);
-    if (error == ENOMEM)
+    if (error == ENOMEM || error == EINVAL) /* what mmap() says */
         return sfi_err(SF_ENOMEM, "out of memory, or of address space for store_bytes_max (%llu bytes)",
                        (unsigned long long)db->bytes_max);
     return error ? db_error(db, error, "open the database") : 0;

@@ -70,7 +70,7 @@ static uint64_t kill_delay(struct storm *storm, uint64_t run_us)
     return dice_below(&storm->dice, run_us + run_us / 8 + 1000);
 }
 
-/* -- programs ------------------------------------------------------------------------------------------ */
+/* -- programs ---------------------------------------------------------------------------------- */
 
 /* Runs to the end: the time it took, or 0 with a violation. */
 static uint64_t run_undisturbed(struct storm *storm, char *const argv[])
@@ -103,7 +103,7 @@ static int run_and_kill(struct storm *storm, char *const argv[], uint64_t run_us
                                                  child_ending(&child), err);
 }
 
-/* -- flights --------------------------------------------------------------------------------------------- */
+/* -- flights ----------------------------------------------------------------------------------- */
 
 struct flights {
     struct storm *storm;
@@ -125,7 +125,9 @@ static int write_input(struct storm *storm, const char *path)
             fwrite(rows + 1, 1, size - (size_t)(rows + 1 - bytes), file);
     }
     free(bytes);
-    return file && fclose(file) == 0 ? 0 : violate(&storm->verdict, "cannot copy the sample %s", storm->sample);
+    return file && fclose(file) == 0
+               ? 0
+               : violate(&storm->verdict, "cannot copy the sample %s", storm->sample);
 }
 
 static int expect_file(struct storm *storm, const char *path, const struct text *expected, const char *what)
@@ -137,8 +139,8 @@ static int expect_file(struct storm *storm, const char *path, const struct text 
     free(bytes);
     return bytes && same == size && size == expected->size
                ? 0
-               : violate(&storm->verdict, "%s: %zu bytes instead of %zu, differs at byte %zu of %s", what, size,
-                         expected->size, same, path);
+               : violate(&storm->verdict, "%s: %zu bytes instead of %zu, differs at byte %zu of %s",
+                         what, size, expected->size, same, path);
 }
 
 /* Whatever the kill left of the file is a beginning of what it must become. */
@@ -175,7 +177,8 @@ static int expect_reports(struct flights *flights)
     for (int routes = 0; routes < 2; routes++) {
         flights_argv(flights, argv, routes);
         if (!run_undisturbed(storm, argv) ||
-            expect_file(storm, path_in(storm, "out"), routes ? &flights->model.routes : &flights->model.airports,
+            expect_file(storm, path_in(storm, "out"),
+                        routes ? &flights->model.routes : &flights->model.airports,
                         routes ? "routes" : "airports") < 0)
             return -1;
     }
@@ -224,13 +227,13 @@ static int storm_flights(struct storm *storm, uint64_t kills_max)
         rc = expect_reports(&flights);
     while (rc == 0 && flights.kills < kills_max)
         rc = flights_round(&flights, kills_max);
-    printf("flights: %" PRIu64 " kills in %" PRIu64 " directories, %" PRIu64 " ms undisturbed\n", flights.kills,
-           flights.rounds, flights.run_us / 1000);
+    printf("flights: %" PRIu64 " kills in %" PRIu64 " directories, %" PRIu64 " ms undisturbed\n",
+           flights.kills, flights.rounds, flights.run_us / 1000);
     flights_model_free(&flights.model);
     return rc;
 }
 
-/* -- bank ----------------------------------------------------------------------------------------------------- */
+/* -- bank -------------------------------------------------------------------------------------- */
 
 struct bank {
     struct storm *storm;
@@ -300,8 +303,9 @@ static int bank_check(struct bank *bank, int64_t *transfers)
 static int plant_lost_bank(struct bank *bank, const char *from, const char *to)
 {
     char command[900];
-    snprintf(command, sizeof command, "! test -d '%s%s' || { rm -rf '%s%s' && cp -r '%s%s' '%s%s'; }", bank->db,
-             from, bank->db, to, bank->db, from, bank->db, to);
+    snprintf(command, sizeof command,
+             "! test -d '%s%s' || { rm -rf '%s%s' && cp -r '%s%s' '%s%s'; }", bank->db, from,
+             bank->db, to, bank->db, from, bank->db, to);
     return is_planted(bank->storm, "lost-bank") && system(command)
                ? violate(&bank->storm->verdict, "the plant failed: %s", command)
                : 0;
@@ -366,7 +370,7 @@ static int storm_bank(struct storm *storm, uint64_t kills_max)
     return rc;
 }
 
-/* -- mesh ------------------------------------------------------------------------------------------------------ */
+/* -- mesh -------------------------------------------------------------------------------------- */
 
 static enum mesh_plant mesh_plant_of(const struct storm *storm)
 {
@@ -437,21 +441,24 @@ static int storm_mesh(struct storm *storm, uint64_t kills_max)
         rc = rc < 0 ? -1 : 0;
     }
     if (mesh)
-        printf("mesh: %" PRIu64 " kills in %" PRIu64 " databases, %" PRIu64 " runs, settled %" PRIu64
-               " times; %" PRIu64 " messages applied, %" PRIu64 " acknowledged, %" PRIu64
-               " dead letters, %" PRIu64 " records, %" PRIu64 " of them again\n",
-               kills, databases, mesh->counts.runs, mesh->counts.drained, total.applied, total.acked, total.dead,
-               mesh->counts.records, mesh->counts.repeated);
+        printf("mesh: %" PRIu64 " kills in %" PRIu64 " databases, %" PRIu64
+               " runs, settled %" PRIu64 " times; %" PRIu64 " messages applied, %" PRIu64
+               " acknowledged, %" PRIu64 " dead letters, %" PRIu64 " records, %" PRIu64
+               " of them again\n",
+               kills, databases, mesh->counts.runs, mesh->counts.drained, total.applied,
+               total.acked, total.dead, mesh->counts.records, mesh->counts.repeated);
     return rc;
 }
 
-/* -- and all of it ----------------------------------------------------------------------------------------------- */
+/* -- and all of it ----------------------------------------------------------------------------- */
 
 static int usage(void)
 {
-    fputs("usage: killstorm [KILLS EXAMPLES] [--kills N] [--flights PROGRAM] [--bank PROGRAM] [--sample CSV]\n"
+    fputs("usage: killstorm [KILLS EXAMPLES] [--kills N] [--flights PROGRAM] [--bank PROGRAM] "
+          "[--sample CSV]\n"
           "                 [--seed S] [--dir DIR] [--only flights|bank|mesh] [--plant BUG]\n"
-          "bugs: early-ack forgetful-sink no-position resend lost-alerts lost-bank\n", stderr);
+          "bugs: early-ack forgetful-sink no-position resend lost-alerts lost-bank\n",
+          stderr);
     return 2;
 }
 

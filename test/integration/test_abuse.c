@@ -21,7 +21,7 @@
 
 #include "support/support.h"
 
-/* -- calls that do not belong inside -------------------------------------------------------------------- */
+/* -- calls that do not belong inside ----------------------------------------------------------- */
 
 static void never_called(int result, const sf_message *reply, void *userdata)
 {
@@ -328,7 +328,7 @@ static void a_runtime_with_an_open_view_or_source_is_not_closed(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- handlers that do not return ------------------------------------------------------------------------- */
+/* -- handlers that do not return --------------------------------------------------------------- */
 
 struct leap {
     jmp_buf out;
@@ -420,7 +420,7 @@ static void after_a_longjmp_and_a_step_calls_from_deeper_in_the_stack_are_fine(v
     OK(sf_runtime_close(rt));
 }
 
-/* -- fork --------------------------------------------------------------------------------------------------- */
+/* -- fork -------------------------------------------------------------------------------------- */
 
 struct forked {
     struct place *place;
@@ -544,12 +544,14 @@ static int die_and_leave_a_child(void *arg)
         sf_send(rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){3})) < 0 || sf_wait(rt, 0, -1) < 0)
         return 1;
     pid_t child = fork();
-    if (child == 0) {
+    if (child == 0) { /* our lock it has closed on its way out of fork() */
+        child = getpid();
         close(orphan->hold[1]);
-        (void)!read(orphan->hold[0], &byte, 1); /* until the test lets go */
+        if (write(orphan->pid[1], &child, sizeof child) == sizeof child)
+            (void)!read(orphan->hold[0], &byte, 1); /* until the test lets go */
         kill(getpid(), SIGKILL);
     }
-    return child > 0 && write(orphan->pid[1], &child, sizeof child) == sizeof child ? 0 : 2;
+    return child > 0 ? 0 : 2;
 }
 
 static void a_child_that_outlives_its_parent_does_not_hold_the_lock(void **state)
@@ -576,13 +578,17 @@ static int exec_and_look(void *arg)
 {
     (void)arg;
     execl("/bin/sh", "sh", "-c",
-          "for f in /proc/self/fd/*; do case $(readlink $f) in *db/*|*eventfd*|*timerfd*) exit 9;; esac; done",
+          "for f in /proc/self/fd/*; do"
+          " case $(readlink $f) in */sf-*/db|*/sf-*/db/*|*eventfd*|*timerfd*|*eventpoll*) exit 9 ;; esac;"
+          " done",
           (char *)NULL);
     return 3;
 }
 
 static void no_descriptor_of_ours_survives_an_exec(void **state)
 {
+    if (in_child(exec_and_look, NULL) != 0)
+        skip(); /* whoever started us left some open */
     sf_runtime *rt = place_open(*state);
     OK(sf_register(rt, &counter_type, NULL));
     counter_add(rt, "a", 1);
@@ -591,7 +597,7 @@ static void no_descriptor_of_ours_survives_an_exec(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- small print ------------------------------------------------------------------------------------------------ */
+/* -- small print ------------------------------------------------------------------------------- */
 
 static void null_and_nonsense_are_refused_with_a_sentence(void **state)
 {

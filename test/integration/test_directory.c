@@ -57,7 +57,7 @@ static uint64_t sum_of(sf_runtime *rt)
     return sum;
 }
 
-/* -- missing, wrong, in use -------------------------------------------------------------------------- */
+/* -- missing, wrong, in use -------------------------------------------------------------------- */
 
 static void a_missing_directory_is_made_unless_it_must_exist(void **state)
 {
@@ -182,7 +182,7 @@ static void two_directories_may_be_open_at_once(void **state)
     OK(sf_runtime_close(two));
 }
 
-/* -- somebody else's ------------------------------------------------------------------------------------- */
+/* -- somebody else's --------------------------------------------------------------------------- */
 
 static void a_directory_with_other_files_is_not_touched(void **state)
 {
@@ -254,7 +254,7 @@ static void a_data_file_that_is_no_database_is_refused(void **state)
     }
 }
 
-/* -- damaged ------------------------------------------------------------------------------------------------- */
+/* -- damaged ----------------------------------------------------------------------------------- */
 
 /* 0: opened and used; else what open or a later call said, or 90 if the sum is not what it was. */
 static int open_and_use(void *arg)
@@ -309,7 +309,7 @@ static void a_truncated_database_is_refused_and_never_a_signal(void **state)
     free(whole);
 }
 
-/* -- read-only and full ------------------------------------------------------------------------------------------ */
+/* -- read-only and full ------------------------------------------------------------------------ */
 
 /* Mounts of this process only; they go with it. */
 static int may_mount(void)

@@ -28,7 +28,7 @@ static int is_readable(sf_runtime *rt, int wait_ms)
     return poll(&poller, 1, wait_ms);
 }
 
-/* -- a host's own loop --------------------------------------------------------------------------------- */
+/* -- a host's own loop ------------------------------------------------------------------------- */
 
 static void the_descriptor_is_readable_exactly_while_there_is_something_to_do(void **state)
 {
@@ -143,7 +143,7 @@ static void timeout_and_step_alone_are_enough(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- by hand ------------------------------------------------------------------------------------------------ */
+/* -- by hand ----------------------------------------------------------------------------------- */
 
 static void a_step_runs_at_most_so_many_turns(void **state)
 {
@@ -226,7 +226,7 @@ static void stats_count_what_happened(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- on a thread of the library ------------------------------------------------------------------------------ */
+/* -- on a thread of the library ---------------------------------------------------------------- */
 
 static void the_background_thread_drives_and_stops(void **state)
 {

@@ -74,7 +74,7 @@ static void sink_clear(struct sink *sink)
     memset(sink, 0, sizeof *sink);
 }
 
-/* -- order ------------------------------------------------------------------------------------------- */
+/* -- order ------------------------------------------------------------------------------------- */
 
 static void records_come_once_in_order_and_without_holes_over_restarts(void **state)
 {
@@ -172,7 +172,7 @@ static void emitting_to_an_egress_that_nobody_registered_loses_nothing(void **st
     sink_clear(&sink);
 }
 
-/* -- acknowledgement ------------------------------------------------------------------------------------ */
+/* -- acknowledgement --------------------------------------------------------------------------- */
 
 static void what_a_sink_did_not_take_comes_again(void **state)
 {

@@ -19,7 +19,7 @@ static sf_runtime *open_counters(const struct place *place, const sf_options *op
     return rt;
 }
 
-/* -- addresses ------------------------------------------------------------------------------------- */
+/* -- addresses --------------------------------------------------------------------------------- */
 
 static sf_address counter_at(const void *id, size_t size)
 {
@@ -99,7 +99,7 @@ static void a_type_name_of_127_characters_works(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- limits ------------------------------------------------------------------------------------------- */
+/* -- limits ------------------------------------------------------------------------------------ */
 
 static int note_size(sf_turn *turn)
 {
@@ -250,7 +250,7 @@ static void a_long_kind_is_whole_or_refused(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- order, tickets, waiting ------------------------------------------------------------------------------ */
+/* -- order, tickets, waiting ------------------------------------------------------------------- */
 
 static int note_number(sf_turn *turn)
 {
@@ -353,7 +353,7 @@ static void what_was_waited_for_survives_the_process(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- completion ------------------------------------------------------------------------------------------------ */
+/* -- completion -------------------------------------------------------------------------------- */
 
 struct done {
     int calls, result;
@@ -589,7 +589,7 @@ static void asking_an_unregistered_type_is_refused_without_a_callback(void **sta
     assert_null(reply);
 }
 
-/* -- answering later -------------------------------------------------------------------------------------------- */
+/* -- answering later --------------------------------------------------------------------------- */
 
 struct desk {
     unsigned char asker[512];
@@ -712,7 +712,7 @@ static void bytes_that_are_no_address_fail_the_turn(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- messages for nobody yet ---------------------------------------------------------------------------------------- */
+/* -- messages for nobody yet ------------------------------------------------------------------- */
 
 static void messages_wait_over_restarts_until_their_type_is_registered(void **state)
 {

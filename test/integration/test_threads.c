@@ -43,7 +43,7 @@ static sf_runtime *open_started(const struct place *place, const sf_options *opt
     return rt;
 }
 
-/* -- each waits for its own --------------------------------------------------------------------------- */
+/* -- each waits for its own -------------------------------------------------------------------- */
 
 static void *send_and_wait(void *arg)
 {
@@ -84,7 +84,7 @@ static void senders_that_each_wait_lose_nothing(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- order per thread ------------------------------------------------------------------------------------ */
+/* -- order per thread -------------------------------------------------------------------------- */
 
 struct order {
     uint64_t last[THREADS], wrong;
@@ -145,7 +145,7 @@ static void each_threads_messages_arrive_in_order_under_back_pressure(void **sta
     OK(sf_runtime_close(rt));
 }
 
-/* -- asks and callbacks -------------------------------------------------------------------------------------- */
+/* -- asks and callbacks ------------------------------------------------------------------------ */
 
 static void count_called(int result, const sf_message *reply, void *userdata)
 {
@@ -195,7 +195,7 @@ static void every_thread_gets_its_answers_exactly_once(void **state)
     }
 }
 
-/* -- views beside the writer ------------------------------------------------------------------------------------ */
+/* -- views beside the writer ------------------------------------------------------------------- */
 
 static int move_one(sf_turn *turn)
 {
@@ -253,7 +253,7 @@ static void views_on_other_threads_stand_still_while_turns_run(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- sources on threads of their own ------------------------------------------------------------------------------- */
+/* -- sources on threads of their own ----------------------------------------------------------- */
 
 static void *feed(void *arg)
 {

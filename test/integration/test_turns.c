@@ -26,7 +26,7 @@ static int run_note(sf_turn *turn)
     return 0;
 }
 
-/* -- all or nothing ------------------------------------------------------------------------------- */
+/* -- all or nothing ---------------------------------------------------------------------------- */
 
 /* Does one of everything; the body says how the turn ends. */
 static int busy_turn(sf_turn *turn)
@@ -172,7 +172,7 @@ static void undo_goes_back_to_the_turn_before(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- attempts --------------------------------------------------------------------------------------- */
+/* -- attempts ---------------------------------------------------------------------------------- */
 
 static int always_fail(sf_turn *turn)
 {
@@ -260,7 +260,7 @@ static void other_actors_and_later_messages_go_on(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- pauses --------------------------------------------------------------------------------------------- */
+/* -- pauses ------------------------------------------------------------------------------------ */
 
 static const sf_type paused = SF_TYPE("test/paused", .on = {{"bad", always_fail}}, .handler = run_note,
                                       .attempts_max = 3, .backoff_ms = 200, .backoff_ms_max = 300);
@@ -321,7 +321,7 @@ static void the_longest_pause_is_not_cut_short(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- what sticks ------------------------------------------------------------------------------------------ */
+/* -- what sticks ------------------------------------------------------------------------------- */
 
 static int tell_the_unknown(sf_turn *turn)
 {
@@ -389,7 +389,7 @@ static void a_body_of_the_wrong_size_reads_as_zeroes_and_is_rejected(void **stat
     OK(sf_runtime_close(rt));
 }
 
-/* -- what a handler sees ------------------------------------------------------------------------------------ */
+/* -- what a handler sees ----------------------------------------------------------------------- */
 
 static void kinds_go_to_their_handlers_and_the_rest_to_the_default(void **state)
 {
@@ -476,7 +476,7 @@ static void a_message_knows_who_sent_it_and_a_reply_finds_the_way_back(void **st
     OK(sf_runtime_close(rt));
 }
 
-/* -- cycles, storms, replacement ------------------------------------------------------------------------------ */
+/* -- cycles, storms, replacement --------------------------------------------------------------- */
 
 static int pass_on(sf_turn *turn)
 {
@@ -581,7 +581,7 @@ static void registering_again_replaces_the_handlers_from_the_next_turn_on(void *
     OK(sf_runtime_close(rt));
 }
 
-/* -- G4 ----------------------------------------------------------------------------------------------------------- */
+/* -- G4 ---------------------------------------------------------------------------------------- */
 
 enum { MESH = 6, ROUNDS = 300 };
 

@@ -11,7 +11,7 @@
 
 #include "support/support.h"
 
-/* -- named values ------------------------------------------------------------------------------------ */
+/* -- named values ------------------------------------------------------------------------------ */
 
 static const sf_value FIRST = SF_VALUE("first");
 static const sf_value SECOND = SF_VALUE("second");
@@ -160,7 +160,7 @@ static void a_value_may_be_as_large_as_the_limit(void **state)
     free(body);
 }
 
-/* -- the struct ------------------------------------------------------------------------------------------- */
+/* -- the struct -------------------------------------------------------------------------------- */
 
 static void state_lives_through_many_restarts(void **state)
 {

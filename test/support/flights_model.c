@@ -23,7 +23,8 @@ struct entries {
     size_t count, capacity;
 };
 
-static void text_add(struct text *text, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
+static void text_add(struct text *text, const char *format, ...)
+    __attribute__((__format__(__printf__, 2, 3)));
 
 static void text_add(struct text *text, const char *format, ...)
 {

@@ -15,7 +15,7 @@
 
 static const char NODE[] = "mesh/node", OUT[] = "mesh/out";
 
-/* -- what follows from the numbers --------------------------------------------------------------------- */
+/* -- what follows from the numbers ------------------------------------------------------------- */
 
 static uint64_t fate(uint32_t actor, uint32_t number)
 {
@@ -41,7 +41,7 @@ static uint32_t next_sound(uint32_t actor, uint32_t number)
     return number;
 }
 
-/* -- the actors ------------------------------------------------------------------------------------------ */
+/* -- the actors -------------------------------------------------------------------------------- */
 
 struct node {
     int64_t balance;                      /* tokens: one goes with each "token" */
@@ -162,7 +162,7 @@ static const sf_type node_type =
     SF_TYPE(NODE, .on = {{"order", node_order}, {"token", node_token}, {"feed", node_feed}},
             .state_size = sizeof(struct node));
 
-/* -- the sink -------------------------------------------------------------------------------------------- */
+/* -- the sink ---------------------------------------------------------------------------------- */
 
 static uint64_t hash_bytes(sf_bytes bytes)
 {
@@ -178,14 +178,16 @@ static int sink_take_one(struct mesh *mesh, const sf_message *msg)
     uint64_t delivered = atomic_load(&model->delivered), hash = hash_bytes(msg->body);
     struct record record;
     if (msg->sequence == 0 || msg->sequence > delivered + 1 || msg->sequence > MESH_RECORDS)
-        return violate(&mesh->verdict, "G5: record %" PRIu64 " came after %" PRIu64, msg->sequence, delivered);
+        return violate(&mesh->verdict, "G5: record %" PRIu64 " came after %" PRIu64, msg->sequence,
+                       delivered);
     if (msg->body.size != sizeof record)
         return violate(&mesh->verdict, "G5: record %" PRIu64 " has %zu bytes", msg->sequence, msg->body.size);
     if (msg->sequence <= delivered) {
         mesh->counts.repeated++;
         return hash == model->record[msg->sequence]
                    ? 0
-                   : violate(&mesh->verdict, "G5: record %" PRIu64 " came again with other bytes", msg->sequence);
+                   : violate(&mesh->verdict, "G5: record %" PRIu64 " came again with other bytes",
+                             msg->sequence);
     }
     memcpy(&record, msg->body.data, sizeof record);
     model->record[msg->sequence] = hash;
@@ -212,7 +214,7 @@ static int sink_take(const sf_message *const *records, size_t count, void *userd
     return mood == 1 && !mesh->only_check ? -1 : (int)taken;
 }
 
-/* -- checks ---------------------------------------------------------------------------------------------- */
+/* -- checks ------------------------------------------------------------------------------------ */
 
 static int read_nodes(struct mesh *mesh, sf_view *view, struct node nodes[MESH_ACTORS])
 {
@@ -244,7 +246,8 @@ static int check_delivered(struct mesh *mesh, const struct node nodes[MESH_ACTOR
                        delivered, emitted);
     for (uint64_t s = 1; s <= delivered; s++)
         if (!has_seen(&nodes[model->record_actor[s] % MESH_ACTORS], model->record_number[s]))
-            return violate(&mesh->verdict, "G5: record %" PRIu64 " was delivered before its turn was on disk", s);
+            return violate(&mesh->verdict,
+                           "G5: record %" PRIu64 " was delivered before its turn was on disk", s);
     return 0;
 }
 
@@ -256,20 +259,23 @@ static int read_dead(struct mesh *mesh, sf_view *view, unsigned char (*dead)[MES
         struct order order;
         uint32_t actor = node_number(letter->to);
         if (letter->sequence != last + 1)
-            return violate(&mesh->verdict, "G3: dead letter %" PRIu64 " after %" PRIu64, letter->sequence, last);
+            return violate(&mesh->verdict, "G3: dead letter %" PRIu64 " after %" PRIu64,
+                           letter->sequence, last);
         if (letter->body.size != sizeof order || actor >= MESH_ACTORS)
             return violate(&mesh->verdict, "G3: a strange dead letter: %s", letter->reason);
         memcpy(&order, letter->body.data, sizeof order);
         if (order.number == 0 || order.number > MESH_NUMBERS || !is_poison(actor, order.number))
-            return violate(&mesh->verdict, "G3: number %u of actor %u is a dead letter: %s", order.number, actor,
-                           letter->reason);
+            return violate(&mesh->verdict, "G3: number %u of actor %u is a dead letter: %s",
+                           order.number, actor, letter->reason);
         if (dead[actor][order.number]++)
-            return violate(&mesh->verdict, "G3: number %u of actor %u is a dead letter twice", order.number, actor);
+            return violate(&mesh->verdict, "G3: number %u of actor %u is a dead letter twice",
+                           order.number, actor);
     }
     return 0;
 }
 
-static int check_messages(struct mesh *mesh, const struct node *node, uint32_t actor, const unsigned char *dead)
+static int check_messages(struct mesh *mesh, const struct node *node, uint32_t actor,
+                          const unsigned char *dead)
 {
     struct mesh_model *model = &mesh->model;
     uint64_t applied = 0;
@@ -280,7 +286,8 @@ static int check_messages(struct mesh *mesh, const struct node *node, uint32_t a
         if (seen && is_poison(actor, k))
             return violate(&mesh->verdict, "G8: actor %u kept poison number %u", actor, k);
         if (acked && !seen && !dead[k])
-            return violate(&mesh->verdict, "G2: number %u of actor %u was acknowledged and is lost", k, actor);
+            return violate(&mesh->verdict, "G2: number %u of actor %u was acknowledged and is lost",
+                           k, actor);
         applied += (uint64_t)seen;
         mesh->counts.acked += (uint64_t)acked;
         mesh->counts.dead += dead[k];
@@ -288,8 +295,9 @@ static int check_messages(struct mesh *mesh, const struct node *node, uint32_t a
     mesh->counts.applied += applied;
     if (node->applied != applied || node->emitted != applied)
         return violate(&mesh->verdict,
-                       "G1: actor %u has %" PRIu64 " numbers, counted %" PRIu64 " and emitted %" PRIu64, actor,
-                       applied, node->applied, node->emitted);
+                       "G1: actor %u has %" PRIu64 " numbers, counted %" PRIu64
+                       " and emitted %" PRIu64,
+                       actor, applied, node->applied, node->emitted);
     return 0;
 }
 
@@ -300,7 +308,9 @@ static int check_tokens(struct mesh *mesh, const struct node nodes[MESH_ACTORS])
         sum += nodes[i].balance;
         for (uint32_t j = 0; j < MESH_ACTORS; j++)
             if (nodes[i].told[j] != nodes[j].heard[i])
-                return violate(&mesh->verdict, "G1: actor %u told actor %u %" PRIu64 " times and was heard %" PRIu64,
+                return violate(&mesh->verdict,
+                               "G1: actor %u told actor %u %" PRIu64
+                               " times and was heard %" PRIu64,
                                i, j, nodes[i].told[j], nodes[j].heard[i]);
     }
     return sum ? violate(&mesh->verdict, "G1: the balances add up to %" PRId64, sum) : 0;
@@ -316,13 +326,14 @@ static int check_feeds(struct mesh *mesh, const struct node nodes[MESH_ACTORS], 
         }
         if (count != position || sum != position * (position + 1) / 2)
             return violate(&mesh->verdict,
-                           "G3: partition %u is at %" PRIu64 ", and %" PRIu64 " records counted, sum %" PRIu64, p,
-                           position, count, sum);
+                           "G3: partition %u is at %" PRIu64 ", and %" PRIu64
+                           " records counted, sum %" PRIu64,
+                           p, position, count, sum);
     }
     return 0;
 }
 
-/* -- one run ----------------------------------------------------------------------------------------------- */
+/* -- one run ----------------------------------------------------------------------------------- */
 
 struct run {
     struct mesh *mesh;
@@ -417,7 +428,8 @@ static int open_sources(struct run *run)
             return unexpected(run, "open source");
         uint64_t found = sf_source_position(run->sources[p]), seen = atomic_load(&mesh->model.position[p]);
         if (found < seen)
-            return violate(&mesh->verdict, "G2: partition %u was at %" PRIu64 " and is at %" PRIu64, p, seen, found);
+            return violate(&mesh->verdict, "G2: partition %u was at %" PRIu64 " and is at %" PRIu64,
+                           p, seen, found);
     }
     return 0;
 }
@@ -496,7 +508,8 @@ static int send_order(struct lane *lane, uint32_t actor, uint32_t number)
 static int send_next(struct lane *lane)
 {
     struct mesh_model *model = &lane->run->mesh->model;
-    uint32_t actor = (uint32_t)dice_below(&lane->dice, MESH_ACTORS / lane->lanes) * lane->lanes + lane->parity;
+    uint32_t actor =
+        (uint32_t)dice_below(&lane->dice, MESH_ACTORS / lane->lanes) * lane->lanes + lane->parity;
     uint32_t number = atomic_load(&model->sent[actor]) + 1;
     if (number > MESH_NUMBERS)
         return 0;
@@ -510,7 +523,8 @@ static int feed_next(struct run *run, uint32_t partition, uint64_t *position)
     int rc;
     if (*position >= MESH_NUMBERS * 4)
         return 0;
-    (void)sf_source_send(run->sources[partition], node_address((uint32_t)mix64(feed.position) % MESH_ACTORS), "feed",
+    (void)sf_source_send(run->sources[partition],
+                         node_address((uint32_t)mix64(feed.position) % MESH_ACTORS), "feed",
                          SF_OF(feed));
     while ((rc = sf_source_advance(run->sources[partition], feed.position)) == SF_EAGAIN)
         if (sf_wait_room(run->rt, -1) < 0)

@@ -10,7 +10,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* -- dice: the same seed, the same throws ---------------------------------------------------------- */
+/* -- dice: the same seed, the same throws ------------------------------------------------------ */
 
 struct dice {
     uint64_t state;
@@ -20,7 +20,7 @@ uint64_t dice_throw(struct dice *dice);
 uint64_t dice_below(struct dice *dice, uint64_t bound);
 uint64_t mix64(uint64_t value); /* a good hash of a number */
 
-/* -- the verdict ------------------------------------------------------------------------------------- */
+/* -- the verdict ------------------------------------------------------------------------------- */
 
 struct verdict {
     _Atomic int violated;
@@ -33,7 +33,7 @@ void *shared_new(size_t size);
 int violate(struct verdict *verdict, const char *format, ...)
     __attribute__((__format__(__printf__, 2, 3)));
 
-/* -- children ------------------------------------------------------------------------------------------ */
+/* -- children ---------------------------------------------------------------------------------- */
 
 struct child {
     pid_t pid;

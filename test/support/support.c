@@ -25,7 +25,7 @@
 
 #include "support/support.h"
 
-/* -- a directory per test -------------------------------------------------------------------------- */
+/* -- a directory per test ---------------------------------------------------------------------- */
 
 int place_setup(void **state)
 {
@@ -68,7 +68,7 @@ const char *place_path(const struct place *place, const char *name)
     return path;
 }
 
-/* -- notes ------------------------------------------------------------------------------------------ */
+/* -- notes ------------------------------------------------------------------------------------- */
 
 void note(struct notes *notes, const char *format, ...)
 {
@@ -101,7 +101,7 @@ void notes_clear(struct notes *notes)
         notes->text[0] = 0;
 }
 
-/* -- assertions about results ------------------------------------------------------------------------ */
+/* -- assertions about results ------------------------------------------------------------------ */
 
 int64_t ok_at(int64_t result, const char *call, const char *file, int line)
 {
@@ -133,7 +133,7 @@ void says_at(const char *text, const char *part, const char *file, int line)
     }
 }
 
-/* -- a runtime ---------------------------------------------------------------------------------------- */
+/* -- a runtime --------------------------------------------------------------------------------- */
 
 const sf_options *defaults(void)
 {
@@ -204,7 +204,7 @@ sf_stats stats_of(sf_runtime *rt)
     return stats;
 }
 
-/* -- a counter ------------------------------------------------------------------------------------------ */
+/* -- a counter --------------------------------------------------------------------------------- */
 
 static int counter_on_add(sf_turn *turn)
 {
@@ -266,7 +266,7 @@ struct counter counter_stored(sf_runtime *rt, const char *id)
     return stored_counter_of(rt, sf_addr("test/counter", id));
 }
 
-/* -- children --------------------------------------------------------------------------------------------- */
+/* -- children ---------------------------------------------------------------------------------- */
 
 /* A child that ended by itself kills itself: a crash as it should be, and nothing for leak checkers. */
 int in_child(int (*body)(void *arg), void *arg)

@@ -11,7 +11,7 @@
 
 #include "statefun.h"
 
-/* -- a directory per test ------------------------------------------------------------------------- */
+/* -- a directory per test ---------------------------------------------------------------------- */
 
 struct notes {
     char *text; /* never NULL once in use, ends in a zero byte */
@@ -36,7 +36,7 @@ void note(struct notes *notes, const char *format, ...) __attribute__((__format_
 const char *noted(const struct notes *notes);
 void notes_clear(struct notes *notes);
 
-/* -- assertions about results --------------------------------------------------------------------- */
+/* -- assertions about results ------------------------------------------------------------------ */
 
 /* The call's result, which must not be negative; else the test fails with sf_errmsg(). */
 #define OK(call) ok_at((call), #call, __FILE__, __LINE__)
@@ -50,7 +50,7 @@ void refused_at(int64_t result, int64_t code, const char *call, const char *file
 #define HAS(text, part) says_at((text), (part), __FILE__, __LINE__)
 void says_at(const char *text, const char *part, const char *file, int line);
 
-/* -- a runtime ------------------------------------------------------------------------------------- */
+/* -- a runtime --------------------------------------------------------------------------------- */
 
 /* What to open with when a test does not care: NULL, but valgrind has no 64 GiB of addresses to give. */
 const sf_options *defaults(void);
@@ -63,7 +63,7 @@ int drive_until(sf_runtime *rt, const uint64_t *counter, uint64_t target);
 uint64_t mono_ms(void);
 sf_stats stats_of(sf_runtime *rt);
 
-/* -- a counter: the actor that most tests use ------------------------------------------------------ */
+/* -- a counter: the actor that most tests use -------------------------------------------------- */
 
 struct counter {
     uint64_t total, messages;
@@ -77,7 +77,7 @@ int64_t counter_add(sf_runtime *rt, const char *id, uint64_t amount);
 struct counter counter_stored(sf_runtime *rt, const char *id);
 struct counter stored_counter_of(sf_runtime *rt, sf_address address);
 
-/* -- children -------------------------------------------------------------------------------------- */
+/* -- children ---------------------------------------------------------------------------------- */
 
 /* Runs `body` in a child that closes nothing at its end: what it returned, or minus the signal that
  * ended it before, or its exit status if it became another program. */
