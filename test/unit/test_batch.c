@@ -268,6 +268,22 @@ static void a_batch_used_again_allocates_nothing(void **state)
     }
 }
 
+static void what_was_rolled_back_is_used_again(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t live = 0;
+    put(&rig->batch, SFI_STATE, "kept", "1");
+    struct sfi_batch_mark mark = sfi_batch_mark(&rig->batch);
+    for (int round = 0; round < 20; round++) {
+        for (uint32_t i = 0; i < 5000; i++)
+            assert_non_null(sfi_batch_put(&rig->batch, SFI_STATE, SF_OF(i), 200));
+        sfi_batch_rollback(&rig->batch, mark);
+        if (round > 0)
+            assert_int_equal(rig->machine.live, live);
+        live = rig->machine.live;
+    }
+}
+
 /* Tries each operation again after a failure, as a turn does that is run again. */
 static void fill_despite_failures(struct sfi_batch *batch)
 {
@@ -321,6 +337,7 @@ int main(void)
         TEST(values_are_aligned_and_stay_where_they_are),
         TEST(the_largest_values_and_keys_fit),
         TEST(a_batch_used_again_allocates_nothing),
+        TEST(what_was_rolled_back_is_used_again),
         TEST(a_failed_allocation_leaves_the_batch_as_it_was),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -22,7 +22,7 @@
 #include "support/machine.h"
 #include "support/support.h"
 
-enum { PAGE = 4096, DATABASE_MAX = 4 << 20, KEYS = 400 };
+enum { PAGE = 4096, DATABASE_MAX = 4 << 20, KEYS = 400, ROWS = KEYS - 190 + 8 };
 
 struct image {
     unsigned char *bytes;
@@ -127,21 +127,30 @@ static size_t size_of(const struct place *place)
 
 /* -- the judge ---------------------------------------------------------------------------------------- */
 
-static unsigned read_table(MDB_txn *txn, MDB_dbi table)
+/* Rows are their key's number all over; what lies on a missing page is not. */
+static int is_row(MDB_val key, MDB_val value)
+{
+    const unsigned char *bytes = value.mv_data, first = *(const unsigned char *)key.mv_data;
+    for (size_t i = 0; i < value.mv_size; i++)
+        if (bytes[i] != first)
+            return 0;
+    return 1;
+}
+
+static int read_table(MDB_txn *txn, MDB_dbi table, int rows, unsigned *count)
 {
     MDB_cursor *cursor;
     MDB_val key, value;
-    unsigned sum = 0;
-    if (mdb_cursor_open(txn, table, &cursor))
-        return 0;
-    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
-        for (size_t i = 0; i < value.mv_size; i++)
-            sum += ((const unsigned char *)value.mv_data)[i];
-    mdb_cursor_close(cursor);
-    return sum;
+    int error = mdb_cursor_open(txn, table, &cursor);
+    while (!error && (error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0) {
+        if (rows && !is_row(key, value))
+            error = MDB_CORRUPTED;
+        ++*count;
+    }
+    return error == MDB_NOTFOUND ? 0 : error;
 }
 
-/* Touches every page in use. */
+/* Touches every page in use.  0: all rows are there; or it dies. */
 static int read_everything(void *arg)
 {
     static const char *const names[] = {"small", "big", "late"};
@@ -149,19 +158,19 @@ static int read_everything(void *arg)
     MDB_env *env;
     MDB_txn *txn;
     MDB_dbi table;
-    volatile unsigned sum = 0;
+    unsigned others = 0, rows = 0;
     signal(SIGBUS, SIG_DFL); /* not the sanitizer's business */
     mdb_env_create(&env);
     mdb_env_set_maxdbs(env, 4);
     mdb_env_set_mapsize(env, DATABASE_MAX);
     if (mdb_env_open(env, place->db, MDB_RDONLY, 0600) || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
         return 1;
-    sum += read_table(txn, 0); /* the free pages */
-    sum += read_table(txn, 1);
+    if (read_table(txn, 0, 0, &others) || read_table(txn, 1, 0, &others)) /* free pages, names */
+        return 1;
     for (int i = 0; i < 3; i++)
-        if (mdb_dbi_open(txn, names[i], 0, &table) == 0)
-            sum += read_table(txn, table);
-    return 0;
+        if (mdb_dbi_open(txn, names[i], 0, &table) || read_table(txn, table, 1, &rows))
+            return 1;
+    return rows == ROWS ? 0 : 1;
 }
 
 /* -- tests ---------------------------------------------------------------------------------------------- */
@@ -310,6 +319,31 @@ static void no_damage_makes_the_walk_run_wild(void **state)
     free(image.bytes);
 }
 
+/* Makes every branch page its own first child. */
+static void a_loop_of_pages_is_noticed(void **state)
+{
+    enum { PAGE_BRANCH = 1, FLAGS = 10, FIRST_NODE = 16 };
+    struct place *place = *state;
+    unsigned loops = 0;
+    make_database(place);
+    struct image image = load(place);
+    for (size_t page = 2; page < image.size / PAGE; page++) {
+        unsigned char *bytes = image.bytes + page * PAGE;
+        if (bytes[FLAGS] != PAGE_BRANCH || bytes[FLAGS + 1] != 0)
+            continue;
+        unsigned char *node = bytes + (bytes[FIRST_NODE] | bytes[FIRST_NODE + 1] << 8);
+        node[0] = (unsigned char)page;
+        node[1] = (unsigned char)(page >> 8);
+        memset(node + 2, 0, 4);
+        loops++;
+    }
+    assert_true(loops > 0);
+    store(place, &image, (image.size / PAGE < image.pages ? image.size / PAGE : image.pages) * PAGE - PAGE);
+    REFUSED(check(place), SF_ECORRUPT);
+    SAYS("used twice");
+    free(image.bytes);
+}
+
 static void a_walk_without_memory_says_so(void **state)
 {
     struct place *place = *state;
@@ -342,6 +376,7 @@ int main(void)
         TEST(what_is_no_file_is_refused),
         TEST(text_is_not_a_database),
         TEST(no_damage_makes_the_walk_run_wild),
+        TEST(a_loop_of_pages_is_noticed),
         TEST(a_walk_without_memory_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
