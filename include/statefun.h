@@ -156,7 +156,8 @@ typedef struct sf_type {
     sf_migrate *state_migrate;
     const sf_value *values[SF_VALUES_MAX];
     uint32_t attempts_max;   /* turns a message may fail before it is a dead letter; 0: 3 */
-    uint32_t backoff_ms;     /* pause before the second attempt, doubled for each further; 0: none */
+    uint32_t backoff_ms;     /* pause before the second attempt, doubled for each further; 0: none.
+                              * Later messages to that actor wait behind it, those to others do not */
     uint32_t backoff_ms_max; /* the longest pause; 0: 60 s */
 } sf_type;
 
@@ -194,7 +195,8 @@ SF_API SF_MUST int sf_runtime_open(const char *dir, const sf_options *options, s
 SF_API int sf_runtime_close(sf_runtime *rt);
 
 /* Binds a type to its handlers.  Again: replaces them from the next turn on.  Messages that waited
- * for the type come in now.  `userdata` is yours, see sf_userdata(). */
+ * for the type come in now.  `userdata` is yours, see sf_userdata().  A changed struct needs a higher
+ * state_version, and a restart: SF_EINVAL says so.  SF_ENEWER: the database holds a later version. */
 SF_API SF_MUST int sf_register(sf_runtime *rt, const sf_type *type, void *userdata);
 
 /* -- from outside: send, wait, ask --------------------------------------------------------------- */
@@ -334,7 +336,7 @@ SF_API sf_address sf_addr_load(sf_turn *turn, sf_bytes saved);
 /* -- look in --------------------------------------------------------------------------------------- */
 
 /* Everything as of the newest durable epoch.  Close it soon: while it is open the file cannot reuse
- * space.  One thread at a time uses a view.  [any] */
+ * space.  One thread at a time uses a view.  SF_EDISK: not while the disk refuses.  [any] */
 SF_API SF_MUST int sf_view_open(sf_runtime *rt, sf_view **out);
 SF_API void sf_view_close(sf_view *view); /* with its cursors; NULL is fine */
 

@@ -15,13 +15,32 @@ static struct sfi_pause *pause_of(struct sfi_heap_node *node)
     return (struct sfi_pause *)((char *)node - offsetof(struct sfi_pause, due));
 }
 
+static struct sfi_pause *pause_new(struct sfi_mailbox *mailbox, struct sfi_actor *actor, uint64_t pause_ms)
+{
+    uint64_t due_ns = mailbox->sys->mono_ns(mailbox->sys->ctx) + pause_ms * 1000000;
+    struct sfi_pause *pause = sfi_zalloc(mailbox->sys, sizeof *pause);
+    if (!pause || sfi_heap_push(&mailbox->pauses, &pause->due, due_ns) < 0) {
+        sfi_free(mailbox->sys, pause);
+        return NULL;
+    }
+    pause->actor = actor;
+    actor->pause = pause;
+    return pause;
+}
+
+static void pause_free(struct sfi_mailbox *mailbox, struct sfi_pause *pause)
+{
+    sfi_heap_remove(&mailbox->pauses, &pause->due);
+    pause->actor->pause = NULL;
+    sfi_free(mailbox->sys, pause);
+}
+
 void sfi_mailbox_fini(struct sfi_mailbox *mailbox)
 {
     for (struct sfi_heap_node *node; (node = sfi_heap_first(&mailbox->pauses));) {
         struct sfi_pause *pause = pause_of(node);
-        sfi_heap_remove(&mailbox->pauses, node);
         sfi_message_list_free(&mailbox->pool, &pause->waiting);
-        sfi_free(mailbox->sys, pause);
+        pause_free(mailbox, pause);
     }
     sfi_message_list_free(&mailbox->pool, &mailbox->queue);
     sfi_message_list_free(&mailbox->pool, &mailbox->handled);
@@ -63,10 +82,31 @@ static uint64_t list_length(const struct sfi_message_list *list)
     return length;
 }
 
+/* What is left of a pause from before the restart.  R12: a clock that was set back delays it by no more
+ * than a pause can last. */
+static uint64_t pause_left_ms(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
+{
+    uint64_t now_ms = mailbox->sys->wall_ms(mailbox->sys->ctx), most = message->to->type->backoff_ms_max;
+    uint64_t left = message->retry_ms > now_ms ? message->retry_ms - now_ms : 0;
+    return left < most ? left : most;
+}
+
+/* Without memory for the pause the message is simply tried at once. */
+static struct sfi_pause *resume_pause(struct sfi_mailbox *mailbox, const struct sfi_message *message)
+{
+    uint64_t left_ms = message->to->pause ? 0 : pause_left_ms(mailbox, message);
+    return left_ms ? pause_new(mailbox, message->to, left_ms) : message->to->pause;
+}
+
 void sfi_mailbox_admit(struct sfi_mailbox *mailbox, struct sfi_type *type)
 {
-    mailbox->queued += list_length(&type->waiting);
-    sfi_list_prepend(&mailbox->queue, &type->waiting);
+    struct sfi_message_list ready = {NULL, NULL};
+    for (struct sfi_message *message; (message = sfi_list_pop(&type->waiting));) {
+        struct sfi_pause *pause = resume_pause(mailbox, message);
+        sfi_list_push(pause ? &pause->waiting : &ready, message);
+        mailbox->queued += pause == NULL;
+    }
+    sfi_list_prepend(&mailbox->queue, &ready);
 }
 
 /* Takes the head out of the queue. */
@@ -115,23 +155,19 @@ void sfi_mailbox_done(struct sfi_mailbox *mailbox)
         sfi_message_free(&mailbox->pool, message);
 }
 
-int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t due_ns)
+int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)
 {
     struct sfi_message *message = mailbox->queue.first;
-    struct sfi_pause *pause = sfi_zalloc(mailbox->sys, sizeof *pause);
-    if (!pause || sfi_heap_push(&mailbox->pauses, &pause->due, due_ns) < 0) {
-        sfi_free(mailbox->sys, pause);
+    struct sfi_pause *pause = pause_new(mailbox, message->to, pause_ms);
+    if (!pause)
         return sfi_err(SF_ENOMEM, "out of memory");
-    }
+    message->retry_ms = mailbox->sys->wall_ms(mailbox->sys->ctx) + pause_ms;
     int rc = save_row(message, batch, 1);
     if (rc < 0) {
-        sfi_heap_remove(&mailbox->pauses, &pause->due);
-        sfi_free(mailbox->sys, pause);
+        pause_free(mailbox, pause);
         return rc;
     }
     unlink_head(mailbox);
-    pause->actor = message->to;
-    message->to->pause = pause;
     sfi_list_push(&pause->waiting, message);
     return 0;
 }
@@ -140,11 +176,9 @@ void sfi_mailbox_wake(struct sfi_mailbox *mailbox, uint64_t now_ns)
 {
     for (struct sfi_heap_node *node; (node = sfi_heap_first(&mailbox->pauses)) && node->due <= now_ns;) {
         struct sfi_pause *pause = pause_of(node);
-        sfi_heap_remove(&mailbox->pauses, node);
-        pause->actor->pause = NULL;
         mailbox->queued += list_length(&pause->waiting);
         sfi_list_prepend(&mailbox->queue, &pause->waiting);
-        sfi_free(mailbox->sys, pause);
+        pause_free(mailbox, pause);
     }
 }
 

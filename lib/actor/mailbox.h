@@ -46,7 +46,8 @@ void sfi_mailbox_fini(struct sfi_mailbox *mailbox); /* not the messages waiting 
 void sfi_mailbox_push(struct sfi_mailbox *mailbox, struct sfi_message *message);
 /* A message read back from disk: to the queue, or to its type if that is not registered. */
 void sfi_mailbox_restore(struct sfi_mailbox *mailbox, struct sfi_message *message);
-/* The type is registered now: what waited for it goes in front of the queue. */
+/* The type is registered now: what waited for it goes in front of the queue; a pause that an earlier run
+ * began goes on. */
 void sfi_mailbox_admit(struct sfi_mailbox *mailbox, struct sfi_type *type);
 
 /* The next message to handle, which stays at the head until done() or pause(); NULL: none now.
@@ -54,8 +55,8 @@ void sfi_mailbox_admit(struct sfi_mailbox *mailbox, struct sfi_type *type);
 struct sfi_message *sfi_mailbox_head(struct sfi_mailbox *mailbox, struct sfi_batch *batch, int *rc);
 /* The head is handled, or dead. */
 void sfi_mailbox_done(struct sfi_mailbox *mailbox);
-/* The head failed and is due again at due_ns; its row is (re)written with its attempts. */
-int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t due_ns);
+/* The head failed and is due again after a pause; its row is (re)written with its attempts and due time. */
+int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms);
 /* Brings back the pauses that are due. */
 void sfi_mailbox_wake(struct sfi_mailbox *mailbox, uint64_t now_ns);
 

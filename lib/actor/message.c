@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "store/record.h"
 
-enum { BODY_ALIGN = 16, BODY_ABSENT = 0x8000 /* in the kind's size */ };
+enum { BODY_ALIGN = 16, NUMBERS_BYTES = 4 + 8 + 8 + 2, BODY_ABSENT = 0x8000 /* in the kind's size */ };
 
 static size_t footprint(size_t body_at, size_t body_size)
 {
@@ -85,15 +85,16 @@ static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *
     at = put_address(at, message->from);
     at = put_address(at, message->to);
     sfi_le32_put(at, message->attempts);
-    sfi_le64_put(at + 4, message->ask);
-    sfi_le16_put(at + 12, message->kind_size | (message->body_absent ? BODY_ABSENT : 0));
-    at = put_bytes(at + 14, message->text, message->kind_size);
+    sfi_le64_put(at + 4, message->retry_ms);
+    sfi_le64_put(at + 12, message->ask);
+    sfi_le16_put(at + 20, message->kind_size | (message->body_absent ? BODY_ABSENT : 0));
+    at = put_bytes(at + NUMBERS_BYTES, message->text, message->kind_size);
     return put_bytes(at, message->text + message->body_at, message->body_size);
 }
 
 static size_t envelope_size(const struct sfi_message *message)
 {
-    return address_size(message->from) + address_size(message->to) + 14 + message->kind_size +
+    return address_size(message->from) + address_size(message->to) + NUMBERS_BYTES + message->kind_size +
            message->body_size;
 }
 
@@ -167,6 +168,7 @@ int sfi_envelope_parse(sf_bytes key, sf_bytes record, int dead, struct sfi_envel
     out->to_type = sfi_le32_get(take(&reader, 4));
     out->to_id = take_bytes(&reader, *take(&reader, 1));
     out->attempts = sfi_le32_get(take(&reader, 4));
+    out->retry_ms = sfi_le64_get(take(&reader, 8));
     out->ask = sfi_le64_get(take(&reader, 8));
     uint16_t kind_size = sfi_le16_get(take(&reader, 2));
     out->body_absent = (kind_size & BODY_ABSENT) != 0;

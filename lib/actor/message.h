@@ -4,7 +4,8 @@
  * handled).  `saved` says that its row is on disk or in a batch; then handling it must delete the
  * row.
  *
- * Record (mailbox): from and to as {type:4, id size:1, id}, attempts:4, ask:8, kind size:2, kind, body.
+ * Record (mailbox): from and to as {type:4, id size:1, id}, attempts:4, retry:8, ask:8, kind size:2, kind,
+ * body.
  * Type number 0 is the outside.  A dead letter adds {reason size:2, reason} in front. */
 #ifndef SFI_ACTOR_MESSAGE_H
 #define SFI_ACTOR_MESSAGE_H
@@ -20,6 +21,7 @@ struct sfi_message {
     struct sfi_actor *from; /* NULL: the outside */
     uint64_t ask;           /* who waits outside for a reply; 0: nobody */
     uint64_t sequence;      /* the row's key; given at merge */
+    uint64_t retry_ms;      /* after a failure: not before this, by the wall clock */
     uint32_t attempts;      /* that failed */
     uint32_t body_size;
     uint16_t kind_size, body_at; /* offset of the body in text */
@@ -91,7 +93,7 @@ struct sfi_envelope {
     uint32_t to_type, from_type;
     sf_bytes to_id, from_id;
     uint32_t attempts;
-    uint64_t ask;
+    uint64_t retry_ms, ask;
     sf_bytes reason, kind, body;
     int body_absent;
 };

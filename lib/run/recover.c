@@ -77,6 +77,7 @@ static int read_message(sf_runtime *rt, sf_bytes key, sf_bytes value)
     }
     message->sequence = sfi_be64_get(key.data);
     message->attempts = envelope.attempts;
+    message->retry_ms = envelope.retry_ms;
     message->ask = envelope.ask;
     sfi_mailbox_restore(&rt->mailbox, message);
     return 0;

@@ -311,12 +311,12 @@ static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
     return 0;
 }
 
-static uint64_t backoff_ns(const struct sfi_type *type, uint32_t failed)
+static uint64_t backoff_ms(const struct sfi_type *type, uint32_t failed)
 {
     uint64_t pause_ms = type->backoff_ms;
     while (--failed && pause_ms < type->backoff_ms_max)
         pause_ms *= 2;
-    return (pause_ms < type->backoff_ms_max ? pause_ms : type->backoff_ms_max) * 1000000;
+    return pause_ms < type->backoff_ms_max ? pause_ms : type->backoff_ms_max;
 }
 
 static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject, const char *reason)
@@ -329,7 +329,7 @@ static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject,
         message->attempts++;
         if (type->backoff_ms)
             rc = sfi_mailbox_pause(&rt->mailbox, sfi_epoch_batch(&rt->epoch),
-                                   rt->sys->mono_ns(rt->sys->ctx) + backoff_ns(type, message->attempts));
+                                   backoff_ms(type, message->attempts));
         if (rc < 0)
             message->attempts--;
     }

@@ -5,7 +5,14 @@
 
 #include "base/endian.h"
 
-enum { CHUNK_BYTES = 256 * 1024, OPS_MIN = 256, FIRST_BYTES = 7, PREFIX_BYTES = 8, SORT_FEW = 16, SPLITS_MAX = 64 };
+enum {
+    CHUNK_BYTES = 256 * 1024,
+    OPS_MIN = 256,
+    FIRST_BYTES = 7, /* of the key, behind the table's number in the first prefix */
+    PREFIX_BYTES = 8,
+    SORT_FEW = 16,  /* sorted by insertion */
+    SPLITS_MAX = 64 /* a bound for the stack too */
+};
 
 struct sfi_chunk {
     struct sfi_chunk *next;

@@ -608,7 +608,8 @@ static int lmdb_snapshot_get(struct sfi_snapshot *base, enum sfi_table table, sf
     int rc = fail_at(base->store->sys, "lmdb.read");
     if (rc < 0)
         return rc;
-    rc = read_result(base, mdb_get(((struct lmdb_snapshot *)base)->txn, store->db.tables[table], &at, &value));
+    MDB_txn *txn = ((struct lmdb_snapshot *)base)->txn;
+    rc = read_result(base, mdb_get(txn, store->db.tables[table], &at, &value));
     if (rc > 0)
         *out = as_bytes(value);
     return rc;

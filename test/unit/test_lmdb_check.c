@@ -33,7 +33,7 @@ struct image {
 
 static void put_row(MDB_txn *txn, MDB_dbi table, uint32_t number, size_t size)
 {
-    static unsigned char bytes[100000];
+    static unsigned char bytes[400000];
     MDB_val key = {sizeof number, &number}, value = {size, bytes};
     memset(bytes, (int)number, size);
     assert_int_equal(mdb_put(txn, table, &key, &value, 0), 0);
@@ -215,6 +215,26 @@ static void at_every_length_the_check_agrees_with_lmdb(void **state)
     free(image.bytes);
 }
 
+/* The newest row ends the file, in a run of pages that only its first one tells of. */
+static void a_run_that_misses_its_end_is_refused(void **state)
+{
+    enum { RUN = 400000 / PAGE };
+    struct place *place = *state;
+    make_database(place);
+    MDB_env *env = open_env(place);
+    change(env, "big", 100, 101, 400000);
+    mdb_env_close(env);
+    struct image image = load(place);
+    store(place, &image, image.pages * PAGE);
+    assert_int_equal(check(place), 0);
+    for (size_t cut = 1; cut < RUN; cut += 8) {
+        store(place, &image, (image.pages - cut) * PAGE);
+        REFUSED(check(place), SF_ECORRUPT);
+        SAYS("truncated: page");
+    }
+    free(image.bytes);
+}
+
 static void what_is_too_short_for_its_meta_pages_is_refused(void **state)
 {
     struct place *place = *state;
@@ -351,7 +371,8 @@ static void a_walk_without_memory_says_so(void **state)
     int rc = SF_ENOMEM, fails = 0;
     make_database(place);
     struct image image = load(place);
-    store(place, &image, image.size - PAGE < image.pages * PAGE ? image.size - PAGE : image.pages * PAGE - PAGE);
+    size_t pages = image.size / PAGE < image.pages ? image.size / PAGE : image.pages;
+    store(place, &image, (pages - 1) * PAGE);
     int expected = 0, fd = open(place->db, O_RDONLY | O_DIRECTORY);
     for (uint64_t i = 1; rc == SF_ENOMEM; i++) {
         machine_init(&machine);
@@ -371,6 +392,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_whole_database_passes_and_is_not_touched),
         TEST(at_every_length_the_check_agrees_with_lmdb),
+        TEST(a_run_that_misses_its_end_is_refused),
         TEST(what_is_too_short_for_its_meta_pages_is_refused),
         TEST(meta_pages_of_other_kinds_are_told_apart),
         TEST(what_is_no_file_is_refused),

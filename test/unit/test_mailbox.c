@@ -126,15 +126,15 @@ static void later_messages_wait_behind_a_pause_and_others_go_on(void **state)
     push(f, "a", "second");
     push(f, "b", "other");
     expect_head(f, "a", "fails");
-    assert_int_equal(sfi_mailbox_pause(&f->mailbox, &f->batch, f->machine.now_ns + 100), 0);
+    assert_int_equal(sfi_mailbox_pause(&f->mailbox, &f->batch, 100), 0);
     handle(f, "b", "other");
     assert_true(nothing_now(f));
     push(f, "a", "third");
     assert_true(nothing_now(f));
-    sfi_mailbox_wake(&f->mailbox, f->machine.now_ns + 99);
+    sfi_mailbox_wake(&f->mailbox, f->machine.now_ns + 100 * 1000000 - 1);
     assert_true(nothing_now(f));
     push(f, "a", "fourth");
-    sfi_mailbox_wake(&f->mailbox, f->machine.now_ns + 100);
+    sfi_mailbox_wake(&f->mailbox, f->machine.now_ns + 100 * 1000000);
     handle(f, "a", "fails");
     handle(f, "a", "second");
     handle(f, "a", "third");
@@ -149,7 +149,7 @@ static void a_second_pause_keeps_the_order(void **state)
     push(f, "a", "2");
     for (int i = 0; i < 3; i++) {
         expect_head(f, "a", "1");
-        assert_int_equal(sfi_mailbox_pause(&f->mailbox, &f->batch, f->machine.now_ns), 0);
+        assert_int_equal(sfi_mailbox_pause(&f->mailbox, &f->batch, 0), 0);
         assert_true(nothing_now(f));
         sfi_mailbox_wake(&f->mailbox, f->machine.now_ns);
     }
@@ -161,9 +161,9 @@ static void saved_messages_stay_in_front_of_unsaved_ones(void **state)
 {
     struct fixture *f = *state;
     push(f, "a", "1");
-    assert_int_equal(sfi_mailbox_pause(&f->mailbox, &f->batch, 5), 0);
+    assert_int_equal(sfi_mailbox_pause(&f->mailbox, &f->batch, 0), 0);
     push(f, "b", "2");
-    sfi_mailbox_wake(&f->mailbox, 5);
+    sfi_mailbox_wake(&f->mailbox, f->machine.now_ns);
     assert_string_equal(f->mailbox.unsaved->text, "2");
     uint32_t rows = f->batch.op_count;
     assert_int_equal(sfi_mailbox_save(&f->mailbox, &f->batch), 0);
@@ -186,17 +186,45 @@ static void messages_wait_for_their_type(void **state)
     handle(f, "b", "3");
 }
 
+/* R15, R12: the pause outlives the process; a clock set back makes it no longer than a pause can be. */
+static void a_pause_goes_on_after_a_restart(void **state)
+{
+    struct fixture *f = *state;
+    f->type.registered = 0;
+    f->type.backoff_ms_max = 1000;
+    struct sfi_message *failed = message(f, "a", "1");
+    failed->retry_ms = f->machine.now_ns / 1000000 + 400;
+    sfi_mailbox_restore(&f->mailbox, failed);
+    sfi_mailbox_restore(&f->mailbox, message(f, "a", "2"));
+    sfi_mailbox_restore(&f->mailbox, message(f, "b", "3"));
+    struct sfi_message *far = message(f, "c", "4");
+    far->retry_ms = UINT64_MAX;
+    sfi_mailbox_restore(&f->mailbox, far);
+    f->type.registered = 1;
+    sfi_mailbox_admit(&f->mailbox, &f->type);
+    handle(f, "b", "3");
+    assert_true(nothing_now(f));
+    machine_advance_ms(&f->machine, 400);
+    sfi_mailbox_wake(&f->mailbox, f->machine.now_ns);
+    handle(f, "a", "1");
+    handle(f, "a", "2");
+    assert_true(nothing_now(f));
+    machine_advance_ms(&f->machine, 600);
+    sfi_mailbox_wake(&f->mailbox, f->machine.now_ns);
+    handle(f, "c", "4");
+}
+
 static void no_memory_for_a_pause_leaves_the_message_at_the_head(void **state)
 {
     struct fixture *f = *state;
     push(f, "a", "1");
     for (int i = 1; i < 4; i++) {
         f->machine.fail_allocation = f->machine.allocations + (uint64_t)i;
-        int rc = sfi_mailbox_pause(&f->mailbox, &f->batch, 5);
+        int rc = sfi_mailbox_pause(&f->mailbox, &f->batch, 0);
         f->machine.fail_allocation = 0;
         if (rc == 0) {
             assert_true(i > 1);
-            sfi_mailbox_wake(&f->mailbox, 5);
+            sfi_mailbox_wake(&f->mailbox, f->machine.now_ns);
         }
         expect_head(f, "a", "1");
     }
@@ -213,6 +241,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_second_pause_keeps_the_order, setup, teardown),
         cmocka_unit_test_setup_teardown(saved_messages_stay_in_front_of_unsaved_ones, setup, teardown),
         cmocka_unit_test_setup_teardown(messages_wait_for_their_type, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_pause_goes_on_after_a_restart, setup, teardown),
         cmocka_unit_test_setup_teardown(no_memory_for_a_pause_leaves_the_message_at_the_head, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
