@@ -153,7 +153,7 @@ int sfi_step(sf_runtime *rt, int turns_max)
     int delivered = sfi_delivery_run(rt);
     rc = stalled < 0 ? stalled : rc < 0 ? rc : delivered;
     set_alarm(rt, rc < 0);
-    if (rc == SF_ECORRUPT)
+    if (rc == SF_ECORRUPT || rc == SF_ENEWER)
         sfi_break(rt, rc, sf_errmsg());
     return rc < 0 ? rc : turns;
 }

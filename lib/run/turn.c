@@ -96,7 +96,7 @@ int sfi_turn_scratch_reserve(struct sf_turn *turn, size_t size)
 static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
 {
     int rc = actor->state ? 0 : sfi_actor_load_state(&turn->rt->actors, turn->rt->store, actor);
-    if (rc == SF_EFAILED || rc == SF_ENEWER) /* the application's own migration said no */
+    if (rc == SF_EFAILED) /* the application's own migration said no */
         sfi_turn_doom(turn, SFI_FAIL, rc, "%s", sf_errmsg());
     else if (rc < 0)
         trouble(turn, rc);

@@ -10,45 +10,13 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/err.h"
 #include "statefun.h"
+#include "store/disk.h"
 #include "store/lmdb_check.h"
-
-enum { FULL_BYTES = 1 << 20 }; /* with less than this free, a disk that fails is a full disk */
-
-/* -- errors ----------------------------------------------------------------------------------------- */
-
-static int disk_is_full(int fd)
-{
-    struct statvfs disk;
-    return fstatvfs(fd, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize < FULL_BYTES;
-}
-
-int sfi_dir_error(int fd, int error, const char *what)
-{
-    switch (error) {
-    case ENOMEM:
-        return sfi_err(SF_ENOMEM, "%s: out of memory", what);
-    case EACCES:
-    case EPERM:
-    case EROFS:
-        return sfi_err(SF_EACCESS, "%s: %s", what, strerror(error));
-    case ENOSPC:
-    case EDQUOT:
-        return sfi_err(SF_EDISK, "%s: the disk is full", what);
-    case EIO: /* a write cut short by a full disk is reported by LMDB like this */
-        if (disk_is_full(fd))
-            return sfi_err(SF_EDISK, "%s: the disk is full", what);
-        break;
-    default:
-        break;
-    }
-    return sfi_err(SF_EDISK, "%s: %s", what, strerror(error));
-}
 
 /* -- the list of open directories ------------------------------------------------------------------- */
 
@@ -151,7 +119,7 @@ static int check_file_system(int fd)
                   {0x5346414Fu /* OpenAFS */, "AFS"}};
     struct statfs disk;
     if (fstatfs(fd, &disk) < 0)
-        return sfi_dir_error(fd, errno, "look at the file system");
+        return sfi_disk_error(fd, errno, "look at the file system");
     for (size_t i = 0; i < sizeof remote / sizeof remote[0]; i++)
         if ((uint32_t)disk.f_type == remote[i].magic)
             return sfi_err(SF_EACCESS, "it lies on a remote file system (%s)", remote[i].name);
@@ -164,7 +132,7 @@ static int check_owner(struct sfi_dir *dir)
 {
     struct stat info;
     if (fstat(dir->fd, &info) < 0)
-        return sfi_dir_error(dir->fd, errno, "look at the directory");
+        return sfi_disk_error(dir->fd, errno, "look at the directory");
     if (info.st_uid != geteuid())
         return sfi_err(SF_EACCESS, "it belongs to user %u and this process runs as user %u",
                        (unsigned)info.st_uid, (unsigned)geteuid());
@@ -184,7 +152,7 @@ static int check_owner(struct sfi_dir *dir)
 static int is_ours(const char *name)
 {
     static const char *const ours[] = {
-        ".", "..", SFI_DIR_LOCK, SFI_DIR_DATA_NEW, SFI_DIR_DATA_NEW "-lock", "lock.mdb", "lost+found"};
+        ".", "..", SFI_DISK_LOCK, SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock", "lock.mdb", "lost+found"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (strcmp(name, ours[i]) == 0)
             return 1;
@@ -197,7 +165,7 @@ static int check_vacant(int fd)
     int rc = 0, list_fd = openat(fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *list = list_fd < 0 ? NULL : fdopendir(list_fd);
     if (!list) {
-        rc = sfi_dir_error(fd, errno, "list the directory");
+        rc = sfi_disk_error(fd, errno, "list the directory");
         if (list_fd >= 0)
             close(list_fd);
         return rc;
@@ -217,16 +185,16 @@ static int sync_parent(int fd)
     int error = errno;
     if (parent_fd >= 0)
         close(parent_fd);
-    return failed ? sfi_dir_error(fd, error, "make the directory's name durable") : 0;
+    return failed ? sfi_disk_error(fd, error, "make the directory's name durable") : 0;
 }
 
 static int check_contents(int fd, int must_exist)
 {
     struct stat info;
-    if (fstatat(fd, SFI_DIR_DATA, &info, AT_SYMLINK_NOFOLLOW) == 0)
+    if (fstatat(fd, SFI_DISK_DATA, &info, AT_SYMLINK_NOFOLLOW) == 0)
         return sfi_lmdb_check_meta(fd);
     if (errno != ENOENT)
-        return sfi_dir_error(fd, errno, "look at " SFI_DIR_DATA);
+        return sfi_disk_error(fd, errno, "look at " SFI_DISK_DATA);
     if (must_exist)
         return sfi_err(SF_ENOTFOUND, "there is no database in the directory");
     int rc = check_vacant(fd);
@@ -239,11 +207,11 @@ static int take_lock(struct sfi_dir *dir)
 {
     int failed;
     dir->lock_fd =
-        openat(dir->fd, SFI_DIR_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+        openat(dir->fd, SFI_DISK_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (dir->lock_fd < 0 && errno == ELOOP)
-        return sfi_err(SF_EACCESS, "its file '" SFI_DIR_LOCK "' is a symbolic link");
+        return sfi_err(SF_EACCESS, "its file '" SFI_DISK_LOCK "' is a symbolic link");
     if (dir->lock_fd < 0)
-        return sfi_dir_error(dir->fd, errno, "open its file '" SFI_DIR_LOCK "'");
+        return sfi_disk_error(dir->fd, errno, "open its file '" SFI_DISK_LOCK "'");
     do
         failed = flock(dir->lock_fd, LOCK_EX | LOCK_NB);
     while (failed && errno == EINTR);

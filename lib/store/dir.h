@@ -15,10 +15,6 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#define SFI_DIR_DATA "data.mdb"
-#define SFI_DIR_DATA_NEW "data.mdb.new" /* becomes data.mdb when it is complete */
-#define SFI_DIR_LOCK "lock"
-
 struct sfi_dir {
     int fd, lock_fd;
     uint64_t device, inode;
@@ -36,8 +32,5 @@ static inline int sfi_dir_forked(const struct sfi_dir *dir)
 {
     return dir->forked;
 }
-
-/* The sentence and the code for an errno met while doing `what` on the file system of `fd`. */
-int sfi_dir_error(int fd, int error, const char *what);
 
 #endif

@@ -25,7 +25,7 @@
 
 #include "base/err.h"
 #include "statefun.h"
-#include "store/dir.h"
+#include "store/disk.h"
 
 #define MAGIC 0xBEEFC0DEu
 #define NO_PAGE SIZE_MAX
@@ -65,7 +65,7 @@ struct walk {
 
 static int damaged(size_t page)
 {
-    return sfi_err(SF_ECORRUPT, SFI_DIR_DATA " is damaged: page %zu makes no sense", page);
+    return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: page %zu makes no sense", page);
 }
 
 static int is_disk_code(int rc)
@@ -82,7 +82,7 @@ static int read_at(int fd, void *to, size_t size, uint64_t at)
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return sfi_dir_error(fd, errno, "read " SFI_DIR_DATA);
+            return sfi_disk_error(fd, errno, "read " SFI_DISK_DATA);
         if (got == 0)
             return 1;
         out += got;
@@ -96,14 +96,14 @@ static int read_at(int fd, void *to, size_t size, uint64_t at)
 
 static int open_data(int dir_fd, int flags)
 {
-    int fd = openat(dir_fd, SFI_DIR_DATA, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    int fd = openat(dir_fd, SFI_DISK_DATA, flags | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd >= 0)
         return fd;
     if (errno == ELOOP)
-        return sfi_err(SF_EACCESS, SFI_DIR_DATA " is a symbolic link");
+        return sfi_err(SF_EACCESS, SFI_DISK_DATA " is a symbolic link");
     if (errno == ENOENT)
-        return sfi_err(SF_ENOTFOUND, "there is no " SFI_DIR_DATA);
-    return sfi_dir_error(dir_fd, errno, "open " SFI_DIR_DATA);
+        return sfi_err(SF_ENOTFOUND, "there is no " SFI_DISK_DATA);
+    return sfi_disk_error(dir_fd, errno, "open " SFI_DISK_DATA);
 }
 
 static int read_meta(int fd, uint64_t at, struct meta *meta)
@@ -114,15 +114,15 @@ static int read_meta(int fd, uint64_t at, struct meta *meta)
     } page;
     int rc = read_at(fd, &page, sizeof page, at);
     if (rc != 0)
-        return rc < 0 ? rc : sfi_err(SF_EFOREIGN, SFI_DIR_DATA " is too short to be a database");
+        return rc < 0 ? rc : sfi_err(SF_EFOREIGN, SFI_DISK_DATA " is too short to be a database");
     *meta = page.meta;
     if (page.meta.magic != MAGIC || !(page.head.flags & PAGE_META))
-        return sfi_err(SF_EFOREIGN, SFI_DIR_DATA " is not a database");
+        return sfi_err(SF_EFOREIGN, SFI_DISK_DATA " is not a database");
     if (page.meta.version > VERSION)
-        return sfi_err(SF_ENEWER, SFI_DIR_DATA " was written by a newer LMDB (data version %u)",
+        return sfi_err(SF_ENEWER, SFI_DISK_DATA " was written by a newer LMDB (data version %u)",
                        page.meta.version);
     if (page.meta.version != VERSION)
-        return sfi_err(SF_EFOREIGN, SFI_DIR_DATA " has the unknown data version %u", page.meta.version);
+        return sfi_err(SF_EFOREIGN, SFI_DISK_DATA " has the unknown data version %u", page.meta.version);
     return 0;
 }
 
@@ -135,19 +135,19 @@ static int read_metas(int fd, struct meta *newest)
     if (is_disk_code(rc) || rc == SF_ENEWER)
         return rc;
     if (rc == 0 && first.trees[FREE].page_size != page_size)
-        return sfi_err(SF_EFOREIGN, SFI_DIR_DATA " has pages of %u bytes, this machine has %zu",
+        return sfi_err(SF_EFOREIGN, SFI_DISK_DATA " has pages of %u bytes, this machine has %zu",
                        first.trees[FREE].page_size, page_size);
     int rc_second = read_meta(fd, page_size, &second);
     if (rc_second < 0 && rc == 0 && !is_disk_code(rc_second))
-        return sfi_err(SF_ECORRUPT, SFI_DIR_DATA " is damaged: its second meta page makes no sense");
+        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: its second meta page makes no sense");
     if (rc < 0 && rc_second == 0)
-        return sfi_err(SF_ECORRUPT, SFI_DIR_DATA " is damaged: its first meta page makes no sense");
+        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: its first meta page makes no sense");
     if (rc < 0 || rc_second < 0)
         return rc < 0 ? rc : rc_second;
     *newest = second.transaction > first.transaction ? second : first;
     if (newest->trees[FREE].page_size != page_size || newest->last_page < METAS - 1 ||
         newest->last_page >= (uint64_t)INT64_MAX / page_size)
-        return sfi_err(SF_ECORRUPT, SFI_DIR_DATA " is damaged: its newest meta page makes no sense");
+        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: its newest meta page makes no sense");
     return 0;
 }
 
@@ -155,15 +155,15 @@ static int check_file(int fd, uint64_t *out_size, struct meta *newest)
 {
     struct stat info;
     if (fstat(fd, &info) < 0)
-        return sfi_dir_error(fd, errno, "look at " SFI_DIR_DATA);
+        return sfi_disk_error(fd, errno, "look at " SFI_DISK_DATA);
     if (!S_ISREG(info.st_mode))
-        return sfi_err(SF_EFOREIGN, SFI_DIR_DATA " is not a regular file");
+        return sfi_err(SF_EFOREIGN, SFI_DISK_DATA " is not a regular file");
     if (info.st_size == 0)
-        return sfi_err(SF_EFOREIGN, SFI_DIR_DATA " is empty");
+        return sfi_err(SF_EFOREIGN, SFI_DISK_DATA " is empty");
     *out_size = (uint64_t)info.st_size;
     int rc = read_metas(fd, newest);
     if (rc == 0 && *out_size < METAS * (uint64_t)newest->trees[FREE].page_size)
-        return sfi_err(SF_ECORRUPT, SFI_DIR_DATA " is truncated in its second page");
+        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is truncated in its second page");
     return rc;
 }
 
@@ -171,7 +171,7 @@ static int check_file(int fd, uint64_t *out_size, struct meta *newest)
 
 static int missing(const struct walk *walk, size_t page)
 {
-    return sfi_err(SF_ECORRUPT, SFI_DIR_DATA " is truncated: page %zu of %zu is missing", page,
+    return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is truncated: page %zu of %zu is missing", page,
                    walk->last_page + 1);
 }
 
@@ -182,7 +182,7 @@ static int meet(struct walk *walk, size_t page, size_t count)
         return damaged(page);
     walk->met += count;
     if (walk->met > walk->last_page + 1)
-        return sfi_err(SF_ECORRUPT, SFI_DIR_DATA " is damaged: a page is used twice");
+        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: a page is used twice");
     return page + count > walk->file_pages ? missing(walk, page + count - 1) : 0;
 }
 
@@ -313,7 +313,7 @@ static int extend(int dir_fd, uint64_t size)
     int fd = open_data(dir_fd, O_RDWR);
     if (fd < 0)
         return fd;
-    int rc = ftruncate(fd, (off_t)size) < 0 ? sfi_dir_error(dir_fd, errno, "extend " SFI_DIR_DATA) : 0;
+    int rc = ftruncate(fd, (off_t)size) < 0 ? sfi_disk_error(dir_fd, errno, "extend " SFI_DISK_DATA) : 0;
     close(fd);
     return rc;
 }

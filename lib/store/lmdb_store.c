@@ -38,7 +38,7 @@
 #include "base/err.h"
 #include "store/backends.h"
 #include "store/batch.h"
-#include "store/dir.h"
+#include "store/disk.h"
 #include "store/lmdb_check.h"
 #include "store/record.h"
 
@@ -118,7 +118,7 @@ static int db_error(const struct database *db, int error, const char *what)
         break;
     }
     if (error > 0)
-        return sfi_dir_error(db->dir_fd, error, what);
+        return sfi_disk_error(db->dir_fd, error, what);
     return sfi_err(SF_ECORRUPT, "%s: %s", what, mdb_strerror(error));
 }
 
@@ -227,10 +227,10 @@ static int write_new(const char *path)
 
 static int remove_new(const struct database *db)
 {
-    static const char *const names[] = {SFI_DIR_DATA_NEW, SFI_DIR_DATA_NEW "-lock"};
+    static const char *const names[] = {SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock"};
     for (int i = 0; i < 2; i++)
         if (unlinkat(db->dir_fd, names[i], 0) < 0 && errno != ENOENT)
-            return sfi_dir_error(db->dir_fd, errno, "remove what an earlier attempt left");
+            return sfi_disk_error(db->dir_fd, errno, "remove what an earlier attempt left");
     return 0;
 }
 
@@ -239,8 +239,8 @@ static int publish_new(const struct database *db)
     int rc = fail_at(db->sys, "lmdb.rename");
     if (rc < 0)
         return rc;
-    if (renameat(db->dir_fd, SFI_DIR_DATA_NEW, db->dir_fd, SFI_DIR_DATA) < 0 || fsync(db->dir_fd) < 0)
-        return sfi_dir_error(db->dir_fd, errno, "make the database");
+    if (renameat(db->dir_fd, SFI_DISK_DATA_NEW, db->dir_fd, SFI_DISK_DATA) < 0 || fsync(db->dir_fd) < 0)
+        return sfi_disk_error(db->dir_fd, errno, "make the database");
     return 0;
 }
 
@@ -250,7 +250,7 @@ static int db_make(const struct database *db)
     int rc = fail_at(db->sys, "lmdb.create");
     if (rc < 0)
         return rc;
-    if ((size_t)snprintf(path, sizeof path, "%s/" SFI_DIR_DATA_NEW, db->path) >= sizeof path)
+    if ((size_t)snprintf(path, sizeof path, "%s/" SFI_DISK_DATA_NEW, db->path) >= sizeof path)
         return sfi_err(SF_EINVAL, "the directory's name is too long");
     rc = remove_new(db);
     if (rc < 0)
@@ -258,7 +258,7 @@ static int db_make(const struct database *db)
     int error = write_new(path);
     rc = error ? db_error(db, error, "make the database") : publish_new(db);
     if (rc < 0)
-        unlinkat(db->dir_fd, SFI_DIR_DATA_NEW, 0);
+        unlinkat(db->dir_fd, SFI_DISK_DATA_NEW, 0);
     return rc;
 }
 
@@ -825,7 +825,7 @@ static char *lasting_path(const struct sfi_sys *sys, const char *dir, int dir_fd
 static int has_database(int dir_fd)
 {
     struct stat info;
-    return fstatat(dir_fd, SFI_DIR_DATA, &info, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+    return fstatat(dir_fd, SFI_DISK_DATA, &info, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
 }
 
 static int check_bytes_max(uint64_t bytes_max)

@@ -1,0 +1,13 @@
+/* disk.h - the files of a data directory, and what a disk's refusal means. */
+#ifndef SFI_STORE_DISK_H
+#define SFI_STORE_DISK_H
+
+#define SFI_DISK_DATA "data.mdb"
+#define SFI_DISK_DATA_NEW "data.mdb.new" /* becomes data.mdb when it is complete */
+#define SFI_DISK_LOCK "lock"
+
+/* The code and the sentence for an errno met while doing `what` on the file system of `fd`: a full disk
+ * is called one, also where LMDB says EIO. */
+int sfi_disk_error(int fd, int error, const char *what);
+
+#endif
