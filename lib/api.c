@@ -52,7 +52,8 @@ static int check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
     if (!body.data && body.size)
         return sfi_err(SF_EINVAL, "a body of %zu bytes without data", body.size);
     if (body.size > rt->payload_max)
-        return sfi_err(SF_EINVAL, "%zu bytes are more than payload_max, %u", body.size, rt->payload_max);
+        return sfi_err(SF_EINVAL, "%zu bytes are more than payload_max, %u", body.size,
+                       rt->payload_max);
     return 0;
 }
 
@@ -83,8 +84,12 @@ static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes
         rc = sfi_type_name_check(to.type);
         return rc < 0 ? rc : not_registered("type", to.type);
     }
-    *out = (struct sfi_parcel){.type = type, .id = to.id, .id_size = to.id_size,
-                               .kind = kind ? kind : "", .kind_size = kind ? strlen(kind) : 0, .body = body};
+    *out = (struct sfi_parcel){.type = type,
+                               .id = to.id,
+                               .id_size = to.id_size,
+                               .kind = kind ? kind : "",
+                               .kind_size = kind ? strlen(kind) : 0,
+                               .body = body};
     return 0;
 }
 
@@ -93,7 +98,8 @@ static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes
 int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out)
 {
     if (!dir || !dir[0] || !out)
-        return sfi_err(SF_EINVAL, "open: %s", out ? "no directory given" : "no place for the runtime");
+        return sfi_err(SF_EINVAL, "open: %s",
+                       out ? "no directory given" : "no place for the runtime");
     return sfi_runtime_open(sfi_sys_default(), dir, options, out);
 }
 
@@ -135,7 +141,8 @@ int sf_register(sf_runtime *rt, const sf_type *type, void *userdata)
 
 /* -- send and wait ---------------------------------------------------------------------------------------- */
 
-static int64_t send_locked(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, uint64_t ask)
+static int64_t send_locked(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
+                           uint64_t ask)
 {
     struct sfi_parcel parcel;
     int rc = make_parcel(rt, to, kind, body, &parcel);
@@ -205,7 +212,8 @@ static int ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, i
     return rc < 0 ? (int)rc : 0;
 }
 
-int sf_ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, int timeout_ms, sf_message **out)
+int sf_ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, int timeout_ms,
+           sf_message **out)
 {
     struct sfi_ask question = {0};
     int rc = sfi_call_check(rt, SFI_HERE, "sf_ask()", "sf_tell() and a reply");
@@ -273,7 +281,9 @@ void sf_source_close(sf_source *source)
 
 uint64_t sf_source_position(const sf_source *source)
 {
-    return source && sfi_life_check(source->rt, "sf_source_position()") == 0 ? sfi_source_position(source) : 0;
+    return source && sfi_life_check(source->rt, "sf_source_position()") == 0
+               ? sfi_source_position(source)
+               : 0;
 }
 
 static int stage(sf_source *source, sf_address to, const char *kind, sf_bytes body)
@@ -442,8 +452,8 @@ const void *sf_body(sf_turn *turn, size_t size)
         return NULL;
     if (turn->view.body.data && turn->view.body.size == size)
         return turn->view.body.data;
-    sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "the body of '%s' has %zu bytes, not %zu", turn->view.kind,
-                  turn->view.body.size, size);
+    sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "the body of '%s' has %zu bytes, not %zu",
+                  turn->view.kind, turn->view.body.size, size);
     return sfi_turn_scratch(turn, size);
 }
 
@@ -615,7 +625,8 @@ sf_address sf_addr_load(sf_turn *turn, sf_bytes saved)
     const unsigned char *bytes = saved.data;
     if (turn_check(turn) < 0)
         return nobody;
-    if (!bytes || saved.size < 1 || saved.size < 1u + bytes[0] || saved.size - 1 - bytes[0] > SFI_ID_MAX) {
+    if (!bytes || saved.size < 1 || saved.size < 1u + bytes[0] ||
+        saved.size - 1 - bytes[0] > SFI_ID_MAX) {
         turn_reject(turn, sfi_err(SF_EINVAL, "these bytes are no saved address"));
         return nobody;
     }

@@ -83,7 +83,8 @@ static struct sfi_actor *actor_new(const struct sfi_sys *sys, struct sfi_type *t
     return actor;
 }
 
-static int is_at(const struct sfi_actor *actor, const struct sfi_type *type, const void *id, size_t id_size)
+static int is_at(const struct sfi_actor *actor, const struct sfi_type *type, const void *id,
+                 size_t id_size)
 {
     return actor->type == type && actor->id_size == id_size && memcmp(actor->id, id, id_size) == 0;
 }
@@ -95,7 +96,8 @@ struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *typ
     size_t mask = actors->capacity - 1;
     if (actors->capacity)
         for (size_t at = hash & mask; actors->places[at].actor; at = (at + 1) & mask)
-            if (actors->places[at].hash == hash && is_at(actors->places[at].actor, type, id, id_size))
+            if (actors->places[at].hash == hash &&
+                is_at(actors->places[at].actor, type, id, id_size))
                 return actors->places[at].actor;
     if (actors->count * 4 >= actors->capacity * 3 && actors_grow(actors) < 0)
         return NULL;
@@ -111,8 +113,8 @@ struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *typ
 /* -- loading ------------------------------------------------------------------------------------- */
 
 /* The old bytes are copied: what we lend is aligned, the page they lie in is not. */
-static int migrate(const struct sfi_sys *sys, const struct sfi_type *type, uint32_t version, sf_bytes old,
-                   void *state)
+static int migrate(const struct sfi_sys *sys, const struct sfi_type *type, uint32_t version,
+                   sf_bytes old, void *state)
 {
     void *copy = sfi_alloc(sys, old.size);
     if (!copy)
@@ -121,7 +123,8 @@ static int migrate(const struct sfi_sys *sys, const struct sfi_type *type, uint3
     int refused = type->desc.state_migrate(version, SF_BYTES(copy, old.size), state);
     sfi_free(sys, copy);
     if (refused)
-        return sfi_err(SF_EFAILED, "type '%s': state_migrate refused version %u", type->name, version);
+        return sfi_err(SF_EFAILED, "type '%s': state_migrate refused version %u", type->name,
+                       version);
     return 0;
 }
 
@@ -137,8 +140,8 @@ int sfi_state_decode(const struct sfi_sys *sys, const struct sfi_type *type, sf_
     uint32_t version = sfi_le32_get(payload.data), today = type->desc.state_version;
     sf_bytes bytes = SF_BYTES((const unsigned char *)payload.data + 4, payload.size - 4);
     if (version > today)
-        return sfi_err(SF_ENEWER, "a struct of type '%s' has version %u, this is %u", type->name, version,
-                       today);
+        return sfi_err(SF_ENEWER, "a struct of type '%s' has version %u, this is %u", type->name,
+                       version, today);
     if (version < today && type->desc.state_migrate)
         return migrate(sys, type, version, bytes, state);
     if (version < today || bytes.size != type->desc.state_size)
@@ -148,7 +151,8 @@ int sfi_state_decode(const struct sfi_sys *sys, const struct sfi_type *type, sf_
     return 0;
 }
 
-int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor)
+int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store,
+                         struct sfi_actor *actor)
 {
     struct sfi_snapshot *snapshot;
     struct sfi_key key;
@@ -173,7 +177,8 @@ free_state:
     return rc;
 }
 
-static int copy_value(const struct sfi_sys *sys, sf_bytes key, sf_bytes record, struct sfi_slot *slot)
+static int copy_value(const struct sfi_sys *sys, sf_bytes key, sf_bytes record,
+                      struct sfi_slot *slot)
 {
     sf_bytes payload;
     int rc = sfi_record_open(record, key, SFI_RECORD_VALUE, &payload);
@@ -250,7 +255,8 @@ static int save_state(const struct sfi_actor *actor, struct sfi_batch *batch)
     return 0;
 }
 
-static int save_slot(const struct sfi_actor *actor, const struct sfi_slot *slot, struct sfi_batch *batch)
+static int save_slot(const struct sfi_actor *actor, const struct sfi_slot *slot,
+                     struct sfi_batch *batch)
 {
     struct sfi_key key;
     size_t size = SFI_RECORD_HEADER + slot->size;

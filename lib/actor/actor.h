@@ -53,7 +53,8 @@ struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *typ
                                  size_t id_size);
 
 /* Brings the struct into memory.  0, SF_ENOMEM, or what the store says. */
-int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor);
+int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store,
+                         struct sfi_actor *actor);
 /* The same for a value; the slot exists afterwards, absent if the store has none. */
 int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
                         uint16_t number, struct sfi_slot **out);

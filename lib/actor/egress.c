@@ -6,7 +6,10 @@
 #include "base/err.h"
 #include "store/record.h"
 
-enum { TRIM_MAX = 8192 /* rows deleted in one epoch */, COUNTERS_BYTES = SFI_RECORD_HEADER + 4 + 3 * 8 };
+enum {
+    TRIM_MAX = 8192 /* rows deleted in one epoch */,
+    COUNTERS_BYTES = SFI_RECORD_HEADER + 4 + 3 * 8
+};
 
 void sfi_egresses_init(struct sfi_egresses *egresses, const struct sfi_sys *sys)
 {
@@ -49,8 +52,8 @@ struct sfi_egress *sfi_egresses_add(struct sfi_egresses *egresses, const char *n
 
 /* -- rows: from type:4, id size:1, id, kind size:2, kind, body ------------------------------------- */
 
-int sfi_egress_put(const struct sfi_egress *egress, struct sfi_batch *batch, const struct sfi_actor *from,
-                   const char *kind, size_t kind_size, sf_bytes body)
+int sfi_egress_put(const struct sfi_egress *egress, struct sfi_batch *batch,
+                   const struct sfi_actor *from, const char *kind, size_t kind_size, sf_bytes body)
 {
     struct sfi_key key;
     size_t size = SFI_RECORD_HEADER + 5 + from->id_size + 2 + kind_size + body.size;
@@ -86,7 +89,8 @@ int sfi_egress_read(const struct sfi_egress *egress, sf_bytes key, sf_bytes reco
     const unsigned char *at = payload.data;
     if (payload.size < 7 || payload.size < 7u + at[4])
         return cut_short(egress);
-    size_t id_size = at[4], kind_size = sfi_le16_get(at + 5 + id_size), head = 7 + id_size + kind_size;
+    size_t id_size = at[4], kind_size = sfi_le16_get(at + 5 + id_size),
+           head = 7 + id_size + kind_size;
     struct sfi_type *type = sfi_types_number(types, sfi_le32_get(at));
     if (payload.size < head || !type)
         return cut_short(egress);
@@ -182,7 +186,8 @@ int sfi_egress_load(struct sfi_egresses *egresses, sf_bytes key, sf_bytes record
         return rc;
     if (payload.size != COUNTERS_BYTES - SFI_RECORD_HEADER)
         return sfi_err(SF_ECORRUPT, "the record of an egress has %zu bytes", payload.size);
-    struct sfi_egress *egress = sfi_egresses_add(egresses, (const char *)key.data + 1, key.size - 1);
+    struct sfi_egress *egress =
+        sfi_egresses_add(egresses, (const char *)key.data + 1, key.size - 1);
     if (!egress)
         return sfi_err(SF_ENOMEM, "out of memory");
     const unsigned char *at = payload.data;

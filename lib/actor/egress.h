@@ -19,15 +19,15 @@
 struct sfi_egress {
     struct sfi_egress *next_egress;
     uint32_t number;
-    uint8_t dirty;             /* the record on disk is older */
-    uint64_t next;             /* sequence of the next record */
+    uint8_t dirty; /* the record on disk is older */
+    uint64_t next; /* sequence of the next record */
     uint64_t acked, trimmed, delivered;
-    uint64_t sealed;           /* newest sequence in the sealed batch */
+    uint64_t sealed; /* newest sequence in the sealed batch */
     uint64_t durable;
-    uint64_t ack_request;      /* by sf_egress_ack() */
-    uint64_t retry_ns;         /* deliver again not before; 0: now */
+    uint64_t ack_request; /* by sf_egress_ack() */
+    uint64_t retry_ns;    /* deliver again not before; 0: now */
     uint32_t failures;
-    sf_egress *callback;       /* NULL: not registered */
+    sf_egress *callback;         /* NULL: not registered */
     const char *registered_name; /* borrowed; found by identity */
     void *userdata;
     char name[];
@@ -46,8 +46,8 @@ struct sfi_egress *sfi_egresses_find(const struct sfi_egresses *egresses, const 
 struct sfi_egress *sfi_egresses_add(struct sfi_egresses *egresses, const char *name, size_t size);
 
 /* The row of the next record; the caller advances `next`. */
-int sfi_egress_put(const struct sfi_egress *egress, struct sfi_batch *batch, const struct sfi_actor *from,
-                   const char *kind, size_t kind_size, sf_bytes body);
+int sfi_egress_put(const struct sfi_egress *egress, struct sfi_batch *batch,
+                   const struct sfi_actor *from, const char *kind, size_t kind_size, sf_bytes body);
 /* A row as the application sees it, copied into the arena. */
 int sfi_egress_read(const struct sfi_egress *egress, sf_bytes key, sf_bytes record,
                     struct sfi_types *types, struct sfi_arena *arena, sf_message *out);

@@ -15,7 +15,8 @@ static struct sfi_pause *pause_of(struct sfi_heap_node *node)
     return (struct sfi_pause *)((char *)node - offsetof(struct sfi_pause, due));
 }
 
-static struct sfi_pause *pause_new(struct sfi_mailbox *mailbox, struct sfi_actor *actor, uint64_t pause_ms)
+static struct sfi_pause *pause_new(struct sfi_mailbox *mailbox, struct sfi_actor *actor,
+                                   uint64_t pause_ms)
 {
     uint64_t due_ns = mailbox->sys->mono_ns(mailbox->sys->ctx) + pause_ms * 1000000;
     struct sfi_pause *pause = sfi_zalloc(mailbox->sys, sizeof *pause);
@@ -86,13 +87,15 @@ static uint64_t list_length(const struct sfi_message_list *list)
  * than a pause can last. */
 static uint64_t pause_left_ms(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
-    uint64_t now_ms = mailbox->sys->wall_ms(mailbox->sys->ctx), most = message->to->type->backoff_ms_max;
+    uint64_t now_ms = mailbox->sys->wall_ms(mailbox->sys->ctx),
+             most = message->to->type->backoff_ms_max;
     uint64_t left = message->retry_ms > now_ms ? message->retry_ms - now_ms : 0;
     return left < most ? left : most;
 }
 
 /* Without memory for the pause the message is simply tried at once. */
-static struct sfi_pause *resume_pause(struct sfi_mailbox *mailbox, const struct sfi_message *message)
+static struct sfi_pause *resume_pause(struct sfi_mailbox *mailbox,
+                                      const struct sfi_message *message)
 {
     uint64_t left_ms = message->to->pause ? 0 : pause_left_ms(mailbox, message);
     return left_ms ? pause_new(mailbox, message->to, left_ms) : message->to->pause;
@@ -174,7 +177,8 @@ int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint
 
 void sfi_mailbox_wake(struct sfi_mailbox *mailbox, uint64_t now_ns)
 {
-    for (struct sfi_heap_node *node; (node = sfi_heap_first(&mailbox->pauses)) && node->due <= now_ns;) {
+    for (struct sfi_heap_node *node;
+         (node = sfi_heap_first(&mailbox->pauses)) && node->due <= now_ns;) {
         struct sfi_pause *pause = pause_of(node);
         mailbox->queued += list_length(&pause->waiting);
         sfi_list_prepend(&mailbox->queue, &pause->waiting);

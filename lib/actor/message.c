@@ -6,7 +6,11 @@
 #include "base/err.h"
 #include "store/record.h"
 
-enum { BODY_ALIGN = 16, NUMBERS_BYTES = 4 + 8 + 8 + 2, BODY_ABSENT = 0x8000 /* in the kind's size */ };
+enum {
+    BODY_ALIGN = 16,
+    NUMBERS_BYTES = 4 + 8 + 8 + 2,
+    BODY_ABSENT = 0x8000 /* in the kind's size */
+};
 
 static size_t footprint(size_t body_at, size_t body_size)
 {
@@ -94,8 +98,8 @@ static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *
 
 static size_t envelope_size(const struct sfi_message *message)
 {
-    return address_size(message->from) + address_size(message->to) + NUMBERS_BYTES + message->kind_size +
-           message->body_size;
+    return address_size(message->from) + address_size(message->to) + NUMBERS_BYTES +
+           message->kind_size + message->body_size;
 }
 
 int sfi_message_save(const struct sfi_message *message, struct sfi_batch *batch)

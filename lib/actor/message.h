@@ -27,7 +27,7 @@ struct sfi_message {
     uint16_t kind_size, body_at; /* offset of the body in text */
     uint8_t saved, counted;      /* counted: it takes room in the inbox quota until handled */
     uint8_t body_absent;
-    _Alignas(16) char text[];    /* kind, zero, padding, body, zero */
+    _Alignas(16) char text[]; /* kind, zero, padding, body, zero */
 };
 
 /* Copies kind and body.  NULL: no memory. */
@@ -38,7 +38,8 @@ void sfi_message_list_free(struct sfi_pool *pool, struct sfi_message_list *list)
 
 static inline sf_bytes sfi_message_body(const struct sfi_message *message)
 {
-    return message->body_absent ? SF_NONE : SF_BYTES(message->text + message->body_at, message->body_size);
+    return message->body_absent ? SF_NONE
+                                : SF_BYTES(message->text + message->body_at, message->body_size);
 }
 
 /* What it takes of the inbox quota. */

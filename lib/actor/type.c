@@ -36,7 +36,8 @@ int sfi_type_name_check(const char *name)
     const char *slash = name ? strchr(name, '/') : NULL;
     size_t size = name ? strnlen(name, SFI_TYPE_NAME_MAX + 1) : 0;
     if (!slash || slash == name || !slash[1] || strchr(slash + 1, '/'))
-        return sfi_err(SF_EINVAL, "type '%.200s': write it as namespace/name", name ? name : "(null)");
+        return sfi_err(SF_EINVAL, "type '%.200s': write it as namespace/name",
+                       name ? name : "(null)");
     if (size > SFI_TYPE_NAME_MAX)
         return sfi_err(SF_EINVAL, "type '%.20s...': longer than %d bytes", name, SFI_TYPE_NAME_MAX);
     for (const char *c = name; *c; c++)
@@ -98,10 +99,12 @@ static int types_add(struct sfi_types *types, struct sfi_type *type)
     return 0;
 }
 
-int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const char *name, size_t size)
+int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const char *name,
+                      size_t size)
 {
     char *copy = copy_text(sys, name, size);
-    char **names = copy ? sfi_resize(sys, type->slot_names, (type->slot_count + 1) * sizeof *names) : NULL;
+    char **names =
+        copy ? sfi_resize(sys, type->slot_names, (type->slot_count + 1) * sizeof *names) : NULL;
     if (!names) {
         sfi_free(sys, copy);
         return sfi_err(SF_ENOMEM, "out of memory");
@@ -180,7 +183,8 @@ static int check_desc(const sf_type *desc)
     if (rc == 0)
         rc = check_values(desc);
     if (rc == 0 && desc->state_size > SFI_STATE_MAX)
-        rc = sfi_err(SF_EINVAL, "type '%s': a struct has at most %d bytes", desc->name, SFI_STATE_MAX);
+        rc = sfi_err(SF_EINVAL, "type '%s': a struct has at most %d bytes", desc->name,
+                     SFI_STATE_MAX);
     return rc;
 }
 
@@ -188,18 +192,21 @@ static int check_desc(const sf_type *desc)
 static int check_layout(const struct sfi_type *type, const sf_type *desc)
 {
     if (desc->state_version < type->state_version)
-        return sfi_err(SF_ENEWER, "type '%s': the database holds version %llu of its struct, this is %u",
+        return sfi_err(SF_ENEWER,
+                       "type '%s': the database holds version %llu of its struct, this is %u",
                        type->name, (unsigned long long)type->state_version, desc->state_version);
     if (desc->state_version == type->state_version && desc->state_size != type->state_size)
-        return sfi_err(SF_EINVAL,
-                       "type '%s': version %u of its struct is %llu bytes in the database and %zu here: "
-                       "give it version %u",
-                       type->name, desc->state_version, (unsigned long long)type->state_size,
-                       desc->state_size, desc->state_version + 1);
+        return sfi_err(
+            SF_EINVAL,
+            "type '%s': version %u of its struct is %llu bytes in the database and %zu here: "
+            "give it version %u",
+            type->name, desc->state_version, (unsigned long long)type->state_size, desc->state_size,
+            desc->state_version + 1);
     if (desc->state_version > type->state_version && type->registered)
         return sfi_err(SF_EINVAL, "type '%s': a new struct version needs a restart", type->name);
     if (desc->state_version > type->state_version && type->state_size && !desc->state_migrate)
-        return sfi_err(SF_EINVAL, "type '%s': version %u of its struct needs a state_migrate from %llu",
+        return sfi_err(SF_EINVAL,
+                       "type '%s': version %u of its struct needs a state_migrate from %llu",
                        type->name, desc->state_version, (unsigned long long)type->state_version);
     return 0;
 }

@@ -68,7 +68,8 @@ sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind);
  * the type over, or refuses a number that is absurd or taken (SF_ECORRUPT). */
 struct sfi_type *sfi_type_new(const struct sfi_sys *sys, const char *name, size_t name_size);
 void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type);
-int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const char *name, size_t size);
+int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const char *name,
+                      size_t size);
 int sfi_types_place(struct sfi_types *types, struct sfi_type *type);
 
 #endif

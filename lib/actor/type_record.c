@@ -76,7 +76,8 @@ int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch)
     return record ? 0 : sfi_err(SF_ENOMEM, "out of memory");
 }
 
-static const msgpack_object *field(const msgpack_object *map, const char *name, msgpack_object_type type)
+static const msgpack_object *field(const msgpack_object *map, const char *name,
+                                   msgpack_object_type type)
 {
     for (uint32_t i = 0; map->type == MSGPACK_OBJECT_MAP && i < map->via.map.size; i++) {
         const msgpack_object_kv *kv = &map->via.map.ptr[i];
@@ -101,7 +102,8 @@ static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, str
     for (uint32_t i = 0; i < slots->via.array.size; i++) {
         const msgpack_object *name = &slots->via.array.ptr[i];
         if (name->type != MSGPACK_OBJECT_STR)
-            return sfi_err(SF_ECORRUPT, "the record of type '%s' has a slot without a name", type->name);
+            return sfi_err(SF_ECORRUPT, "the record of type '%s' has a slot without a name",
+                           type->name);
         int rc = sfi_type_add_slot(sys, type, name->via.str.ptr, name->via.str.size);
         if (rc < 0)
             return rc;

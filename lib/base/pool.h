@@ -11,8 +11,8 @@ enum { SFI_POOL_CLASSES = 16, SFI_POOL_STEP = 64, SFI_POOL_MAX = SFI_POOL_CLASSE
 
 struct sfi_pool {
     const struct sfi_sys *sys;
-    void *free[SFI_POOL_CLASSES];   /* linked through their first word */
-    void *slabs;                    /* likewise; freed only with the pool */
+    void *free[SFI_POOL_CLASSES]; /* linked through their first word */
+    void *slabs;                  /* likewise; freed only with the pool */
 };
 
 void sfi_pool_init(struct sfi_pool *pool, const struct sfi_sys *sys);

@@ -39,7 +39,8 @@ struct sfi_reply *sfi_reply_new(const struct sfi_sys *sys, uint64_t ask, int res
     sf_address sender = from ? sfi_actor_address(from) : (sf_address){NULL, "", 0};
     const char *type = from ? sender.type : "";
     size_t head = (sizeof(struct sfi_reply) + 15) & ~(size_t)15; /* the body is aligned */
-    size_t size = head + body.size + strlen(type) + sender.id_size + strlen(kind) + strlen(reason) + 5;
+    size_t size =
+        head + body.size + strlen(type) + sender.id_size + strlen(kind) + strlen(reason) + 5;
     struct sfi_reply *reply = sfi_alloc(sys, size);
     if (!reply)
         return NULL;
@@ -108,7 +109,8 @@ int sfi_ask_add(sf_runtime *rt, struct sfi_ask *ask, int timeout_ms)
         return sfi_err(SF_ENOMEM, "out of memory");
     if (timeout_ms >= 0) {
         uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
-        if (sfi_heap_push(&asks->deadlines, &ask->deadline, now_ns + (uint64_t)timeout_ms * 1000000) < 0)
+        if (sfi_heap_push(&asks->deadlines, &ask->deadline,
+                          now_ns + (uint64_t)timeout_ms * 1000000) < 0)
             return sfi_err(SF_ENOMEM, "out of memory");
     }
     ask->number = asks->next_number++;
@@ -177,7 +179,8 @@ static struct sfi_ask *ask_of(struct sfi_heap_node *deadline)
 
 void sfi_asks_expire(sf_runtime *rt, uint64_t now_ns)
 {
-    for (struct sfi_heap_node *first; (first = sfi_heap_first(&rt->asks.deadlines)) && first->due <= now_ns;) {
+    for (struct sfi_heap_node *first;
+         (first = sfi_heap_first(&rt->asks.deadlines)) && first->due <= now_ns;) {
         struct sfi_ask *ask = take_out(&rt->asks, ask_of(first)->number);
         settle(rt, ask, SF_ETIMEOUT, NULL);
         pthread_cond_broadcast(&rt->changed);

@@ -5,6 +5,7 @@
 #include "statefun.h"
 
 int sfi_background_start(sf_runtime *rt);
-int sfi_background_stop(sf_runtime *rt); /* returns once the step in progress has ended; not running: 0 */
+int sfi_background_stop(
+    sf_runtime *rt); /* returns once the step in progress has ended; not running: 0 */
 
 #endif

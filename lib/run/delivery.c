@@ -5,9 +5,9 @@
 #include "run/callback.h"
 
 enum {
-    RECORDS_MAX = 256,     /* in one call */
-    BYTES_MAX = 1 << 20,   /* likewise */
-    ROUNDS_MAX = 64,       /* calls of one egress in one step */
+    RECORDS_MAX = 256,   /* in one call */
+    BYTES_MAX = 1 << 20, /* likewise */
+    ROUNDS_MAX = 64,     /* calls of one egress in one step */
     PAUSE_MIN_MS = 100,
     PAUSE_DOUBLINGS_MAX = 7
 };
@@ -16,7 +16,8 @@ int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t
 {
     if (sequence > egress->durable)
         return sfi_err(SF_EINVAL, "egress '%s': record %llu does not exist; the newest is %llu",
-                       egress->name, (unsigned long long)sequence, (unsigned long long)egress->durable);
+                       egress->name, (unsigned long long)sequence,
+                       (unsigned long long)egress->durable);
     if (sequence > egress->ack_request) {
         egress->ack_request = sequence;
         sfi_poll_signal(rt);
@@ -75,8 +76,8 @@ static int collect(sf_runtime *rt, const struct sfi_egress *egress, sf_message *
     size_t bytes = 0;
     if (rc < 0)
         return rc;
-    for (uint64_t s = egress->delivered + 1; s <= egress->durable && count < RECORDS_MAX && bytes < BYTES_MAX;
-         s++) {
+    for (uint64_t s = egress->delivered + 1;
+         s <= egress->durable && count < RECORDS_MAX && bytes < BYTES_MAX; s++) {
         sfi_key_outbox(&key, egress->number, s);
         found = sfi_key_bytes(&key);
         rc = sfi_snapshot_get(snapshot, SFI_OUTBOX, found, &record);
@@ -97,8 +98,10 @@ static int collect(sf_runtime *rt, const struct sfi_egress *egress, sf_message *
 static void after_call(sf_runtime *rt, struct sfi_egress *egress, int done, int count)
 {
     if (done < 0) {
-        uint32_t doublings = egress->failures < PAUSE_DOUBLINGS_MAX ? egress->failures++ : PAUSE_DOUBLINGS_MAX;
-        egress->retry_ns = rt->sys->mono_ns(rt->sys->ctx) + ((uint64_t)PAUSE_MIN_MS << doublings) * 1000000;
+        uint32_t doublings =
+            egress->failures < PAUSE_DOUBLINGS_MAX ? egress->failures++ : PAUSE_DOUBLINGS_MAX;
+        egress->retry_ns =
+            rt->sys->mono_ns(rt->sys->ctx) + ((uint64_t)PAUSE_MIN_MS << doublings) * 1000000;
         return;
     }
     egress->failures = 0;
@@ -133,7 +136,8 @@ static int deliver(sf_runtime *rt, struct sfi_egress *egress)
 int sfi_delivery_run(sf_runtime *rt)
 {
     int rc = 0;
-    for (struct sfi_egress *egress = rt->egresses.first; egress && rc >= 0; egress = egress->next_egress)
+    for (struct sfi_egress *egress = rt->egresses.first; egress && rc >= 0;
+         egress = egress->next_egress)
         for (int round = 0; round < ROUNDS_MAX && (rc = deliver(rt, egress)) > 0; round++)
             ;
     return rc < 0 ? rc : 0;

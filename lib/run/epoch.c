@@ -8,9 +8,9 @@
 
 enum {
     TIME_MAX_MS = 100,
-    BYTES_MAX = 32 << 20,  /* of rows */
-    ROWS_MAX = 1 << 16,    /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
-    CLOCK_EVERY = 256,     /* turns between looks at the clock */
+    BYTES_MAX = 32 << 20, /* of rows */
+    ROWS_MAX = 1 << 16,   /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
+    CLOCK_EVERY = 256,    /* turns between looks at the clock */
     COUNTERS_BYTES = SFI_RECORD_HEADER + 16
 };
 
@@ -63,14 +63,16 @@ static int positions_dirty(sf_runtime *rt)
 /* Would a commit change anything on disk? */
 static int rows_dirty(sf_runtime *rt)
 {
-    return sfi_epoch_batch(&rt->epoch)->op_count || rt->actors.dirty || sfi_mailbox_dirty(&rt->mailbox) ||
-           sfi_egresses_dirty(&rt->egresses) || types_dirty(&rt->types) || positions_dirty(rt);
+    return sfi_epoch_batch(&rt->epoch)->op_count || rt->actors.dirty ||
+           sfi_mailbox_dirty(&rt->mailbox) || sfi_egresses_dirty(&rt->egresses) ||
+           types_dirty(&rt->types) || positions_dirty(rt);
 }
 
 int sfi_epoch_is_dirty(sf_runtime *rt)
 {
     return rows_dirty(rt) || rt->epoch.replies.first ||
-           rt->inbox.taken_ticket > atomic_load_explicit(&rt->tickets.durable, memory_order_relaxed);
+           rt->inbox.taken_ticket >
+               atomic_load_explicit(&rt->tickets.durable, memory_order_relaxed);
 }
 
 /* -- seal ------------------------------------------------------------------------------------------- */

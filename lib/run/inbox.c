@@ -88,7 +88,8 @@ static struct entry *add_parcel(struct sfi_buffer *buffer, const struct sfi_sys 
     return entry;
 }
 
-int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys, const struct sfi_parcel *parcel)
+int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys,
+                   const struct sfi_parcel *parcel)
 {
     return add_parcel(buffer, sys, parcel) ? 0 : SF_ENOMEM;
 }
@@ -96,14 +97,16 @@ int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys, const s
 /* A group larger than the whole inbox may go in alone. */
 int sfi_inbox_has_room(const struct sfi_inbox *inbox, size_t bytes)
 {
-    uint64_t used = inbox->filling.used + atomic_load_explicit(&inbox->engine_bytes, memory_order_relaxed);
+    uint64_t used =
+        inbox->filling.used + atomic_load_explicit(&inbox->engine_bytes, memory_order_relaxed);
     return used == 0 || used + bytes <= inbox->bytes_max;
 }
 
 /* R8: outside work stops this far from the database's ceiling, so that commits do not meet it. */
 static int has_store_room(const sf_runtime *rt)
 {
-    uint64_t reserve = rt->store_bytes_max / 8 < RESERVE_MAX ? rt->store_bytes_max / 8 : RESERVE_MAX;
+    uint64_t reserve =
+        rt->store_bytes_max / 8 < RESERVE_MAX ? rt->store_bytes_max / 8 : RESERVE_MAX;
     return rt->store_room >= reserve;
 }
 
@@ -129,8 +132,8 @@ int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel)
     return ++rt->inbox.last_ticket;
 }
 
-int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_position *position,
-                          uint64_t to)
+int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
+                          struct sfi_position *position, uint64_t to)
 {
     struct sfi_buffer *filling = &rt->inbox.filling;
     size_t size = padded(sizeof(struct entry));
@@ -186,7 +189,8 @@ int sfi_inbox_is_empty(sf_runtime *rt)
 static struct sfi_message *open_entry(sf_runtime *rt, const struct entry *entry)
 {
     const char *id = (const char *)(entry + 1), *kind = id + entry->id_size;
-    sf_bytes body = entry->body_absent ? SF_NONE : SF_BYTES(kind + entry->kind_size, entry->body_size);
+    sf_bytes body =
+        entry->body_absent ? SF_NONE : SF_BYTES(kind + entry->kind_size, entry->body_size);
     struct sfi_actor *to = sfi_actors_get(&rt->actors, entry->type, id, entry->id_size);
     struct sfi_message *message =
         to ? sfi_message_new(&rt->mailbox.pool, kind, entry->kind_size, body) : NULL;

@@ -24,9 +24,9 @@ struct sfi_inbox {
     struct sfi_buffer filling; /* under the lock */
     struct sfi_buffer taking;  /* the engine's */
     size_t taken;
-    int64_t last_ticket;             /* given; under the lock */
-    int64_t taken_ticket;            /* of the last group taken in; the engine's */
-    _Atomic uint64_t engine_bytes;   /* not handled, outside `filling` */
+    int64_t last_ticket;           /* given; under the lock */
+    int64_t taken_ticket;          /* of the last group taken in; the engine's */
+    _Atomic uint64_t engine_bytes; /* not handled, outside `filling` */
     uint64_t bytes_max;
 };
 
@@ -45,13 +45,14 @@ struct sfi_parcel {
 };
 
 /* Appends one entry to a buffer.  On SF_ENOMEM the buffer is as before. */
-int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys, const struct sfi_parcel *parcel);
+int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys,
+                   const struct sfi_parcel *parcel);
 
 /* Under the lock.  Appends one parcel, or a source's staged entries and its position, as a group.
  * Returns its ticket, SF_EAGAIN (inbox full), SF_EDISK (database nearly full) or SF_ENOMEM. */
 int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel);
-int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged, struct sfi_position *position,
-                          uint64_t to);
+int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
+                          struct sfi_position *position, uint64_t to);
 int sfi_inbox_has_room(const struct sfi_inbox *inbox, size_t bytes);
 
 /* Engine: takes in up to `groups_max` groups.  The number, or SF_ENOMEM with nothing half taken. */

@@ -21,7 +21,8 @@ static int check_options(const sf_options *options)
     if (options->size != sizeof *options)
         return sfi_err(SF_EINVAL, "sf_options.size is %zu: use SF_OPTIONS()", options->size);
     if (options->payload_max > SFI_PAYLOAD_LIMIT)
-        return sfi_err(SF_EINVAL, "payload_max is %u, at most %d", options->payload_max, SFI_PAYLOAD_LIMIT);
+        return sfi_err(SF_EINVAL, "payload_max is %u, at most %d", options->payload_max,
+                       SFI_PAYLOAD_LIMIT);
     if (options->store_bytes_max && options->store_bytes_max < STORE_MIN_BYTES)
         return sfi_err(SF_EINVAL, "store_bytes_max is less than 1 MiB");
     return 0;
@@ -31,9 +32,12 @@ static sf_options with_defaults(const sf_options *given)
 {
     sf_options options = given ? *given : (sf_options){.size = sizeof options};
     options.payload_max = options.payload_max ? options.payload_max : SFI_PAYLOAD_DEFAULT;
-    options.epoch_turns_max = options.epoch_turns_max ? options.epoch_turns_max : EPOCH_TURNS_DEFAULT;
-    options.inbox_bytes_max = options.inbox_bytes_max ? options.inbox_bytes_max : INBOX_DEFAULT_BYTES;
-    options.store_bytes_max = options.store_bytes_max ? options.store_bytes_max : STORE_DEFAULT_BYTES;
+    options.epoch_turns_max =
+        options.epoch_turns_max ? options.epoch_turns_max : EPOCH_TURNS_DEFAULT;
+    options.inbox_bytes_max =
+        options.inbox_bytes_max ? options.inbox_bytes_max : INBOX_DEFAULT_BYTES;
+    options.store_bytes_max =
+        options.store_bytes_max ? options.store_bytes_max : STORE_DEFAULT_BYTES;
     return options;
 }
 
@@ -113,8 +117,8 @@ static int bring_up(sf_runtime *rt)
     return rc;
 }
 
-int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store, const sf_options *given,
-                          sf_runtime **out)
+int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store,
+                          const sf_options *given, sf_runtime **out)
 {
     sf_options options = with_defaults(given);
     sf_runtime *rt = runtime_new(sys, &options);
@@ -143,7 +147,8 @@ static int open_dir(sf_runtime *rt, const char *path, const sf_options *options)
     return rc < 0 ? rc : bring_up(rt);
 }
 
-int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_options *given, sf_runtime **out)
+int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_options *given,
+                     sf_runtime **out)
 {
     int rc = given ? check_options(given) : 0;
     if (rc < 0)
@@ -167,7 +172,8 @@ int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_optio
 int sfi_runtime_register(sf_runtime *rt, const sf_type *desc, void *userdata)
 {
     struct sfi_type *type;
-    int rc = desc ? sfi_turn_scratch_reserve(&rt->turn, desc->state_size <= SFI_STATE_MAX ? desc->state_size : 0)
+    int rc = desc ? sfi_turn_scratch_reserve(
+                        &rt->turn, desc->state_size <= SFI_STATE_MAX ? desc->state_size : 0)
                   : 0;
     if (rc < 0)
         return rc;
@@ -181,7 +187,8 @@ int sfi_runtime_register(sf_runtime *rt, const sf_type *desc, void *userdata)
     return rc;
 }
 
-int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *callback, void *userdata)
+int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *callback,
+                                void *userdata)
 {
     pthread_mutex_lock(&rt->lock);
     struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, name);

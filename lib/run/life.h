@@ -8,16 +8,18 @@
 
 enum { SFI_PAYLOAD_DEFAULT = 1 << 20 };
 
-int sfi_runtime_open(const struct sfi_sys *sys, const char *dir, const sf_options *options, sf_runtime **out);
+int sfi_runtime_open(const struct sfi_sys *sys, const char *dir, const sf_options *options,
+                     sf_runtime **out);
 /* Takes the store over, also on failure. */
-int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store, const sf_options *options,
-                          sf_runtime **out);
+int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store,
+                          const sf_options *options, sf_runtime **out);
 /* Commits, calls back, frees; with the right to drive. */
 int sfi_runtime_close(sf_runtime *rt);
 /* Frees without committing: what a crash would leave. */
 void sfi_runtime_drop(sf_runtime *rt);
 
 int sfi_runtime_register(sf_runtime *rt, const sf_type *type, void *userdata);
-int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *callback, void *userdata);
+int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *callback,
+                                void *userdata);
 
 #endif

@@ -19,11 +19,12 @@ static int add(int fd, int member)
 
 int sfi_poll_open(struct sfi_poll *poll)
 {
-    *poll = (struct sfi_poll){.fd = epoll_create1(EPOLL_CLOEXEC),
-                              .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-                              .timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
-    if (poll->fd >= 0 && poll->event_fd >= 0 && poll->timer_fd >= 0 && add(poll->fd, poll->event_fd) == 0 &&
-        add(poll->fd, poll->timer_fd) == 0)
+    *poll =
+        (struct sfi_poll){.fd = epoll_create1(EPOLL_CLOEXEC),
+                          .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+                          .timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
+    if (poll->fd >= 0 && poll->event_fd >= 0 && poll->timer_fd >= 0 &&
+        add(poll->fd, poll->event_fd) == 0 && add(poll->fd, poll->timer_fd) == 0)
         return 0;
     int rc = sfi_err(SF_ENOMEM, "no file descriptors: %s", strerror(errno));
     sfi_poll_close(poll);

@@ -19,7 +19,8 @@ void sfi_poll_close(struct sfi_poll *poll);
 
 void sfi_poll_signal(sf_runtime *rt); /* under the lock: there is something to do */
 void sfi_poll_clear(sf_runtime *rt);  /* engine, at the start of a step */
-void sfi_poll_set_due(sf_runtime *rt, uint64_t due_ns, uint64_t now_ns); /* engine, at its end; 0: never */
+void sfi_poll_set_due(sf_runtime *rt, uint64_t due_ns,
+                      uint64_t now_ns); /* engine, at its end; 0: never */
 
 /* Waits until there is something to do. */
 void sfi_poll_wait(sf_runtime *rt, int timeout_ms);

@@ -17,7 +17,8 @@ void sfi_positions_fini(struct sfi_positions *positions, const struct sfi_sys *s
     positions->first = NULL;
 }
 
-static struct sfi_position *find(struct sfi_positions *positions, const char *name, uint32_t partition)
+static struct sfi_position *find(struct sfi_positions *positions, const char *name,
+                                 uint32_t partition)
 {
     struct sfi_position *position = positions->first;
     while (position && (position->partition != partition || strcmp(position->name, name) != 0))
@@ -25,8 +26,8 @@ static struct sfi_position *find(struct sfi_positions *positions, const char *na
     return position;
 }
 
-static struct sfi_position *add(struct sfi_positions *positions, const struct sfi_sys *sys, const char *name,
-                              size_t size, uint32_t partition)
+static struct sfi_position *add(struct sfi_positions *positions, const struct sfi_sys *sys,
+                                const char *name, size_t size, uint32_t partition)
 {
     struct sfi_position *position = sfi_zalloc(sys, sizeof *position + size + 1);
     if (!position)
@@ -59,13 +60,15 @@ int sfi_position_load(struct sfi_positions *positions, const struct sfi_sys *sys
         add(positions, sys, (const char *)bytes + 5, key.size - 5, sfi_be32_get(bytes + 1));
     if (!position)
         return sfi_err(SF_ENOMEM, "out of memory");
-    position->taken = position->reached = position->sealed = position->durable = sfi_le64_get(payload.data);
+    position->taken = position->reached = position->sealed = position->durable =
+        sfi_le64_get(payload.data);
     return 0;
 }
 
 int sfi_positions_dirty(const struct sfi_positions *positions)
 {
-    for (const struct sfi_position *position = positions->first; position; position = position->next)
+    for (const struct sfi_position *position = positions->first; position;
+         position = position->next)
         if (position->dirty)
             return 1;
     return 0;
@@ -86,7 +89,8 @@ static int save(const struct sfi_position *position, struct sfi_batch *batch)
 int sfi_positions_save(const struct sfi_positions *positions, struct sfi_batch *batch)
 {
     int rc = 0;
-    for (const struct sfi_position *position = positions->first; position && rc == 0; position = position->next)
+    for (const struct sfi_position *position = positions->first; position && rc == 0;
+         position = position->next)
         if (position->dirty)
             rc = save(position, batch);
     return rc;

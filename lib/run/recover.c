@@ -70,7 +70,8 @@ static int read_message(sf_runtime *rt, sf_bytes key, sf_bytes value)
         return sfi_err(SF_ENOMEM, "out of memory");
     message->to = sfi_actors_get(&rt->actors, to, envelope.to_id.data, envelope.to_id.size);
     if (from)
-        message->from = sfi_actors_get(&rt->actors, from, envelope.from_id.data, envelope.from_id.size);
+        message->from =
+            sfi_actors_get(&rt->actors, from, envelope.from_id.data, envelope.from_id.size);
     if (!message->to || (from && !message->from)) {
         sfi_message_free(&rt->mailbox.pool, message);
         return sfi_err(SF_ENOMEM, "out of memory");

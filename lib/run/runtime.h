@@ -55,7 +55,7 @@ struct sf_runtime {
     struct sfi_asks asks;
     sf_stats stats;
     uint64_t store_room;
-    int handles; /* sources and views that the application holds: none may outlive the runtime */
+    int handles;    /* sources and views that the application holds: none may outlive the runtime */
     int stall_code; /* why the newest epoch is not on disk yet; 0: it is */
     char stall_why[256];
 

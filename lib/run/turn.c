@@ -25,7 +25,8 @@ void sfi_turn_fini(struct sf_turn *turn)
     turn->scratch = NULL;
 }
 
-void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, const char *format, ...)
+void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, const char *format,
+                   ...)
 {
     va_list args;
     if (turn->verdict != SFI_KEEP)
@@ -122,7 +123,8 @@ void *sfi_turn_state(struct sf_turn *turn)
         return NULL;
     if (has_undo(turn, actor))
         return actor->state;
-    if (turn->verdict != SFI_KEEP || load_state(turn, actor) < 0 || save_state(turn, actor, size) < 0)
+    if (turn->verdict != SFI_KEEP || load_state(turn, actor) < 0 ||
+        save_state(turn, actor, size) < 0)
         return sfi_turn_scratch(turn, size); /* written to in vain: the turn is undone */
     return actor->state;
 }
@@ -159,8 +161,11 @@ int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)
         sfi_free(turn->rt->sys, data);
         return no_memory(turn);
     }
-    *undo = (struct sfi_undo){.what = UNDO_SLOT, .actor = turn->message->to, .slot = slot,
-                              .old = slot->data, .size = slot->size};
+    *undo = (struct sfi_undo){.what = UNDO_SLOT,
+                              .actor = turn->message->to,
+                              .slot = slot,
+                              .old = slot->data,
+                              .size = slot->size};
     slot->data = data;
     slot->size = bytes.data ? bytes.size : 0;
     return 0;
@@ -172,7 +177,8 @@ static int charge(struct sf_turn *turn, size_t bytes)
     turn->bytes += bytes;
     if (turn->bytes <= SFI_TURN_BYTES_MAX)
         return 0;
-    sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "one turn sent more than %d bytes", SFI_TURN_BYTES_MAX);
+    sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "one turn sent more than %d bytes",
+                  SFI_TURN_BYTES_MAX);
     return SF_EINVAL;
 }
 
@@ -201,15 +207,15 @@ int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_byt
     return charge(turn, sizeof *reply + body.size);
 }
 
-int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind, size_t kind_size,
-                  sf_bytes body)
+int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind,
+                  size_t kind_size, sf_bytes body)
 {
     struct sfi_undo *undo = push_undo(turn);
     if (!undo)
         return no_memory(turn);
     *undo = (struct sfi_undo){.what = UNDO_EGRESS, .egress = egress, .sequence = egress->next};
-    int rc = sfi_egress_put(egress, sfi_epoch_batch(&turn->rt->epoch), turn->message->to, kind, kind_size,
-                            body);
+    int rc = sfi_egress_put(egress, sfi_epoch_batch(&turn->rt->epoch), turn->message->to, kind,
+                            kind_size, body);
     if (rc < 0)
         return no_memory(turn);
     egress->next++;
@@ -296,8 +302,8 @@ static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
             return sfi_err(SF_ENOMEM, "out of memory");
     }
     message->attempts++;
-    int rc = sfi_message_save_dead(message, rt->epoch.next_dead, reason,
-                                   sfi_epoch_batch(&rt->epoch));
+    int rc =
+        sfi_message_save_dead(message, rt->epoch.next_dead, reason, sfi_epoch_batch(&rt->epoch));
     if (rc < 0) {
         message->attempts--;
         sfi_reply_free(reply);
@@ -398,7 +404,8 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
 
 int sfi_turn_abandon(sf_runtime *rt)
 {
-    sfi_turn_doom(&rt->turn, SFI_FAIL, SF_EFAILED, "the handler was left by longjmp or an exception");
+    sfi_turn_doom(&rt->turn, SFI_FAIL, SF_EFAILED,
+                  "the handler was left by longjmp or an exception");
     int rc = end_turn(rt);
     return rc < 0 ? rc : 0;
 }

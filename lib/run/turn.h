@@ -22,9 +22,9 @@ enum { SFI_REASON_MAX = 256, SFI_TURN_BYTES_MAX = 64 << 20 };
 
 enum sfi_verdict {
     SFI_KEEP = 0,
-    SFI_FAIL,    /* again, as the type says */
-    SFI_REJECT,  /* never again */
-    SFI_TROUBLE  /* not its fault; `code` says what */
+    SFI_FAIL,   /* again, as the type says */
+    SFI_REJECT, /* never again */
+    SFI_TROUBLE /* not its fault; `code` says what */
 };
 
 struct sfi_undo {
@@ -71,17 +71,19 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message);
 /* Undoes a turn whose handler was left without returning. */
 int sfi_turn_abandon(sf_runtime *rt);
 /* Makes the running turn fail from outside its own functions. */
-void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, const char *format, ...)
-    __attribute__((__format__(__printf__, 4, 5)));
+void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, const char *format,
+                   ...) __attribute__((__format__(__printf__, 4, 5)));
 
 /* What handlers call, behind the argument checks of api.c. */
 void *sfi_turn_state(struct sf_turn *turn);
-struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value); /* NULL: the turn failed */
-int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes); /* data NULL: absent */
+struct sfi_slot *sfi_turn_slot(struct sf_turn *turn,
+                               const sf_value *value); /* NULL: the turn failed */
+int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot,
+                 sf_bytes bytes); /* data NULL: absent */
 int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, const char *kind,
                   size_t kind_size, sf_bytes body);
 int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_bytes body);
-int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind, size_t kind_size,
-                  sf_bytes body);
+int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind,
+                  size_t kind_size, sf_bytes body);
 
 #endif

@@ -92,8 +92,8 @@ static int get_row(sf_view *view, const struct sfi_type *type, sf_address addres
     return sfi_snapshot_get(view->snapshot, SFI_STATE, sfi_key_bytes(key), out);
 }
 
-static int decode_state(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key, sf_bytes record,
-                        sf_bytes *out)
+static int decode_state(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key,
+                        sf_bytes record, sf_bytes *out)
 {
     size_t size = type->desc.state_size;
     unsigned char *state = sfi_arena_alloc(arena, size + 1);
@@ -167,7 +167,8 @@ static int next_row(sf_cursor *cursor, sf_bytes *key, sf_bytes *record)
 {
     int rc;
     do {
-        rc = sfi_snapshot_seek(cursor->view->snapshot, SFI_STATE, sfi_key_bytes(&cursor->at), 1, key, record);
+        rc = sfi_snapshot_seek(cursor->view->snapshot, SFI_STATE, sfi_key_bytes(&cursor->at), 1,
+                               key, record);
         if (rc <= 0 || key->size < 4 || sfi_be32_get(key->data) != cursor->type->number)
             return rc < 0 ? rc : 0;
         memcpy(cursor->at.bytes, key->data, key->size);

@@ -21,7 +21,8 @@ struct deadline {
 static struct deadline deadline_in(sf_runtime *rt, int timeout_ms)
 {
     uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
-    return (struct deadline){now_ns + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000, timeout_ms >= 0};
+    return (struct deadline){now_ns + (uint64_t)(timeout_ms > 0 ? timeout_ms : 0) * 1000000,
+                             timeout_ms >= 0};
 }
 
 static int left_ms(sf_runtime *rt, struct deadline deadline)
@@ -149,7 +150,8 @@ static int is_answered(sf_runtime *rt, const void *ask)
     return ((const struct sfi_ask *)ask)->answered;
 }
 
-int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int timeout_ms, sf_message **out)
+int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int timeout_ms,
+                    sf_message **out)
 {
     int rc = wait_until(rt, frame, is_answered, ask, deadline_in(rt, timeout_ms));
     pthread_mutex_lock(&rt->lock);

@@ -105,16 +105,19 @@ static uint64_t key_number(sf_bytes key, size_t at, size_t size)
     return number;
 }
 
-static struct sfi_op *new_op(struct sfi_batch *batch, enum sfi_table table, sf_bytes key, size_t value_size)
+static struct sfi_op *new_op(struct sfi_batch *batch, enum sfi_table table, sf_bytes key,
+                             size_t value_size)
 {
-    size_t key_room = (key.size + 7) & ~(size_t)7, size = key_room + ((value_size + 7) & ~(size_t)7);
+    size_t key_room = (key.size + 7) & ~(size_t)7,
+           size = key_room + ((value_size + 7) & ~(size_t)7);
     assert(key.size > 0 && key.size <= SFI_KEY_MAX && value_size <= UINT32_MAX);
     struct sfi_op *op = add_op(batch);
     unsigned char *bytes = op ? take_bytes(batch, size) : NULL;
     if (!bytes)
         return NULL;
     memcpy(bytes, key.data, key.size);
-    *op = (struct sfi_op){.prefix = (uint64_t)table << 8 * FIRST_BYTES | key_number(key, 0, FIRST_BYTES),
+    *op = (struct sfi_op){.prefix =
+                              (uint64_t)table << 8 * FIRST_BYTES | key_number(key, 0, FIRST_BYTES),
                           .key = bytes,
                           .key_size = (uint16_t)key.size,
                           .value_size = (uint32_t)value_size,
@@ -290,7 +293,8 @@ static void sort_ops(struct sfi_op *ops, size_t count, size_t at, int splits_max
 
 static int same_row(const struct sfi_op *a, const struct sfi_op *b)
 {
-    return a->table == b->table && a->key_size == b->key_size && memcmp(a->key, b->key, a->key_size) == 0;
+    return a->table == b->table && a->key_size == b->key_size &&
+           memcmp(a->key, b->key, a->key_size) == 0;
 }
 
 void sfi_batch_seal(struct sfi_batch *batch, uint64_t epoch)

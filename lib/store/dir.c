@@ -114,8 +114,12 @@ static int check_file_system(int fd)
     static const struct {
         uint32_t magic;
         const char *name;
-    } remote[] = {{NFS_SUPER_MAGIC, "NFS"},     {SMB_SUPER_MAGIC, "SMB"}, {0xFF534D42u, "CIFS"},
-                  {0xFE534D42u, "SMB2"},        {AFS_SUPER_MAGIC, "AFS"}, {CODA_SUPER_MAGIC, "Coda"},
+    } remote[] = {{NFS_SUPER_MAGIC, "NFS"},
+                  {SMB_SUPER_MAGIC, "SMB"},
+                  {0xFF534D42u, "CIFS"},
+                  {0xFE534D42u, "SMB2"},
+                  {AFS_SUPER_MAGIC, "AFS"},
+                  {CODA_SUPER_MAGIC, "Coda"},
                   {0x5346414Fu /* OpenAFS */, "AFS"}};
     struct statfs disk;
     if (fstatfs(fd, &disk) < 0)
@@ -152,7 +156,8 @@ static int check_owner(struct sfi_dir *dir)
 static int is_ours(const char *name)
 {
     static const char *const ours[] = {
-        ".", "..", SFI_DISK_LOCK, SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock", "lock.mdb", "lost+found"};
+        ".",        "..",        SFI_DISK_LOCK, SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock",
+        "lock.mdb", "lost+found"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (strcmp(name, ours[i]) == 0)
             return 1;
@@ -172,7 +177,8 @@ static int check_vacant(int fd)
     }
     for (const struct dirent *entry; rc == 0 && (entry = readdir(list));)
         if (!is_ours(entry->d_name))
-            rc = sfi_err(SF_EFOREIGN, "it holds files but no database of ours ('%.100s')", entry->d_name);
+            rc = sfi_err(SF_EFOREIGN, "it holds files but no database of ours ('%.100s')",
+                         entry->d_name);
     closedir(list);
     return rc;
 }
@@ -206,8 +212,8 @@ static int check_contents(int fd, int must_exist)
 static int take_lock(struct sfi_dir *dir)
 {
     int failed;
-    dir->lock_fd =
-        openat(dir->fd, SFI_DISK_LOCK, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
+    dir->lock_fd = openat(dir->fd, SFI_DISK_LOCK,
+                          O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
     if (dir->lock_fd < 0 && errno == ELOOP)
         return sfi_err(SF_EACCESS, "its file '" SFI_DISK_LOCK "' is a symbolic link");
     if (dir->lock_fd < 0)
@@ -248,7 +254,8 @@ static int enter_locked(struct sfi_dir *dir)
     for (const struct sfi_dir *other = registry.first; other; other = other->next)
         if (other->device == dir->device && other->inode == dir->inode)
             return sfi_err(SF_ELOCKED, "the directory is open in this process already");
-    if (!registry.watches_fork && pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
+    if (!registry.watches_fork &&
+        pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
         return sfi_err(SF_ENOMEM, "out of memory");
     registry.watches_fork = 1;
     int rc = take_lock(dir);

@@ -31,7 +31,14 @@
 #define NO_PAGE SIZE_MAX
 
 enum { VERSION = 1, METAS = 2, FREE = 0, TREES = 2 };
-enum { PAGE_BRANCH = 1, PAGE_LEAF = 2, PAGE_OVERFLOW = 4, PAGE_META = 8, PAGE_KIND = 15, PAGE_LEAF2 = 32 };
+enum {
+    PAGE_BRANCH = 1,
+    PAGE_LEAF = 2,
+    PAGE_OVERFLOW = 4,
+    PAGE_META = 8,
+    PAGE_KIND = 15,
+    PAGE_LEAF2 = 32
+};
 enum { NODE_BIG = 1, NODE_TREE = 2, NODE_HEAD = 8 };
 
 struct head {
@@ -122,7 +129,8 @@ static int read_meta(int fd, uint64_t at, struct meta *meta)
         return sfi_err(SF_ENEWER, SFI_DISK_DATA " was written by a newer LMDB (data version %u)",
                        page.meta.version);
     if (page.meta.version != VERSION)
-        return sfi_err(SF_EFOREIGN, SFI_DISK_DATA " has the unknown data version %u", page.meta.version);
+        return sfi_err(SF_EFOREIGN, SFI_DISK_DATA " has the unknown data version %u",
+                       page.meta.version);
     return 0;
 }
 
@@ -139,15 +147,18 @@ static int read_metas(int fd, struct meta *newest)
                        first.trees[FREE].page_size, page_size);
     int rc_second = read_meta(fd, page_size, &second);
     if (rc_second < 0 && rc == 0 && !is_disk_code(rc_second))
-        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: its second meta page makes no sense");
+        return sfi_err(SF_ECORRUPT,
+                       SFI_DISK_DATA " is damaged: its second meta page makes no sense");
     if (rc < 0 && rc_second == 0)
-        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: its first meta page makes no sense");
+        return sfi_err(SF_ECORRUPT,
+                       SFI_DISK_DATA " is damaged: its first meta page makes no sense");
     if (rc < 0 || rc_second < 0)
         return rc < 0 ? rc : rc_second;
     *newest = second.transaction > first.transaction ? second : first;
     if (newest->trees[FREE].page_size != page_size || newest->last_page < METAS - 1 ||
         newest->last_page >= (uint64_t)INT64_MAX / page_size)
-        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: its newest meta page makes no sense");
+        return sfi_err(SF_ECORRUPT,
+                       SFI_DISK_DATA " is damaged: its newest meta page makes no sense");
     return 0;
 }
 
@@ -313,7 +324,8 @@ static int extend(int dir_fd, uint64_t size)
     int fd = open_data(dir_fd, O_RDWR);
     if (fd < 0)
         return fd;
-    int rc = ftruncate(fd, (off_t)size) < 0 ? sfi_disk_error(dir_fd, errno, "extend " SFI_DISK_DATA) : 0;
+    int rc =
+        ftruncate(fd, (off_t)size) < 0 ? sfi_disk_error(dir_fd, errno, "extend " SFI_DISK_DATA) : 0;
     close(fd);
     return rc;
 }

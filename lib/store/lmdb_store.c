@@ -130,7 +130,8 @@ static void format_write(unsigned char record[FORMAT_BYTES], uint64_t epoch)
     memcpy(payload, format_magic, sizeof format_magic);
     sfi_le32_put(payload + 4, FORMAT);
     sfi_le64_put(payload + 8, epoch);
-    sfi_record_seal(record, FORMAT_BYTES, SFI_RECORD_FORMAT, SF_BYTES(format_key, sizeof format_key));
+    sfi_record_seal(record, FORMAT_BYTES, SFI_RECORD_FORMAT,
+                    SF_BYTES(format_key, sizeof format_key));
 }
 
 static int format_read(sf_bytes record, uint64_t *out_epoch)
@@ -139,12 +140,14 @@ static int format_read(sf_bytes record, uint64_t *out_epoch)
     sf_bytes checked;
     if (record.size < FORMAT_BYTES || memcmp(payload, format_magic, sizeof format_magic) != 0)
         return sfi_err(SF_EFOREIGN, "the database was not made by this library");
-    int rc = sfi_record_open(record, SF_BYTES(format_key, sizeof format_key), SFI_RECORD_FORMAT, &checked);
+    int rc = sfi_record_open(record, SF_BYTES(format_key, sizeof format_key), SFI_RECORD_FORMAT,
+                             &checked);
     if (rc < 0)
         return sfi_err_in(rc, "the record of the database's format");
     uint32_t format = sfi_le32_get(payload + 4);
     if (format > FORMAT)
-        return sfi_err(SF_ENEWER, "the database has format %u, this library knows up to %d", format, FORMAT);
+        return sfi_err(SF_ENEWER, "the database has format %u, this library knows up to %d", format,
+                       FORMAT);
     if (format != FORMAT || record.size != FORMAT_BYTES)
         return sfi_err(SF_ECORRUPT, "the record of the database's format makes no sense");
     *out_epoch = sfi_le64_get(payload + 8);
@@ -239,7 +242,8 @@ static int publish_new(const struct database *db)
     int rc = fail_at(db->sys, "lmdb.rename");
     if (rc < 0)
         return rc;
-    if (renameat(db->dir_fd, SFI_DISK_DATA_NEW, db->dir_fd, SFI_DISK_DATA) < 0 || fsync(db->dir_fd) < 0)
+    if (renameat(db->dir_fd, SFI_DISK_DATA_NEW, db->dir_fd, SFI_DISK_DATA) < 0 ||
+        fsync(db->dir_fd) < 0)
         return sfi_disk_error(db->dir_fd, errno, "make the database");
     return 0;
 }
@@ -269,13 +273,15 @@ static int open_table(struct database *db, MDB_txn *txn, int table)
     unsigned flags = 0;
     int error = mdb_dbi_open(txn, table_names[table], 0, &db->tables[table]);
     if (error == MDB_NOTFOUND)
-        return sfi_err(SF_EFOREIGN, "the database has no table '%s': it was not made by this library",
+        return sfi_err(SF_EFOREIGN,
+                       "the database has no table '%s': it was not made by this library",
                        table_names[table]);
     if (!error)
         error = mdb_dbi_flags(txn, db->tables[table], &flags);
     if (error)
         return db_error(db, error, "open the tables");
-    return flags ? sfi_err(SF_EFOREIGN, "the table '%s' is not one of ours", table_names[table]) : 0;
+    return flags ? sfi_err(SF_EFOREIGN, "the table '%s' is not one of ours", table_names[table])
+                 : 0;
 }
 
 /* The epoch first: a newer format may have other tables. */
@@ -322,7 +328,8 @@ static int open_env(struct database *db)
     if (!error)
         error = mdb_reader_check(db->env, NULL);
     if (error == ENOMEM || error == EINVAL) /* what mmap() says */
-        return sfi_err(SF_ENOMEM, "out of memory, or of address space for store_bytes_max (%llu bytes)",
+        return sfi_err(SF_ENOMEM,
+                       "out of memory, or of address space for store_bytes_max (%llu bytes)",
                        (unsigned long long)db->bytes_max);
     return error ? db_error(db, error, "open the database") : 0;
 }
@@ -411,7 +418,8 @@ static int apply_run(struct database *db, MDB_cursor *cursor, const struct sfi_o
     return 0;
 }
 
-static int apply_table(struct database *db, MDB_txn *txn, const struct sfi_op *op, const struct sfi_op *end)
+static int apply_table(struct database *db, MDB_txn *txn, const struct sfi_op *op,
+                       const struct sfi_op *end)
 {
     MDB_cursor *cursor;
     int error = mdb_cursor_open(txn, db->tables[op->table], &cursor);
@@ -600,7 +608,8 @@ static int read_result(const struct sfi_snapshot *base, int error)
     return error ? db_error(&((struct lmdb_store *)base->store)->db, error, "read") : 1;
 }
 
-static int lmdb_snapshot_get(struct sfi_snapshot *base, enum sfi_table table, sf_bytes key, sf_bytes *out)
+static int lmdb_snapshot_get(struct sfi_snapshot *base, enum sfi_table table, sf_bytes key,
+                             sf_bytes *out)
 {
     const struct lmdb_store *store = (struct lmdb_store *)base->store;
     MDB_val at = as_val(key), value;
@@ -626,8 +635,8 @@ static int seek(MDB_cursor *cursor, sf_bytes from, int after, MDB_val *key, MDB_
     return mdb_cursor_get(cursor, key, value, MDB_NEXT);
 }
 
-static int lmdb_snapshot_seek(struct sfi_snapshot *base, enum sfi_table table, sf_bytes from, int after,
-                              sf_bytes *out_key, sf_bytes *out_value)
+static int lmdb_snapshot_seek(struct sfi_snapshot *base, enum sfi_table table, sf_bytes from,
+                              int after, sf_bytes *out_key, sf_bytes *out_value)
 {
     MDB_cursor *cursor;
     MDB_val key, value;
@@ -669,7 +678,8 @@ static int park(struct lmdb_store *store)
     int rc = 0;
     pthread_mutex_lock(&store->lock);
     if (store->snapshots) {
-        rc = sfi_err(SF_EDISK, "waiting for open views to close before the database can be reopened");
+        rc = sfi_err(SF_EDISK,
+                     "waiting for open views to close before the database can be reopened");
     } else {
         snapshot_free(store->base.sys, store->spare);
         store->spare = NULL;
@@ -805,8 +815,8 @@ static const struct sfi_store_ops lmdb_ops = {
 static int is_same_dir(const char *path, int dir_fd)
 {
     struct stat by_path, by_fd;
-    return stat(path, &by_path) == 0 && fstat(dir_fd, &by_fd) == 0 && by_path.st_dev == by_fd.st_dev &&
-           by_path.st_ino == by_fd.st_ino;
+    return stat(path, &by_path) == 0 && fstat(dir_fd, &by_fd) == 0 &&
+           by_path.st_dev == by_fd.st_dev && by_path.st_ino == by_fd.st_ino;
 }
 
 /* A name that still means the same directory when the process has changed its own or the directory was
@@ -831,11 +841,11 @@ static int has_database(int dir_fd)
 static int check_bytes_max(uint64_t bytes_max)
 {
     if (bytes_max < BYTES_MIN)
-        return sfi_err(SF_EINVAL, "store_bytes_max: %llu bytes, at least %d", (unsigned long long)bytes_max,
-                       BYTES_MIN);
+        return sfi_err(SF_EINVAL, "store_bytes_max: %llu bytes, at least %d",
+                       (unsigned long long)bytes_max, BYTES_MIN);
     if (bytes_max > SIZE_MAX / 2)
-        return sfi_err(SF_EINVAL, "store_bytes_max: %llu bytes, at most %llu", (unsigned long long)bytes_max,
-                       (unsigned long long)(SIZE_MAX / 2));
+        return sfi_err(SF_EINVAL, "store_bytes_max: %llu bytes, at most %llu",
+                       (unsigned long long)bytes_max, (unsigned long long)(SIZE_MAX / 2));
     return 0;
 }
 

@@ -146,7 +146,8 @@ static struct table *table_merge(const struct sfi_sys *sys, const struct table *
                                  const struct sfi_op *ops, size_t count, uint64_t *bytes)
 {
     size_t at = 0, old_count = old ? old->count : 0;
-    struct table *table = sfi_alloc(sys, sizeof *table + (old_count + count) * sizeof *table->entries);
+    struct table *table =
+        sfi_alloc(sys, sizeof *table + (old_count + count) * sizeof *table->entries);
     if (!table)
         return NULL;
     *table = (struct table){.refs = 1};
@@ -199,7 +200,8 @@ static struct version *version_next(const struct sfi_sys *sys, struct version *o
             next->bytes += table_bytes(next->tables[i]);
             continue;
         }
-        next->tables[i] = table_merge(sys, old->tables[i], first, (size_t)(op - first), &next->bytes);
+        next->tables[i] =
+            table_merge(sys, old->tables[i], first, (size_t)(op - first), &next->bytes);
         if (!next->tables[i]) {
             version_drop(sys, next);
             return NULL;
@@ -358,7 +360,8 @@ static size_t table_search(const struct table *table, sf_bytes key, int *found)
     return low;
 }
 
-static int mem_snapshot_get(struct sfi_snapshot *base, enum sfi_table which, sf_bytes key, sf_bytes *out)
+static int mem_snapshot_get(struct sfi_snapshot *base, enum sfi_table which, sf_bytes key,
+                            sf_bytes *out)
 {
     const struct table *table = ((struct mem_snapshot *)base)->version->tables[which];
     int found, rc = fail_at(base->store->sys, "mem.read");
@@ -370,8 +373,8 @@ static int mem_snapshot_get(struct sfi_snapshot *base, enum sfi_table which, sf_
     return found;
 }
 
-static int mem_snapshot_seek(struct sfi_snapshot *base, enum sfi_table which, sf_bytes from, int after,
-                             sf_bytes *out_key, sf_bytes *out_value)
+static int mem_snapshot_seek(struct sfi_snapshot *base, enum sfi_table which, sf_bytes from,
+                             int after, sf_bytes *out_key, sf_bytes *out_value)
 {
     const struct table *table = ((struct mem_snapshot *)base)->version->tables[which];
     int found, rc = fail_at(base->store->sys, "mem.read");

@@ -35,8 +35,8 @@ int sfi_record_open(sf_bytes record, sf_bytes key, enum sfi_record_kind kind, sf
     if (sfi_le32_get(in) != record_checksum(in, record.size, key))
         return sfi_err(SF_ECORRUPT, "a stored record of kind %d does not match its checksum", kind);
     if (in[4] > SFI_RECORD_VERSION)
-        return sfi_err(SF_ENEWER, "a stored record has format %d, this library knows up to %d", in[4],
-                       SFI_RECORD_VERSION);
+        return sfi_err(SF_ENEWER, "a stored record has format %d, this library knows up to %d",
+                       in[4], SFI_RECORD_VERSION);
     if (in[4] == 0 || in[5] != kind || sfi_le16_get(in + 6) != 0)
         return sfi_err(SF_ECORRUPT, "a stored record is of kind %d, expected %d", in[5], kind);
     *out_payload = SF_BYTES(in + SFI_RECORD_HEADER, record.size - SFI_RECORD_HEADER);

@@ -38,6 +38,7 @@ enum sfi_record_kind {
 void sfi_record_seal(void *record, size_t size, enum sfi_record_kind kind, sf_bytes key);
 
 /* Checks a record and points `*out_payload` into it.  SF_ECORRUPT, SF_ENEWER. */
-int sfi_record_open(sf_bytes record, sf_bytes key, enum sfi_record_kind kind, sf_bytes *out_payload);
+int sfi_record_open(sf_bytes record, sf_bytes key, enum sfi_record_kind kind,
+                    sf_bytes *out_payload);
 
 #endif

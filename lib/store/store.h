@@ -48,10 +48,11 @@ struct sfi_store_ops {
     int (*snapshot_open)(struct sfi_store *store, struct sfi_snapshot **out);
     void (*snapshot_close)(struct sfi_snapshot *snapshot);
     /* 1: found, `*out` lent until the snapshot is closed; 0: absent; negative: SF_E*. */
-    int (*snapshot_get)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes key, sf_bytes *out);
+    int (*snapshot_get)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes key,
+                        sf_bytes *out);
     /* The first entry with a key >= `from` (strictly greater if `after`); as snapshot_get(). */
-    int (*snapshot_seek)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes from, int after,
-                         sf_bytes *out_key, sf_bytes *out_value);
+    int (*snapshot_seek)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes from,
+                         int after, sf_bytes *out_key, sf_bytes *out_value);
     void (*close)(struct sfi_store *store);
 };
 
@@ -98,14 +99,15 @@ static inline void sfi_snapshot_close(struct sfi_snapshot *snapshot)
         snapshot->store->ops->snapshot_close(snapshot);
 }
 
-static inline int sfi_snapshot_get(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes key,
-                                   sf_bytes *out)
+static inline int sfi_snapshot_get(struct sfi_snapshot *snapshot, enum sfi_table table,
+                                   sf_bytes key, sf_bytes *out)
 {
     return snapshot->store->ops->snapshot_get(snapshot, table, key, out);
 }
 
-static inline int sfi_snapshot_seek(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes from,
-                                    int after, sf_bytes *out_key, sf_bytes *out_value)
+static inline int sfi_snapshot_seek(struct sfi_snapshot *snapshot, enum sfi_table table,
+                                    sf_bytes from, int after, sf_bytes *out_key,
+                                    sf_bytes *out_value)
 {
     return snapshot->store->ops->snapshot_seek(snapshot, table, from, after, out_key, out_value);
 }
