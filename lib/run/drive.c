@@ -47,32 +47,52 @@ int sfi_life_check(const sf_runtime *rt, const char *call)
     return 0;
 }
 
-int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead)
+/* In this process, and not inside a handler. */
+static int check_outside(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead)
 {
     int rc = sfi_life_check(rt, call);
-    if (rc < 0)
+    if (rc < 0 || !in_handler(rt, frame))
         return rc;
-    if (in_handler(rt, frame)) {
-        sfi_turn_doom(&rt->turn, SFI_FAIL, SF_ETURN, "%s called inside a handler%s%s", call,
-                      instead ? ": use " : "", instead ? instead : "");
-        return sfi_err(SF_ETURN, "%s", rt->turn.reason);
-    }
+    sfi_turn_doom(&rt->turn, SFI_FAIL, SF_ETURN, "%s called inside a handler%s%s", call,
+                  instead ? ": use " : "", instead ? instead : "");
+    return sfi_err(SF_ETURN, "%s", rt->turn.reason);
+}
+
+static int check_broken(sf_runtime *rt)
+{
     int broken = atomic_load(&rt->broken);
     return broken ? sfi_err(broken, "%s", rt->broken_why) : 0;
 }
 
-int sfi_drive_enter(sf_runtime *rt, uintptr_t frame, const char *call)
+int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead)
 {
-    uintptr_t nobody = 0, me = self(), background = atomic_load(&rt->background);
-    int rc = sfi_call_check(rt, frame, call, NULL);
+    int rc = check_outside(rt, frame, call, instead);
+    return rc < 0 ? rc : check_broken(rt);
+}
+
+/* Who it is comes before what state the engine is in: close goes on when it is broken, but never
+ * inside a callback. */
+static int check_driver(sf_runtime *rt, uintptr_t frame, const char *call)
+{
+    uintptr_t background = atomic_load(&rt->background);
+    int rc = check_outside(rt, frame, call, NULL);
     if (rc < 0)
         return rc;
     if (rt->has_dir && rt->dir.pid != getpid()) /* forked around the C library */
         return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
     if (in_callback(rt, frame))
         return sfi_err(SF_EBUSY, "%s called inside a callback", call);
-    if (background && background != me)
+    if (background && background != self())
         return sfi_err(SF_EBUSY, "%s: the background thread drives", call);
+    return check_broken(rt);
+}
+
+int sfi_drive_enter(sf_runtime *rt, uintptr_t frame, const char *call)
+{
+    uintptr_t nobody = 0, me = self();
+    int rc = check_driver(rt, frame, call);
+    if (rc < 0)
+        return rc;
     if (rt->owner != me && !atomic_compare_exchange_strong(&rt->owner, &nobody, me))
         return sfi_err(SF_EBUSY, "%s: another thread is driving", call);
     atomic_store(&rt->driver, me);

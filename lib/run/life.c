@@ -6,6 +6,7 @@
 #include "actor/key.h"
 #include "base/err.h"
 #include "run/delivery.h"
+#include "run/drive.h"
 #include "run/recover.h"
 #include "run/runtime.h"
 #include "store/backends.h"
@@ -228,6 +229,9 @@ int sfi_runtime_close(sf_runtime *rt)
     int rc = commit_rest(rt);
     strncpy(why, atomic_load(&rt->broken) ? rt->broken_why : sf_errmsg(), sizeof why - 1);
     why[sizeof why - 1] = 0;
+    /* What the last callbacks send could not be kept any more. */
+    atomic_store(&rt->owner, (uintptr_t)pthread_self());
+    sfi_break(rt, SF_ECLOSED, "the runtime is being closed");
     while (sfi_ticket_call(rt, 1))
         ;
     sfi_asks_close(rt);

@@ -208,7 +208,7 @@ static void a_callback_that_drives_is_refused(void **state)
     assert_true(abuse.runs >= 1);
     for (int i = 0; i < CALLS; i++)
         if (calls[i].drives && i != 5)
-            assert_int_equal(abuse.results[i], SF_EBUSY);
+            assert_true(abuse.results[i] == SF_EBUSY || abuse.results[i] == SF_ECLOSED);
 }
 
 struct chain {

@@ -739,9 +739,36 @@ static void messages_wait_over_restarts_until_their_type_is_registered(void **st
     OK(sf_runtime_close(rt));
 }
 
+struct last_words {
+    sf_runtime *rt;
+    int sent, closed, calls;
+};
+
+static void say_last_words(int result, int64_t ticket, void *userdata)
+{
+    struct last_words *words = userdata;
+    (void)result, (void)ticket;
+    words->calls++;
+    words->sent = (int)sf_send(words->rt, sf_addr("test/counter", "a"), "add", SF_OF(words->calls));
+    words->closed = sf_runtime_close(words->rt);
+}
+
+/* What it sent would be accepted and lost. */
+static void a_callback_during_close_can_neither_send_nor_close(void **state)
+{
+    struct last_words words = {.rt = place_open(*state)};
+    OK(sf_register(words.rt, &counter_type, NULL));
+    OK(sf_then(words.rt, counter_add(words.rt, "a", 1), say_last_words, &words));
+    OK(sf_runtime_close(words.rt));
+    assert_int_equal(words.calls, 1);
+    assert_int_equal(words.sent, SF_ECLOSED);
+    assert_int_equal(words.closed, SF_EBUSY);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_callback_during_close_can_neither_send_nor_close),
         TEST(ids_have_1_to_255_bytes),
         TEST(ids_of_any_bytes_stay_apart),
         TEST(bad_type_names_are_refused_everywhere),
