@@ -340,11 +340,13 @@ static ssize_t next_line(struct input *input)
 static int input_open(struct input *input, const char *path)
 {
     struct stat status;
-    *input = (struct input){.path = path, .file = fopen(path, "re"), .show_progress = isatty(STDERR_FILENO)};
+    *input = (struct input){.path = path};
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) /* opening a pipe would wait */
+        return complain("%s is not a regular file, so it could not be read again after a crash", path);
+    input->file = fopen(path, "re");
     if (!input->file || fstat(fileno(input->file), &status) < 0)
         return complain("cannot open %s: %s", path, strerror(errno));
-    if (!S_ISREG(status.st_mode))
-        return complain("%s is not a regular file, so it could not be read again after a crash", path);
+    input->show_progress = isatty(STDERR_FILENO);
     input->size = (uint64_t)status.st_size;
     ssize_t size = next_line(input);
     if (ferror(input->file))

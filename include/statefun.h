@@ -9,7 +9,10 @@
  *            sf_runtime_start().  Handlers and callbacks run there, inside sf_step() and inside the
  *            functions marked [drives].  Functions marked [any] may be called from every thread;
  *            those that take an sf_turn only inside its handler; all others on the driving thread.
- *            No handler and no callback ever runs with a lock of ours held.
+ *            Elsewhere than on the driving thread [drives] functions only wait, so somebody must drive.
+ *            No handler and no callback ever runs with a lock of ours held.  One that is left by longjmp
+ *            or a C++ exception has failed: the call that drove is over, and its turn is undone at the
+ *            next one.  On our thread an exception ends the process: catch it and sf_fail().
  * MEMORY     What you pass is copied, except sf_type, sf_value and their names, which are borrowed
  *            until close (so keep them static).  What you are lent is aligned for every type, is
  *            followed by a zero byte, and is gone when the handler or callback returns.
@@ -212,7 +215,7 @@ SF_API int64_t sf_durable(const sf_runtime *rt);
 
 /* Waits until a ticket is durable; ticket 0: all that was sent so far.  timeout_ms < 0: for ever.
  * Errors: SF_ETIMEOUT, SF_EDISK (not yet, and why), SF_EBUSY (in a callback), SF_EINVAL (no such
- * ticket).  [any] [drives] */
+ * ticket); a negative ticket is a send's error and comes back.  [any] [drives] */
 SF_API int sf_wait(sf_runtime *rt, int64_t ticket, int timeout_ms);
 
 /* Waits until there is room again, after SF_EAGAIN.  [any] [drives] */
@@ -224,7 +227,7 @@ SF_API int sf_then(sf_runtime *rt, int64_t ticket, sf_done *done, void *userdata
 
 /* Sends and waits for the first reply, which comes after the replying turn is on disk.  Free `*out`
  * with sf_message_free().  Errors: as sf_send() and sf_wait(), and SF_EFAILED: the message became a
- * dead letter.  [any] [drives] */
+ * dead letter.  timeout_ms < 0: for ever, also if no reply ever comes.  [any] [drives] */
 SF_API SF_MUST int sf_ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
                           int timeout_ms, sf_message **out);
 SF_API void sf_message_free(sf_message *msg);
@@ -262,7 +265,7 @@ SF_API SF_MUST int sf_source_advance(sf_source *source, uint64_t position);
 
 /* Called with records in sequence order once they are durable; after a crash the same ones come again,
  * same bytes, until acknowledged.  Returns how many of them are done; 0: all will be acknowledged
- * later by sf_egress_ack(); negative: bring them again after a pause. */
+ * later by sf_egress_ack(); negative, or more than there were: bring them again after a pause. */
 typedef int sf_egress(const sf_message *const *records, size_t count, void *userdata);
 SF_API SF_MUST int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata);
 
@@ -304,7 +307,7 @@ SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step
 SF_API void *sf_state(sf_turn *turn);
 SF_API const sf_message *sf_msg(sf_turn *turn);
 /* The body as a struct of that size.  Never NULL: if the size is wrong, zeroes, and the turn is
- * rejected. */
+ * rejected.  (Above 64 KiB NULL when there is no memory for the zeroes.) */
 SF_API const void *sf_body(sf_turn *turn, size_t size);
 SF_API sf_address sf_self(sf_turn *turn);
 SF_API void *sf_userdata(sf_turn *turn);

@@ -175,6 +175,8 @@ int64_t sf_durable(const sf_runtime *rt)
 int sf_wait(sf_runtime *rt, int64_t ticket, int timeout_ms)
 {
     int rc = sfi_call_check(rt, SFI_HERE, "sf_wait()", NULL);
+    if (rc == 0 && ticket < 0) /* a send that failed: its sentence stands */
+        return (int)ticket;
     return rc < 0 ? rc : sfi_wait_durable(rt, SFI_HERE, ticket, timeout_ms);
 }
 
@@ -215,15 +217,21 @@ static int ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, i
 int sf_ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, int timeout_ms,
            sf_message **out)
 {
-    struct sfi_ask question = {0};
     int rc = sfi_call_check(rt, SFI_HERE, "sf_ask()", "sf_tell() and a reply");
     if (rc == 0 && !out)
         rc = sfi_err(SF_EINVAL, "sf_ask: no place for the reply");
     if (rc == 0)
         rc = sfi_wait_allowed(rt, SFI_HERE, "sf_ask()");
+    if (rc < 0)
+        return rc;
+    struct sfi_ask *question = sfi_zalloc(rt->sys, sizeof *question);
+    if (!question)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    rc = ask(rt, to, kind, body, timeout_ms, question);
     if (rc == 0)
-        rc = ask(rt, to, kind, body, timeout_ms, &question);
-    return rc < 0 ? rc : sfi_wait_answer(rt, SFI_HERE, &question, timeout_ms, out);
+        return sfi_wait_answer(rt, SFI_HERE, question, timeout_ms, out);
+    sfi_free(rt->sys, question);
+    return rc;
 }
 
 void sf_message_free(sf_message *msg)
@@ -426,6 +434,9 @@ static int turn_check(sf_turn *turn)
 {
     if (!turn || !turn->active)
         return sfi_err(SF_EINVAL, "this turn is over");
+    int rc = sfi_life_check(turn->rt, "a turn");
+    if (rc < 0)
+        return rc;
     return turn->verdict == SFI_KEEP ? 0 : sfi_err(turn->code, "%s", turn->reason);
 }
 
@@ -450,8 +461,8 @@ const void *sf_body(sf_turn *turn, size_t size)
 {
     if (!turn || !turn->active)
         return NULL;
-    if (turn->view.body.data && turn->view.body.size == size)
-        return turn->view.body.data;
+    if (turn->view.body.size == size)
+        return turn->view.body.data ? turn->view.body.data : "";
     sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "the body of '%s' has %zu bytes, not %zu",
                   turn->view.kind, turn->view.body.size, size);
     return sfi_turn_scratch(turn, size);

@@ -150,6 +150,10 @@ static int check_handlers(const sf_type *desc)
                 return sfi_err(SF_EINVAL, "type '%s': kind '%s' is listed twice", desc->name,
                                desc->on[i].kind);
     }
+    for (int i = count; i < SF_KINDS_MAX; i++)
+        if (desc->on[i].kind || desc->on[i].handler)
+            return sfi_err(SF_EINVAL, "type '%s': entry %d of `on` follows an empty one",
+                           desc->name, i);
     if (count == 0 && !desc->handler)
         return sfi_err(SF_EINVAL, "type '%s' has no handler", desc->name);
     return 0;
@@ -157,7 +161,8 @@ static int check_handlers(const sf_type *desc)
 
 static int check_values(const sf_type *desc)
 {
-    for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++) {
+    int count = 0;
+    for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++, count++) {
         const sf_value *value = desc->values[i];
         if (value->size != sizeof *value)
             return sfi_err(SF_EINVAL, "type '%s': sf_value.size is %zu: use SF_VALUE()", desc->name,
@@ -170,6 +175,9 @@ static int check_values(const sf_type *desc)
                 return sfi_err(SF_EINVAL, "type '%s': value '%s' is listed twice", desc->name,
                                value->name);
     }
+    for (int i = count; i < SF_VALUES_MAX; i++)
+        if (desc->values[i])
+            return sfi_err(SF_EINVAL, "type '%s': value %d follows an empty one", desc->name, i);
     return 0;
 }
 

@@ -144,6 +144,19 @@ void sfi_ask_withdraw(sf_runtime *rt, struct sfi_ask *ask)
         take_out(&rt->asks, ask->number);
 }
 
+void sfi_ask_abandon(sf_runtime *rt)
+{
+    struct sfi_ask *ask = rt->driver_ask;
+    rt->driver_ask = NULL;
+    if (!ask)
+        return;
+    pthread_mutex_lock(&rt->lock);
+    sfi_ask_withdraw(rt, ask);
+    pthread_mutex_unlock(&rt->lock);
+    sfi_reply_free(ask->reply);
+    sfi_free(rt->sys, ask);
+}
+
 /* The ask is out of the table.  A waiting thread sees `answered`; a callback is queued. */
 static void settle(sf_runtime *rt, struct sfi_ask *ask, int result, struct sfi_reply *reply)
 {

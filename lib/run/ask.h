@@ -64,6 +64,8 @@ static inline void sfi_reply_push(struct sfi_reply_list *list, struct sfi_reply 
 /* Callers.  Under the lock: gives the ask its number and waits for it from now on. */
 int sfi_ask_add(sf_runtime *rt, struct sfi_ask *ask, int timeout_ms);
 void sfi_ask_withdraw(sf_runtime *rt, struct sfi_ask *ask);
+/* sf_ask() was left by longjmp or an exception while it drove: nobody waits any more. */
+void sfi_ask_abandon(sf_runtime *rt);
 void sfi_ask_forget(sf_runtime *rt, void *userdata); /* takes the lock */
 
 /* Puts the sentence for a negative result, and returns it. */

@@ -3,6 +3,7 @@
 #include "actor/key.h"
 #include "base/err.h"
 #include "run/callback.h"
+#include "run/drive.h"
 
 enum {
     RECORDS_MAX = 256,   /* in one call */
@@ -41,6 +42,16 @@ void sfi_delivery_acknowledge(sf_runtime *rt)
     for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
         acknowledge(egress, egress->ack_request);
     pthread_mutex_unlock(&rt->lock);
+}
+
+int sfi_delivery_has_acks(sf_runtime *rt)
+{
+    int has = 0;
+    pthread_mutex_lock(&rt->lock);
+    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        has |= egress->ack_request > egress->acked;
+    pthread_mutex_unlock(&rt->lock);
+    return has;
 }
 
 static int is_ready(const struct sfi_egress *egress, uint64_t now_ns)
@@ -97,7 +108,7 @@ static int collect(sf_runtime *rt, const struct sfi_egress *egress, sf_message *
 
 static void after_call(sf_runtime *rt, struct sfi_egress *egress, int done, int count)
 {
-    if (done < 0) {
+    if (done < 0 || done > count) {
         uint32_t doublings =
             egress->failures < PAUSE_DOUBLINGS_MAX ? egress->failures++ : PAUSE_DOUBLINGS_MAX;
         egress->retry_ns =
@@ -110,7 +121,7 @@ static void after_call(sf_runtime *rt, struct sfi_egress *egress, int done, int 
         egress->delivered += (uint64_t)count;
         return;
     }
-    acknowledge(egress, egress->delivered + (uint64_t)(done < count ? done : count));
+    acknowledge(egress, egress->delivered + (uint64_t)done);
 }
 
 /* One call.  1: there may be more; 0: not now; negative: what the store says. */
@@ -129,6 +140,8 @@ static int deliver(sf_runtime *rt, struct sfi_egress *egress)
     sfi_callback_begin(rt);
     int done = egress->callback(pointers, (size_t)count, egress->userdata);
     sfi_callback_end(rt);
+    if (sfi_life_check(rt, "a callback") < 0)
+        return SF_EFORK;
     after_call(rt, egress, done, count);
     return 1;
 }

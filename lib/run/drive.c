@@ -74,10 +74,10 @@ int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char
  * inside a callback. */
 static int check_driver(sf_runtime *rt, uintptr_t frame, const char *call)
 {
-    uintptr_t background = atomic_load(&rt->background);
     int rc = check_outside(rt, frame, call, NULL);
     if (rc < 0)
         return rc;
+    uintptr_t background = atomic_load(&rt->background);
     if (rt->has_dir && rt->dir.pid != getpid()) /* forked around the C library */
         return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
     if (in_callback(rt, frame))
@@ -96,6 +96,8 @@ int sfi_drive_enter(sf_runtime *rt, uintptr_t frame, const char *call)
     if (rt->owner != me && !atomic_compare_exchange_strong(&rt->owner, &nobody, me))
         return sfi_err(SF_EBUSY, "%s: another thread is driving", call);
     atomic_store(&rt->driver, me);
+    if (rt->turn.active || rt->callback_frame)
+        sfi_ask_abandon(rt);
     rt->callback_frame = 0;
     rc = rt->turn.active ? sfi_turn_abandon(rt) : 0;
     if (rc < 0)

@@ -1,5 +1,7 @@
 #include "run/epoch.h"
 
+#include <unistd.h>
+
 #include "actor/key.h"
 #include "actor/type_record.h"
 #include "base/err.h"
@@ -209,6 +211,8 @@ int sfi_epoch_settle(sf_runtime *rt, int wait)
     if (!epoch->is_sealed)
         return 1;
     struct sfi_batch *batch = &epoch->batches[!epoch->open];
+    if (rt->has_dir && rt->dir.pid != getpid()) /* R5: forked around the C library */
+        return sfi_err(SF_EFORK, "a runtime cannot commit after fork()");
     if (!epoch->is_submitted) {
         int rc = sfi_store_submit(rt->store, batch);
         if (rc < 0)

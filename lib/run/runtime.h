@@ -39,7 +39,8 @@ struct sf_runtime {
     _Atomic uintptr_t background; /* our own thread, once it runs; 0: none */
     uintptr_t background_handle;
     atomic_int stopping;
-    uintptr_t callback_frame; /* stack frame that made the callback in progress; 0: none */
+    struct sfi_ask *driver_ask; /* what the driver waits for inside sf_ask(), or NULL */
+    uintptr_t callback_frame;   /* stack frame that made the callback in progress; 0: none */
 
     /* What stopped the engine for good: SF_ECORRUPT; 0: nothing.  Written before `broken_why` is read. */
     atomic_int broken;

@@ -102,9 +102,9 @@ int sfi_is_idle(sf_runtime *rt)
 {
     uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
     const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
-    return rt->mailbox.queued == 0 && !(pause && pause->due <= now_ns) && !rt->epoch.is_sealed &&
-           sfi_inbox_is_empty(rt) && !sfi_epoch_is_dirty(rt) && !sfi_delivery_ready(rt, now_ns) &&
-           !callbacks_waiting(rt);
+    return rt->mailbox.queued == 0 && !sfi_delivery_has_acks(rt) &&
+           !(pause && pause->due <= now_ns) && !rt->epoch.is_sealed && sfi_inbox_is_empty(rt) &&
+           !sfi_epoch_is_dirty(rt) && !sfi_delivery_ready(rt, now_ns) && !callbacks_waiting(rt);
 }
 
 /* Leaves the descriptor readable if there is more to do, and the timer set to what is due; after a
@@ -124,7 +124,7 @@ static void set_alarm(sf_runtime *rt, int failed)
 
 static void make_callbacks(sf_runtime *rt)
 {
-    while (sfi_ticket_call(rt, 0) || sfi_ask_call(rt))
+    while (sfi_life_check(rt, "a callback") == 0 && (sfi_ticket_call(rt, 0) || sfi_ask_call(rt)))
         ;
 }
 
@@ -146,6 +146,8 @@ int sfi_step(sf_runtime *rt, int turns_max)
     int stalled = sfi_epoch_settle(rt, 1);
     if (stalled > 0) {
         turns = run_turns(rt, turns_max > 0 ? turns_max : INT_MAX, &rc);
+        if (sfi_life_check(rt, "a step") < 0)
+            return SF_EFORK;
         stalled = commit(rt);
     }
     account(rt, stalled);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "run/drive.h"
 #include "run/runtime.h"
 
 enum { SCRATCH_BYTES = 64 * 1024 };
@@ -377,7 +378,9 @@ static void call_handler(struct sf_turn *turn)
         return;
     }
     int rc = handler(turn);
-    if (rc)
+    if (sfi_life_check(turn->rt, "a turn") < 0) /* the handler forked, and this is the child */
+        trouble(turn, SF_EFORK);
+    else if (rc)
         sfi_turn_doom(turn, SFI_FAIL, SF_EFAILED, "the handler returned %d", rc);
 }
 

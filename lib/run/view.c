@@ -125,6 +125,8 @@ sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value)
     sf_bytes record, payload;
     struct sfi_type *type = view ? find_type(view->rt, address.type) : NULL;
     uint16_t slot = type && value ? sfi_type_slot(type, value) : 0;
+    if (type && !slot)
+        sfi_err(SF_EINVAL, "type '%s' does not list that value", type->name);
     if (slot == 0 || get_row(view, type, address, slot, &key, &record) <= 0 ||
         sfi_record_open(record, sfi_key_bytes(&key), SFI_RECORD_VALUE, &payload) < 0)
         return SF_NONE;

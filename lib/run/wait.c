@@ -95,7 +95,8 @@ static int sleep_until(sf_runtime *rt, condition *met, const void *what, struct 
         return 0;
     if (rc < 0)
         return atomic_load(&rt->broken) ? sfi_err(rc, "%s", rt->broken_why) : rc;
-    return stalled ? sfi_err(stalled, "%s", rt->stall_why) : sfi_err(SF_ETIMEOUT, "not in time");
+    return stalled ? sfi_err(stalled, "%s", rt->stall_why)
+                   : sfi_err(SF_ETIMEOUT, "not in time: does a thread drive?");
 }
 
 int sfi_wait_allowed(sf_runtime *rt, uintptr_t frame, const char *call)
@@ -125,7 +126,7 @@ int sfi_wait_durable(sf_runtime *rt, uintptr_t frame, int64_t ticket, int timeou
     pthread_mutex_lock(&rt->lock);
     int64_t last = rt->inbox.last_ticket;
     pthread_mutex_unlock(&rt->lock);
-    if (ticket < 0 || ticket > last)
+    if (ticket > last)
         return sfi_err(SF_EINVAL, "no ticket %lld was given yet", (long long)ticket);
     if (ticket == 0)
         ticket = last;
@@ -150,20 +151,33 @@ static int is_answered(sf_runtime *rt, const void *ask)
     return ((const struct sfi_ask *)ask)->answered;
 }
 
-int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int timeout_ms,
-                    sf_message **out)
+/* The answer, once it was waited for; the ask is out of the table. */
+static int take_answer(struct sfi_ask *ask, int waited, sf_message **out)
 {
-    int rc = wait_until(rt, frame, is_answered, ask, deadline_in(rt, timeout_ms));
-    pthread_mutex_lock(&rt->lock);
-    sfi_ask_withdraw(rt, ask);
-    pthread_mutex_unlock(&rt->lock);
     if (!ask->answered)
-        return rc < 0 ? rc : sfi_err(SF_ETIMEOUT, "no answer in time");
+        return waited < 0 ? waited : sfi_err(SF_ETIMEOUT, "no answer in time");
     if (ask->result < 0) {
-        rc = sfi_ask_explain(ask);
+        int rc = sfi_ask_explain(ask);
         sfi_reply_free(ask->reply);
         return rc;
     }
     *out = &ask->reply->message;
     return 0;
+}
+
+int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int timeout_ms,
+                    sf_message **out)
+{
+    int drives = sfi_drive_is_mine(rt);
+    if (drives)
+        rt->driver_ask = ask;
+    int rc = wait_until(rt, frame, is_answered, ask, deadline_in(rt, timeout_ms));
+    if (drives)
+        rt->driver_ask = NULL;
+    pthread_mutex_lock(&rt->lock);
+    sfi_ask_withdraw(rt, ask);
+    pthread_mutex_unlock(&rt->lock);
+    rc = take_answer(ask, rc, out);
+    sfi_free(rt->sys, ask);
+    return rc;
 }

@@ -13,6 +13,7 @@
 int sfi_wait_allowed(sf_runtime *rt, uintptr_t frame, const char *call);
 int sfi_wait_durable(sf_runtime *rt, uintptr_t frame, int64_t ticket, int timeout_ms);
 int sfi_wait_room(sf_runtime *rt, uintptr_t frame, int timeout_ms);
+/* Takes the ask over: in the heap, because an exception may leave this call. */
 int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int timeout_ms,
                     sf_message **out);
 

@@ -648,9 +648,77 @@ static void each_thread_has_its_own_sentence(void **state)
     OK(sf_runtime_close(rt));
 }
 
+static jmp_buf out_of_ask;
+static int leaps_left;
+
+static int leap_once(sf_turn *turn)
+{
+    if (leaps_left && leaps_left--)
+        longjmp(out_of_ask, 1);
+    return sf_reply(turn, "landed", SF_NONE);
+}
+
+static const sf_type ask_leaper = SF_TYPE("test/leaper", .handler = leap_once);
+
+/* The question that drove is forgotten with the call: its deadline and its answer find nobody. */
+static void a_handler_that_leaps_out_of_an_ask_leaves_nothing_behind(void **state)
+{
+    sf_runtime *rt = place_open(*state);
+    sf_message *reply = NULL;
+    OK(sf_register(rt, &ask_leaper, NULL));
+    leaps_left = 1;
+    if (setjmp(out_of_ask) == 0)
+        (void)!sf_ask(rt, sf_addr("test/leaper", "a"), "leap", SF_NONE, 20, &reply);
+    uint64_t until_ms = mono_ms() + 60;
+    while (mono_ms() < until_ms)
+        OK(sf_step(rt, 0));
+    OK(sf_ask(rt, sf_addr("test/leaper", "a"), "again", SF_NONE, 5000, &reply));
+    sf_message_free(reply);
+    leaps_left = 1;
+    if (setjmp(out_of_ask) == 0)
+        (void)!sf_ask(rt, sf_addr("test/leaper", "a"), "leap", SF_NONE, -1, &reply);
+    OK(sf_runtime_close(rt));
+}
+
+static int fork_and_return(sf_turn *turn)
+{
+    uint64_t *total = sf_state(turn);
+    pid_t child = fork();
+    ++*total;
+    if (child == 0)
+        return 0;
+    int status;
+    waitpid(child, &status, 0);
+    return sf_reply(turn, "status", SF_OF(status));
+}
+
+static const sf_type forker =
+    SF_TYPE("test/forker", .handler = fork_and_return, .state_size = sizeof(uint64_t));
+
+/* As when execlp() fails and the handler goes on: the child must commit nothing, the parent goes on. */
+static void a_handler_whose_forked_child_returns_commits_once(void **state)
+{
+    sf_runtime *rt = place_open(*state);
+    sf_message *reply = NULL;
+    pid_t parent = getpid();
+    OK(sf_register(rt, &forker, NULL));
+    int rc = sf_ask(rt, sf_addr("test/forker", "a"), "go", SF_NONE, 5000, &reply);
+    if (getpid() != parent)
+        _exit(rc == SF_EFORK ? 7 : 8);
+    assert_int_equal(rc, 0);
+    int status;
+    memcpy(&status, reply->body.data, sizeof status);
+    sf_message_free(reply);
+    assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
+    OK(sf_run_until_idle(rt));
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_handler_that_leaps_out_of_an_ask_leaves_nothing_behind),
+        TEST(a_handler_whose_forked_child_returns_commits_once),
         TEST(a_handler_that_calls_the_outside_is_refused_and_undone),
         TEST(a_callback_that_drives_is_refused),
         TEST(a_callback_may_send_and_ask),

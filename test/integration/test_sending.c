@@ -325,7 +325,7 @@ static void no_one_can_wait_for_a_ticket_that_was_never_given(void **state)
     int64_t ticket = counter_add(rt, "a", 1);
     REFUSED(sf_wait(rt, ticket + 1, 1000), SF_EINVAL);
     REFUSED(sf_wait(rt, INT64_MAX, 1000), SF_EINVAL);
-    REFUSED(sf_wait(rt, -5, 1000), SF_EINVAL);
+    assert_int_equal(sf_wait(rt, SF_EAGAIN, 1000), SF_EAGAIN); /* what a send answered */
     REFUSED(sf_then(rt, ticket + 1, NULL, NULL), SF_EINVAL);
     OK(sf_runtime_close(rt));
 }
