@@ -167,7 +167,7 @@ typedef struct sf_type {
 #ifdef __cplusplus /* name it, then assign the other fields */
 #define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0}
 #define SF_VALUE(name) {sizeof(sf_value), (name)}
-#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0}
+#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #else /* SF_TYPE("shop/cart", .handler = cart, .state_size = sizeof(struct cart)) */
 #define SF_TYPE(...) {.size = sizeof(sf_type), .name = __VA_ARGS__}
 #define SF_VALUE(...) {.size = sizeof(sf_value), .name = __VA_ARGS__}
@@ -179,9 +179,20 @@ typedef struct sf_type {
 typedef struct sf_options {
     size_t size;              /* set by SF_OPTIONS() */
     int must_exist;           /* 1: refuse to create a new database */
+    int relaxed;              /* 1: half the waiting for the disk; power loss may take the newest
+                               * epochs with it, also those that sf_durable() has named, but never
+                               * breaks the database.  Egress records and source positions still
+                               * wait until they are safe.  0: what is durable stays. */
+    int commit_inline;        /* 1: commits run on the thread that drives, and no thread is started;
+                               * 0: on a thread of their own, while further turns run */
     uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most 16 MiB */
     uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
+    uint32_t log_records_max; /* changed states that wait in the changelog for their place in the
+                               * tables, and are read at open; 0: 4 Mi */
+    uint64_t log_bytes_max;   /* the same in bytes; 0: 256 MiB */
     uint64_t inbox_bytes_max; /* sent from outside and not handled yet; 0: 16 MiB */
+    uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk; 0: 64 MiB */
+    uint64_t cache_bytes_max; /* actors in memory; more are read when needed; 0: 256 MiB */
     uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; 0: 32 GiB */
 } sf_options;
 
