@@ -1,7 +1,9 @@
+#define _GNU_SOURCE /* pthread_setname_np() */
 #include "base/sys.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
@@ -44,13 +46,20 @@ static uint64_t machine_random(void *ctx)
     return number;
 }
 
-static int machine_thread_start(void *ctx, void *(*run)(void *), void *arg, uintptr_t *out_thread)
+/* No thread of ours takes a signal that is meant for the host's. */
+static int machine_thread_start(void *ctx, const char *name, void *(*run)(void *), void *arg,
+                                uintptr_t *out_thread)
 {
     pthread_t thread;
+    sigset_t all, before;
     (void)ctx;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
     int error = pthread_create(&thread, NULL, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
     if (error)
-        return -error;
+        return -1;
+    pthread_setname_np(thread, name);
     *out_thread = (uintptr_t)thread;
     return 0;
 }

@@ -19,7 +19,9 @@ struct sfi_sys {
     uint64_t (*wall_ms)(void *ctx);
     uint64_t (*mono_ns)(void *ctx);
     uint64_t (*random)(void *ctx);
-    int (*thread_start)(void *ctx, void *(*run)(void *), void *arg, uintptr_t *out_thread);
+    /* The name, up to 15 characters, is what debuggers and profilers show. */
+    int (*thread_start)(void *ctx, const char *name, void *(*run)(void *), void *arg,
+                        uintptr_t *out_thread);
     void (*thread_join)(void *ctx, uintptr_t thread);
     int (*fault)(void *ctx, const char *point);
 };
