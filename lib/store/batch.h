@@ -1,9 +1,10 @@
 /* batch.h - what one epoch changes on disk: a redo record in memory.
  *
- * An open batch is an append-only list of puts and deletes; a later operation on a key replaces an
- * earlier one.  A turn that fails takes its operations back with mark and rollback.  Sealing gives
- * the batch its epoch number and its order; from then on it does not change, and applying it twice
- * gives the same result as once.
+ * An open batch is an append-only list of puts and deletes for each table; a later operation on a key
+ * replaces an earlier one.  A turn that fails takes its operations back with mark and rollback.
+ * Sealing gives the batch its epoch number; from then on it does not change, and applying it twice
+ * gives the same result as once.  In which order the keys are written is the store's business, and
+ * its thread's (store/key_order.h).
  *
  * The bytes live in chunks owned by the batch, so operations stay where they are until reset. */
 #ifndef SFI_STORE_BATCH_H
@@ -12,13 +13,16 @@
 #include "store/store.h"
 
 struct sfi_op {
-    uint64_t prefix; /* table and the key's first bytes as a number; used up by sorting */
     const unsigned char *key;
     uint32_t value_size; /* the value lies behind the key, on a multiple of 8 */
-    uint32_t order;      /* position before sorting */
     uint16_t key_size;
-    uint8_t table;
-    uint8_t is_delete;
+    uint16_t is_delete;
+};
+
+/* The operations on one table, oldest first. */
+struct sfi_op_list {
+    struct sfi_op *ops;
+    uint32_t count, capacity;
 };
 
 struct sfi_chunk;
@@ -26,13 +30,14 @@ struct sfi_chunk;
 struct sfi_batch {
     const struct sfi_sys *sys;
     uint64_t epoch; /* set by seal */
-    struct sfi_op *ops;
-    uint32_t op_count, op_capacity;
+    struct sfi_op_list tables[SFI_TABLES];
+    uint32_t op_count;                  /* of all tables */
     struct sfi_chunk *chunks, *current; /* kept for the next epoch */
     uint64_t bytes;
 };
 
 struct sfi_batch_mark {
+    uint32_t counts[SFI_TABLES];
     uint32_t op_count;
     struct sfi_chunk *current;
     size_t used;
@@ -51,8 +56,10 @@ int sfi_batch_delete(struct sfi_batch *batch, enum sfi_table table, sf_bytes key
 struct sfi_batch_mark sfi_batch_mark(const struct sfi_batch *batch);
 void sfi_batch_rollback(struct sfi_batch *batch, struct sfi_batch_mark mark);
 
-/* Sorts by table and key and drops what a later operation replaced. */
-void sfi_batch_seal(struct sfi_batch *batch, uint64_t epoch);
+static inline void sfi_batch_seal(struct sfi_batch *batch, uint64_t epoch)
+{
+    batch->epoch = epoch;
+}
 
 static inline sf_bytes sfi_op_key(const struct sfi_op *op)
 {

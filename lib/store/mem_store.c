@@ -12,14 +12,16 @@
  * here and not by a machine later.
  *
  * Fault points: mem.submit (not taken), mem.settle.under_way (not yet, unless waited for),
- * mem.settle.before (fails, is not on disk), mem.settle.after (fails, is on disk), mem.read. */
+ * mem.settle.before (fails, is not on disk), mem.settle.after (fails, is on disk), mem.safe (durable,
+ * and safe only with the next settle), mem.read. */
 #include <assert.h>
 #include <pthread.h>
 #include <string.h>
 
 #include "base/err.h"
-#include "store/backends.h"
+#include "store/mem_store.h"
 #include "store/batch.h"
+#include "store/key_order.h"
 
 struct entry {
     size_t refs;
@@ -122,13 +124,6 @@ static void version_drop(const struct sfi_sys *sys, struct version *version)
     sfi_free(sys, version);
 }
 
-static int compare(sf_bytes a, sf_bytes b)
-{
-    size_t size = a.size < b.size ? a.size : b.size;
-    int order = size ? memcmp(a.data, b.data, size) : 0;
-    return order ? order : (a.size > b.size) - (a.size < b.size);
-}
-
 static void table_push(struct table *table, struct entry *entry, uint64_t *bytes)
 {
     table->entries[table->count++] = entry;
@@ -141,19 +136,29 @@ static void table_keep(struct table *table, struct entry *entry, uint64_t *bytes
     table_push(table, entry, bytes);
 }
 
-/* The old table with `count` sorted operations merged in; NULL: no memory. */
-static struct table *table_merge(const struct sfi_sys *sys, const struct table *old,
-                                 const struct sfi_op *ops, size_t count, uint64_t *bytes)
+static sf_bytes op_key(void *ctx, uint32_t item)
+{
+    const struct sfi_op_list *list = ctx;
+    return sfi_op_key(&list->ops[item]);
+}
+
+/* The old table with the operations merged in, whose order is prepared; NULL: no memory. */
+static struct table *merge_ordered(const struct sfi_sys *sys, const struct table *old,
+                                   const struct sfi_op_list *list, struct sfi_key_order *ops,
+                                   uint64_t *bytes)
 {
     size_t at = 0, old_count = old ? old->count : 0;
+    uint32_t item;
     struct table *table =
-        sfi_alloc(sys, sizeof *table + (old_count + count) * sizeof *table->entries);
+        sfi_alloc(sys, sizeof *table + (old_count + list->count) * sizeof *table->entries);
     if (!table)
         return NULL;
     *table = (struct table){.refs = 1};
-    for (const struct sfi_op *op = ops; op < ops + count; op++) {
+    while (sfi_key_order_next(ops, op_key, (void *)(uintptr_t)list, &item)) {
+        const struct sfi_op *op = &list->ops[item];
         int order = -1;
-        while (at < old_count && (order = compare(entry_key(old->entries[at]), sfi_op_key(op))) < 0)
+        while (at < old_count &&
+               (order = sfi_key_compare(entry_key(old->entries[at]), sfi_op_key(op))) < 0)
             table_keep(table, old->entries[at++], bytes);
         if (at < old_count && order == 0)
             at++;
@@ -171,6 +176,21 @@ static struct table *table_merge(const struct sfi_sys *sys, const struct table *
     return table;
 }
 
+static struct table *table_merge(const struct sfi_sys *sys, const struct table *old,
+                                 const struct sfi_op_list *list, uint64_t *bytes)
+{
+    struct sfi_key_order ops;
+    struct table *table = NULL;
+    sfi_key_order_init(&ops, sys);
+    if (sfi_key_order_reserve(&ops, list->count) == 0) {
+        for (uint32_t i = 0; i < list->count; i++)
+            sfi_key_order_add(&ops, i, sfi_op_key(&list->ops[i]));
+        table = merge_ordered(sys, old, list, &ops, bytes);
+    }
+    sfi_key_order_fini(&ops);
+    return table;
+}
+
 static uint64_t table_bytes(const struct table *table)
 {
     uint64_t bytes = 0;
@@ -183,25 +203,20 @@ static uint64_t table_bytes(const struct table *table)
 static struct version *version_next(const struct sfi_sys *sys, struct version *old,
                                     const struct sfi_batch *batch)
 {
-    const struct sfi_op *op = batch->ops, *end = batch->ops + batch->op_count;
     struct version *next = sfi_zalloc(sys, sizeof *next);
     if (!next)
         return NULL;
     next->refs = 1;
     next->epoch = batch->epoch;
     for (int i = 0; i < SFI_TABLES; i++) {
-        const struct sfi_op *first = op;
-        while (op < end && op->table == i)
-            op++;
-        if (op == first) {
+        if (batch->tables[i].count == 0) {
             next->tables[i] = old->tables[i];
             if (next->tables[i])
                 next->tables[i]->refs++;
             next->bytes += table_bytes(next->tables[i]);
             continue;
         }
-        next->tables[i] =
-            table_merge(sys, old->tables[i], first, (size_t)(op - first), &next->bytes);
+        next->tables[i] = table_merge(sys, old->tables[i], &batch->tables[i], &next->bytes);
         if (!next->tables[i]) {
             version_drop(sys, next);
             return NULL;
@@ -281,8 +296,10 @@ static int mem_settle(struct sfi_store *base, int wait)
 {
     struct mem_store *store = (struct mem_store *)base;
     struct sfi_mem_disk *disk = store->disk;
-    if (!store->batch)
+    if (!store->batch) {
+        base->safe = base->durable;
         return SFI_DURABLE;
+    }
     if (!wait && sfi_fault(base->sys, "mem.settle.under_way"))
         return SFI_UNDER_WAY;
     int rc = fail_at(base->sys, "mem.settle.before");
@@ -300,9 +317,16 @@ static int mem_settle(struct sfi_store *base, int wait)
     pthread_mutex_unlock(&disk->lock);
     if (rc < 0)
         return rc;
+    base->safe = sfi_fault(base->sys, "mem.safe") ? base->durable : store->batch->epoch;
     base->durable = store->batch->epoch;
     store->batch = NULL;
     return SFI_DURABLE;
+}
+
+static int mem_tend(struct sfi_store *base)
+{
+    (void)base;
+    return 0;
 }
 
 static uint64_t mem_room(struct sfi_store *base)
@@ -349,7 +373,7 @@ static size_t table_search(const struct table *table, sf_bytes key, int *found)
     *found = 0;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        int order = compare(entry_key(table->entries[middle]), key);
+        int order = sfi_key_compare(entry_key(table->entries[middle]), key);
         if (order < 0) {
             low = middle + 1;
         } else {
@@ -405,6 +429,7 @@ static void mem_close(struct sfi_store *base)
 static const struct sfi_store_ops mem_ops = {
     .submit = mem_submit,
     .settle = mem_settle,
+    .tend = mem_tend,
     .room = mem_room,
     .snapshot_open = mem_snapshot_open,
     .snapshot_close = mem_snapshot_close,
@@ -420,7 +445,8 @@ int sfi_mem_open(const struct sfi_sys *sys, struct sfi_mem_disk *disk, struct sf
     struct mem_store *store = sfi_zalloc(sys, sizeof *store);
     if (!store)
         return no_memory();
-    store->base = (struct sfi_store){.ops = &mem_ops, .sys = sys, .durable = disk->newest->epoch};
+    uint64_t epoch = disk->newest->epoch;
+    store->base = (struct sfi_store){.ops = &mem_ops, .sys = sys, .durable = epoch, .safe = epoch};
     store->disk = disk;
     store->settled = disk->newest;
     store->settled->refs++;

@@ -31,7 +31,8 @@ enum sfi_record_kind {
     SFI_RECORD_VALUE,      /* a named value */
     SFI_RECORD_MESSAGE,    /* a message not handled yet */
     SFI_RECORD_OUTBOX,     /* an egress record not acknowledged yet */
-    SFI_RECORD_DEAD        /* a dead letter */
+    SFI_RECORD_DEAD,       /* a dead letter */
+    SFI_RECORD_LOG         /* a chunk of the changelog */
 };
 
 /* Fills in the header of a finished record: `size` bytes, header included. */

@@ -1,6 +1,7 @@
 /* store.h - the only door to what is durable.
  *
- * A store holds five ordered tables of bytes and the number of the newest durable epoch.  It knows
+ * A store holds five ordered tables of bytes and the number of the newest durable epoch (LMDB's file has a
+ * sixth, the changelog, which is nobody's business here).  It knows
  * nothing of actors.  Writing is one thing only: a sealed batch (store/batch.h) goes in whole, as
  * epoch N+1 on top of epoch N, or not at all.
  *
@@ -11,9 +12,16 @@
  *     durable, still under way, or stalled (the disk refuses; nothing is lost, the next settle()
  *     tries the same batch again).  A stall is never turned into "failed": whether an epoch that met
  *     an error is on disk is found out by reading the disk, not guessed.
- * (3) Reads see the newest settled epoch and nothing of a batch under way.  A snapshot keeps its epoch.
+ *     settle(wait 0) does not wait for the disk if the store has a thread; settle(wait 1) does.
+ * (3) Durable may mean less than safe: in relaxed mode a power cut can still take the newest durable
+ *     epochs, but none up to `safe`, which follows by itself while the store is left in peace.
+ * (4) A store may have work of its own that is not urgent.  With a thread it does it by itself; without
+ *     one tend() does a slice of it.
+ * (5) Reads see the newest settled epoch, or the one that is committed already and not settled yet, whole;
+ *     the engine cannot tell these apart, since what the latter changed is still in its memory.  A snapshot
+ *     keeps its epoch.
  *     After a stall opening one may fail with SF_EDISK until it is known what is on disk.
- * (4) What a snapshot hands out lies in the store's own memory: on any address, however odd, with
+ * (6) What a snapshot hands out lies in the store's own memory: on any address, however odd, with
  *     nothing readable behind it, and gone when the snapshot is closed.  Read it with base/endian.h or
  *     copy it.
  *
@@ -43,6 +51,8 @@ struct sfi_store_ops {
     int (*submit)(struct sfi_store *store, const struct sfi_batch *batch);
     /* wait 1: returns only when durable or stalled. */
     int (*settle)(struct sfi_store *store, int wait);
+    /* Not while a batch is submitted.  1: there is more to do; 0: there is not; negative: as settle(). */
+    int (*tend)(struct sfi_store *store);
     /* Bytes that can still be written before the store's own ceiling; a lower bound. */
     uint64_t (*room)(struct sfi_store *store);
     int (*snapshot_open)(struct sfi_store *store, struct sfi_snapshot **out);
@@ -60,6 +70,7 @@ struct sfi_store {
     const struct sfi_store_ops *ops;
     const struct sfi_sys *sys;
     uint64_t durable; /* newest settled epoch; 0: nothing yet */
+    uint64_t safe;    /* newest one that no power cut can take; at most `durable` */
 };
 
 static inline int sfi_store_submit(struct sfi_store *store, const struct sfi_batch *batch)
@@ -70,6 +81,11 @@ static inline int sfi_store_submit(struct sfi_store *store, const struct sfi_bat
 static inline int sfi_store_settle(struct sfi_store *store, int wait)
 {
     return store->ops->settle(store, wait);
+}
+
+static inline int sfi_store_tend(struct sfi_store *store)
+{
+    return store->ops->tend(store);
 }
 
 static inline uint64_t sfi_store_room(struct sfi_store *store)

@@ -14,7 +14,7 @@
  *
  * Every page in use is referenced exactly once, so a walk that meets more references than there are
  * pages has met a loop. */
-#include "store/lmdb_check.h"
+#include "lmdb/check.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +25,7 @@
 
 #include "base/err.h"
 #include "statefun.h"
-#include "store/disk.h"
+#include "lmdb/disk.h"
 
 #define MAGIC 0xBEEFC0DEu
 #define NO_PAGE SIZE_MAX

@@ -1,4 +1,4 @@
-/* lmdb_check.h - is data.mdb fit to be mapped?
+/* check.h - is data.mdb fit to be mapped?
  *
  * LMDB believes its file: one that is shorter than its pages say kills the process with SIGBUS at the
  * first touch.  So we read it with pread() first.
@@ -8,8 +8,8 @@
  * missing one is damage.  A sound short file is extended, so that no page lies past the end.
  *
  * What is damaged inside whole pages is not found here; records have checksums (store/record.h). */
-#ifndef SFI_STORE_LMDB_CHECK_H
-#define SFI_STORE_LMDB_CHECK_H
+#ifndef SFI_LMDB_CHECK_H
+#define SFI_LMDB_CHECK_H
 
 #include "base/sys.h"
 

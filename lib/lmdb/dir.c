@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* syncfs() */
-#include "store/dir.h"
+#include "lmdb/dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -15,8 +15,8 @@
 
 #include "base/err.h"
 #include "statefun.h"
-#include "store/disk.h"
-#include "store/lmdb_check.h"
+#include "lmdb/disk.h"
+#include "lmdb/check.h"
 
 /* -- the list of open directories ------------------------------------------------------------------- */
 
@@ -156,8 +156,7 @@ static int check_owner(struct sfi_dir *dir)
 static int is_ours(const char *name)
 {
     static const char *const ours[] = {
-        ".",        "..",        SFI_DISK_LOCK, SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock",
-        "lock.mdb", "lost+found"};
+        ".", "..", SFI_DISK_LOCK, SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock", "lost+found"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (strcmp(name, ours[i]) == 0)
             return 1;
@@ -176,7 +175,9 @@ static int check_vacant(int fd)
         return rc;
     }
     for (const struct dirent *entry; rc == 0 && (entry = readdir(list));)
-        if (!is_ours(entry->d_name))
+        if (strcmp(entry->d_name, SFI_DISK_READERS) == 0)
+            rc = sfi_err(SF_ECORRUPT, "its database is gone: " SFI_DISK_DATA " is missing");
+        else if (!is_ours(entry->d_name))
             rc = sfi_err(SF_EFOREIGN, "it holds files but no database of ours ('%.100s')",
                          entry->d_name);
     closedir(list);

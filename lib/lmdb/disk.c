@@ -1,4 +1,4 @@
-#include "store/disk.h"
+#include "lmdb/disk.h"
 
 #include <errno.h>
 #include <stdint.h>

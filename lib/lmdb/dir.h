@@ -9,8 +9,8 @@
  *
  * The list is the one global of the library: both rules are about the process, not about a runtime.
  * The struct must not move while it is open. */
-#ifndef SFI_STORE_DIR_H
-#define SFI_STORE_DIR_H
+#ifndef SFI_LMDB_DIR_H
+#define SFI_LMDB_DIR_H
 
 #include <stdint.h>
 #include <sys/types.h>

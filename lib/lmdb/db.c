@@ -1,0 +1,392 @@
+#include "lmdb/db.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/endian.h"
+#include "base/err.h"
+#include "lmdb/disk.h"
+#include "lmdb/check.h"
+#include "store/record.h"
+
+enum {
+    TABLES_MAX = 8,
+    READERS_MAX = 126,
+    FORMAT = 2,
+    FORMAT_BYTES = SFI_RECORD_HEADER + 16 /* magic:4 format:4 epoch:8 */
+};
+
+static const char *const table_names[SFI_DB_TABLES] = {"meta",   "state", "mailbox",
+                                                       "outbox", "dead",  "changelog"};
+static const char format_magic[4] = {'S', 'F', 'D', 'B'};
+static const unsigned char format_key[1] = {0};
+
+/* -- errors ----------------------------------------------------------------------------------------- */
+
+int sfi_db_fault(const struct sfi_sys *sys, const char *point)
+{
+    int rc = sfi_fault(sys, point);
+    return rc < 0 ? sfi_err(rc, "%s: failed as a test asked", point) : 0;
+}
+
+/* LMDB's codes end here. */
+int sfi_db_error(const struct sfi_db *db, int error, const char *what)
+{
+    switch (error) {
+    case MDB_MAP_FULL:
+        return sfi_err(SF_EDISK, "the database has reached store_bytes_max (%llu bytes)",
+                       (unsigned long long)db->bytes_max);
+    case MDB_TXN_FULL:
+        return sfi_err(SF_EDISK, "%s: one commit changes too many pages", what);
+    case MDB_PANIC: /* somebody's write has failed, and the file is not opened anew yet */
+        return sfi_err(SF_EDISK, "%s: the database must be opened anew after a failed write", what);
+    case MDB_READERS_FULL:
+        return sfi_err(SF_EAGAIN, "%d views are open, no more are possible", READERS_MAX);
+    case MDB_INVALID:
+    case MDB_INCOMPATIBLE:
+        return sfi_err(SF_EFOREIGN, "%s: it is not a database of ours", what);
+    case MDB_VERSION_MISMATCH:
+        return sfi_err(SF_EFOREIGN, "%s: it belongs to another version of LMDB", what);
+    default:
+        break;
+    }
+    if (error > 0)
+        return sfi_disk_error(db->dir_fd, error, what);
+    return sfi_err(SF_ECORRUPT, "%s: %s", what, mdb_strerror(error));
+}
+
+/* -- the format record ------------------------------------------------------------------------------ */
+
+static void format_write(unsigned char record[FORMAT_BYTES], uint64_t epoch)
+{
+    unsigned char *payload = record + SFI_RECORD_HEADER;
+    memcpy(payload, format_magic, sizeof format_magic);
+    sfi_le32_put(payload + 4, FORMAT);
+    sfi_le64_put(payload + 8, epoch);
+    sfi_record_seal(record, FORMAT_BYTES, SFI_RECORD_FORMAT,
+                    SF_BYTES(format_key, sizeof format_key));
+}
+
+static int format_read(sf_bytes record, uint64_t *out_epoch)
+{
+    const unsigned char *payload = (const unsigned char *)record.data + SFI_RECORD_HEADER;
+    sf_bytes checked;
+    if (record.size < FORMAT_BYTES || memcmp(payload, format_magic, sizeof format_magic) != 0)
+        return sfi_err(SF_EFOREIGN, "the database was not made by this library");
+    int rc = sfi_record_open(record, SF_BYTES(format_key, sizeof format_key), SFI_RECORD_FORMAT,
+                             &checked);
+    if (rc < 0)
+        return sfi_err_in(rc, "the record of the database's format");
+    uint32_t format = sfi_le32_get(payload + 4);
+    if (format > FORMAT)
+        return sfi_err(SF_ENEWER, "the database has format %u, this library knows up to %d", format,
+                       FORMAT);
+    if (format < FORMAT)
+        return sfi_err(SF_EFOREIGN,
+                       "the database has format %u, from before the first release; "
+                       "this library reads %d",
+                       format, FORMAT);
+    if (record.size != FORMAT_BYTES)
+        return sfi_err(SF_ECORRUPT, "the record of the database's format makes no sense");
+    *out_epoch = sfi_le64_get(payload + 8);
+    return 0;
+}
+
+int sfi_db_put_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t epoch)
+{
+    unsigned char record[FORMAT_BYTES];
+    MDB_val key = sfi_val(SF_BYTES(format_key, sizeof format_key)), value = {sizeof record, record};
+    format_write(record, epoch);
+    return mdb_put(txn, db->tables[SFI_META], &key, &value, 0);
+}
+
+int sfi_db_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t *out_epoch)
+{
+    MDB_val key = sfi_val(SF_BYTES(format_key, sizeof format_key)), value;
+    int error = mdb_get(txn, db->tables[SFI_META], &key, &value);
+    if (error == MDB_NOTFOUND)
+        return sfi_err(SF_EFOREIGN, "the database was not made by this library");
+    return error ? sfi_db_error(db, error, "read the epoch")
+                 : format_read(sfi_val_bytes(value), out_epoch);
+}
+
+/* -- make a database -------------------------------------------------------------------------------- */
+
+static int fill_new(MDB_env *env)
+{
+    MDB_txn *txn;
+    struct sfi_db db = {.env = env};
+    int error = mdb_txn_begin(env, NULL, 0, &txn);
+    if (error)
+        return error;
+    for (int i = 0; i < SFI_DB_TABLES && !error; i++)
+        error = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &db.tables[i]);
+    if (!error)
+        error = sfi_db_put_epoch(&db, txn, 0);
+    if (!error)
+        return mdb_txn_commit(txn);
+    mdb_txn_abort(txn);
+    return error;
+}
+
+static int sync_new(MDB_env *env)
+{
+    mdb_filehandle_t fd;
+    int error = mdb_env_sync(env, 1);
+    if (!error)
+        error = mdb_env_get_fd(env, &fd);
+    if (!error && fsync(fd) < 0)
+        error = errno;
+    return error;
+}
+
+/* Our own lock is held and nobody else can reach the file yet: LMDB's lock file is not needed. */
+static int write_new(const char *path)
+{
+    MDB_env *env;
+    int error = mdb_env_create(&env);
+    if (error)
+        return error;
+    mdb_env_set_maxdbs(env, TABLES_MAX);
+    error = mdb_env_open(env, path, MDB_NOSUBDIR | MDB_NOLOCK | MDB_NOTLS, 0600);
+    if (!error)
+        error = fill_new(env);
+    if (!error)
+        error = sync_new(env);
+    mdb_env_close(env);
+    return error;
+}
+
+static int remove_new(const struct sfi_db *db)
+{
+    static const char *const names[] = {SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock"};
+    for (int i = 0; i < 2; i++)
+        if (unlinkat(db->dir_fd, names[i], 0) < 0 && errno != ENOENT)
+            return sfi_disk_error(db->dir_fd, errno, "remove what an earlier attempt left");
+    return 0;
+}
+
+static int publish_new(const struct sfi_db *db)
+{
+    int rc = sfi_db_fault(db->sys, "lmdb.rename");
+    if (rc < 0)
+        return rc;
+    if (renameat(db->dir_fd, SFI_DISK_DATA_NEW, db->dir_fd, SFI_DISK_DATA) < 0 ||
+        fsync(db->dir_fd) < 0)
+        return sfi_disk_error(db->dir_fd, errno, "make the database");
+    return 0;
+}
+
+static int db_make(const struct sfi_db *db)
+{
+    char path[PATH_MAX];
+    int rc = sfi_db_fault(db->sys, "lmdb.create");
+    if (rc < 0)
+        return rc;
+    if ((size_t)snprintf(path, sizeof path, "%s/" SFI_DISK_DATA_NEW, db->path) >= sizeof path)
+        return sfi_err(SF_EINVAL, "the directory's name is too long");
+    rc = remove_new(db);
+    if (rc < 0)
+        return rc;
+    int error = write_new(path);
+    rc = error ? sfi_db_error(db, error, "make the database") : publish_new(db);
+    if (rc < 0)
+        unlinkat(db->dir_fd, SFI_DISK_DATA_NEW, 0);
+    return rc;
+}
+
+/* -- open and close a database ---------------------------------------------------------------------- */
+
+static int open_table(struct sfi_db *db, MDB_txn *txn, int table)
+{
+    unsigned flags = 0;
+    int error = mdb_dbi_open(txn, table_names[table], 0, &db->tables[table]);
+    if (error == MDB_NOTFOUND)
+        return sfi_err(SF_EFOREIGN,
+                       "the database has no table '%s': it was not made by this library",
+                       table_names[table]);
+    if (!error)
+        error = mdb_dbi_flags(txn, db->tables[table], &flags);
+    if (error)
+        return sfi_db_error(db, error, "open the tables");
+    return flags ? sfi_err(SF_EFOREIGN, "the table '%s' is not one of ours", table_names[table])
+                 : 0;
+}
+
+/* The epoch first: a newer format may have other tables. */
+static int open_tables(struct sfi_db *db, uint64_t *out_epoch)
+{
+    MDB_txn *txn;
+    int error = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
+    if (error)
+        return sfi_db_error(db, error, "open the tables");
+    int rc = open_table(db, txn, SFI_META);
+    if (rc == 0)
+        rc = sfi_db_epoch(db, txn, out_epoch);
+    for (int i = SFI_META + 1; i < SFI_DB_TABLES && rc == 0; i++)
+        rc = open_table(db, txn, i);
+    if (rc < 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    error = mdb_txn_commit(txn); /* keeps the handles */
+    return error ? sfi_db_error(db, error, "open the tables") : 0;
+}
+
+static int close_on_exec(MDB_env *env)
+{
+    mdb_filehandle_t fd;
+    int error = mdb_env_get_fd(env, &fd);
+    return !error && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? errno : error;
+}
+
+/* LMDB makes this file sparse and maps it: on a full disk the first touch would be a SIGBUS. */
+static int reserve_readers(const struct sfi_db *db)
+{
+    enum { READER_BYTES = 64, HEAD_BYTES = 192 };
+    off_t size = HEAD_BYTES + (READERS_MAX - 1) * READER_BYTES;
+    int fd = openat(db->dir_fd, SFI_DISK_READERS, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    int error = fd < 0 ? errno : posix_fallocate(fd, 0, size);
+    if (fd >= 0)
+        close(fd);
+    return error && error != EOPNOTSUPP ? sfi_disk_error(db->dir_fd, error, "open the database")
+                                        : 0;
+}
+
+static int open_env(struct sfi_db *db)
+{
+    int rc = reserve_readers(db);
+    if (rc < 0)
+        return rc;
+    int error = mdb_env_create(&db->env);
+    if (error)
+        return sfi_db_error(db, error, "open the database");
+    error = mdb_env_set_mapsize(db->env, (size_t)db->bytes_max);
+    if (!error)
+        error = mdb_env_set_maxdbs(db->env, TABLES_MAX);
+    if (!error)
+        error = mdb_env_set_maxreaders(db->env, READERS_MAX);
+    if (!error)
+        error =
+            mdb_env_open(db->env, db->path, MDB_NOTLS | (db->relaxed ? MDB_NOMETASYNC : 0), 0600);
+    if (!error)
+        error = close_on_exec(db->env);
+    if (!error)
+        error = mdb_reader_check(db->env, NULL);
+    if (error == ENOMEM || error == EINVAL) /* what mmap() says */
+        return sfi_err(SF_ENOMEM,
+                       "out of memory, or of address space for store_bytes_max (%llu bytes)",
+                       (unsigned long long)db->bytes_max);
+    return error ? sfi_db_error(db, error, "open the database") : 0;
+}
+
+int sfi_db_sync(const struct sfi_db *db)
+{
+    int rc = sfi_db_fault(db->sys, "lmdb.sync");
+    if (rc < 0)
+        return rc;
+    int error = mdb_env_sync(db->env, 1);
+    return error ? sfi_db_error(db, error, "sync the database") : 0;
+}
+
+static int rewrite(int fd, void *bytes, size_t size)
+{
+    ssize_t done = pread(fd, bytes, size, 0);
+    if (done > 0)
+        done = pwrite(fd, bytes, (size_t)done, 0) == done ? done : -1;
+    return done > 0 ? 0 : errno ? errno : EIO;
+}
+
+/* A kernel may drop what it could not write and call it clean, so that the next sync succeeds and writes
+ * nothing (Rebello et al., "Can Applications Recover from fsync Failures?", 2020).  LMDB writes the
+ * pages of a lost transaction again, but not its meta pages: these are made dirty here, as they are. */
+static int write_back_metas(const struct sfi_db *db)
+{
+    size_t size = 2 * (size_t)sysconf(_SC_PAGESIZE);
+    int rc = sfi_db_fault(db->sys, "lmdb.metas");
+    void *bytes = rc == 0 ? sfi_alloc(db->sys, size) : NULL;
+    if (!bytes)
+        return rc < 0 ? rc : sfi_err(SF_ENOMEM, "out of memory");
+    errno = 0;
+    int fd = openat(db->dir_fd, SFI_DISK_DATA, O_RDWR | O_CLOEXEC | O_NOFOLLOW);
+    int error = fd < 0 ? errno : rewrite(fd, bytes, size);
+    if (fd >= 0)
+        close(fd);
+    sfi_free(db->sys, bytes);
+    return error ? sfi_disk_error(db->dir_fd, error, "open the database") : 0;
+}
+
+void sfi_db_close(struct sfi_db *db)
+{
+    if (db->env)
+        mdb_env_close(db->env);
+    db->env = NULL;
+}
+
+int sfi_db_open(struct sfi_db *db, uint64_t *out_epoch)
+{
+    int rc = sfi_lmdb_check(db->sys, db->dir_fd);
+    if (rc == 0)
+        rc = write_back_metas(db);
+    if (rc == 0)
+        rc = open_env(db);
+    if (rc == 0)
+        rc = sfi_db_sync(db);
+    if (rc == 0)
+        rc = open_tables(db, out_epoch);
+    if (rc < 0)
+        sfi_db_close(db);
+    return rc;
+}
+
+/* -- init and fini ---------------------------------------------------------------------------------- */
+
+static int is_same_dir(const char *path, int dir_fd)
+{
+    struct stat by_path, by_fd;
+    return stat(path, &by_path) == 0 && fstat(dir_fd, &by_fd) == 0 &&
+           by_path.st_dev == by_fd.st_dev && by_path.st_ino == by_fd.st_ino;
+}
+
+/* A name that still means the same directory when the process has changed its own or the directory was
+ * moved: the database is opened by it again after a failed write. */
+static char *lasting_path(const struct sfi_sys *sys, const char *dir, int dir_fd)
+{
+    char path[PATH_MAX];
+    snprintf(path, sizeof path, "/proc/self/fd/%d", dir_fd);
+    if (!is_same_dir(path, dir_fd) && (!realpath(dir, path) || !is_same_dir(path, dir_fd)))
+        snprintf(path, sizeof path, "%s", dir);
+    size_t size = strlen(path) + 1;
+    char *copy = sfi_alloc(sys, size);
+    return copy ? memcpy(copy, path, size) : NULL;
+}
+
+static int has_database(int dir_fd)
+{
+    struct stat info;
+    return fstatat(dir_fd, SFI_DISK_DATA, &info, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT;
+}
+
+int sfi_db_init(struct sfi_db *db, const char *dir, uint64_t *out_epoch)
+{
+    db->path = lasting_path(db->sys, dir, db->dir_fd);
+    int rc = db->path ? 0 : sfi_err(SF_ENOMEM, "out of memory");
+    if (rc == 0 && !has_database(db->dir_fd))
+        rc = db_make(db);
+    /* Whoever made it may have been killed before its name was safe. */
+    if (rc == 0 && fsync(db->dir_fd) < 0)
+        rc = sfi_disk_error(db->dir_fd, errno, "open the database");
+    return rc == 0 ? sfi_db_open(db, out_epoch) : rc;
+}
+
+void sfi_db_fini(struct sfi_db *db)
+{
+    sfi_db_close(db);
+    sfi_free(db->sys, db->path);
+}

@@ -1,0 +1,64 @@
+/* db.h - LMDB's file: made, opened, synced, closed; and what LMDB's codes mean.
+ *
+ *     DIR/data.mdb   six named tables.  `meta` holds the format and the epoch under the key 00, written
+ *                    by every commit together with what it commits.
+ *     DIR/lock.mdb   LMDB's own; opened by us only while no environment is, since closing it would drop
+ *                    LMDB's locks
+ *
+ * (1) A name is never a half-made database: it is made complete in data.mdb.new, synced, renamed.
+ * (2) Nothing read after open leaves this room before the meta pages were written back and a forced sync
+ *     succeeded: what the page cache holds may be an epoch whose commit was reported as failed.
+ * (3) LMDB's defaults are kept: every commit is synced before it returns.  MDB_NOTLS is added, so that a
+ *     snapshot belongs to no thread; in relaxed mode MDB_NOMETASYNC, so that a commit waits for the disk
+ *     once and not twice: the newest epoch may be lost with the power, the file stays sound.
+ *
+ * LMDB's own memory does not come from the sfi_sys.  Fault points here: lmdb.create, lmdb.rename,
+ * lmdb.metas, lmdb.sync. */
+#ifndef SFI_LMDB_DB_H
+#define SFI_LMDB_DB_H
+
+#include <lmdb.h>
+
+#include "store/store.h"
+
+enum { SFI_DB_LOG = SFI_TABLES, SFI_DB_TABLES };
+
+struct sfi_db {
+    const struct sfi_sys *sys;
+    char *path; /* of the directory; ours */
+    int dir_fd;
+    int relaxed;
+    uint64_t bytes_max;
+    MDB_env *env; /* NULL: closed */
+    MDB_dbi tables[SFI_DB_TABLES];
+};
+
+/* Opens the database in the directory, made if missing, and reads its epoch.  `db` has `sys`, `dir_fd`,
+ * `relaxed` and `bytes_max` set; fini() is due in any case. */
+int sfi_db_init(struct sfi_db *db, const char *dir, uint64_t *out_epoch);
+void sfi_db_fini(struct sfi_db *db);
+
+/* Again, after sfi_db_close(). */
+int sfi_db_open(struct sfi_db *db, uint64_t *out_epoch);
+void sfi_db_close(struct sfi_db *db);
+int sfi_db_sync(const struct sfi_db *db);
+
+int sfi_db_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t *out_epoch);
+/* Returns LMDB's code. */
+int sfi_db_put_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t epoch);
+
+/* The code and the sentence for one of LMDB's codes met while doing `what`. */
+int sfi_db_error(const struct sfi_db *db, int error, const char *what);
+int sfi_db_fault(const struct sfi_sys *sys, const char *point);
+
+static inline MDB_val sfi_val(sf_bytes bytes)
+{
+    return (MDB_val){bytes.size, (void *)(uintptr_t)bytes.data};
+}
+
+static inline sf_bytes sfi_val_bytes(MDB_val val)
+{
+    return SF_BYTES(val.mv_data, val.mv_size);
+}
+
+#endif

@@ -1,0 +1,448 @@
+#include "lmdb/store.h"
+
+#include <assert.h>
+#include <stdatomic.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/err.h"
+#include "store/batch.h"
+#include "lmdb/committer.h"
+#include "store/key_order.h"
+#include "lmdb/log.h"
+#include "lmdb/room.h"
+#include "lmdb/snapshot.h"
+#include "lmdb/writer.h"
+
+enum {
+    READER_CHECK_EVERY = 64, /* commits */
+    BYTES_MIN = 1 << 20,     /* the least store_bytes_max that is of use */
+    LOG_PART = 16            /* the log takes no more than this part of the store's ceiling */
+};
+
+struct lmdb_store {
+    struct sfi_store base;
+    struct sfi_db db;
+    struct sfi_snapshots snapshots;
+    struct sfi_committer committer;
+    const struct sfi_batch *batch; /* submitted and not settled, or NULL */
+    int is_inline;
+    int broken; /* a code: over for good */
+    struct sfi_room room;
+    _Atomic uint64_t safe; /* what settle() and tend() show as base.safe */
+    _Atomic uint64_t log_bytes;
+
+    /* Whoever commits. */
+    struct sfi_log log;
+    struct sfi_key_order order; /* of one table at a time */
+    uint64_t committed;         /* newest epoch that a commit returned */
+    uint64_t commits;
+    uint64_t full_disks; /* in a row */
+    int holds_pages;     /* what the newest transaction freed can be used only after another one */
+};
+
+static int fail_at(const struct lmdb_store *store, const char *point)
+{
+    return sfi_db_fault(store->base.sys, point);
+}
+
+/* -- commit: on either thread, holding the database --------------------------------------------------- */
+
+static sf_bytes key_of(void *ctx, uint32_t item)
+{
+    const struct sfi_op_list *list = ctx;
+    return sfi_op_key(&list->ops[item]);
+}
+
+static int sort_table(struct sfi_key_order *order, const struct sfi_op_list *list)
+{
+    sfi_key_order_reset(order);
+    int rc = sfi_key_order_reserve(order, list->count);
+    for (uint32_t i = 0; i < list->count && rc == 0; i++)
+        sfi_key_order_add(order, i, sfi_op_key(&list->ops[i]));
+    return rc;
+}
+
+static int apply_table(struct lmdb_store *store, MDB_txn *txn, int table,
+                       const struct sfi_op_list *list)
+{
+    struct sfi_writer writer;
+    uint32_t item;
+    int rc = sort_table(&store->order, list);
+    if (rc == 0)
+        rc = sfi_writer_open(&writer, &store->db, txn, table);
+    if (rc < 0)
+        return rc;
+    while (rc == 0 && sfi_key_order_next(&store->order, key_of, (void *)(uintptr_t)list, &item)) {
+        const struct sfi_op *op = &list->ops[item];
+        rc = op->is_delete ? sfi_writer_delete(&writer, sfi_op_key(op))
+                           : sfi_writer_put(&writer, sfi_op_key(op), sfi_op_value(op));
+    }
+    sfi_writer_close(&writer);
+    return rc;
+}
+
+/* A disk or a map that is full may have room for the epoch and none for the sweep. */
+static int may_sweep(const struct lmdb_store *store)
+{
+    return store->full_disks % 2 == 0;
+}
+
+/* Nothing of an epoch: a slice of sweeping, or just another transaction. */
+static int apply_tidying(struct lmdb_store *store, MDB_txn *txn)
+{
+    if (sfi_log_is_untidy(&store->log))
+        return sfi_log_tidy(&store->log, txn);
+    int error = sfi_db_put_epoch(&store->db, txn, store->committed);
+    return error ? sfi_db_error(&store->db, error, "tidy") : 0;
+}
+
+static int apply_batch(struct lmdb_store *store, MDB_txn *txn, const struct sfi_batch *batch)
+{
+    uint64_t epoch;
+    int rc = sfi_db_epoch(&store->db, txn, &epoch);
+    if (rc == 0 && epoch + 1 != batch->epoch)
+        return sfi_err(SF_ECORRUPT, "epoch %llu cannot follow epoch %llu on disk",
+                       (unsigned long long)batch->epoch, (unsigned long long)epoch);
+    if (rc == 0)
+        rc = sfi_log_append(&store->log, txn, &batch->tables[SFI_STATE], may_sweep(store),
+                            store->full_disks > 0);
+    for (int i = 0; i < SFI_TABLES && rc == 0; i++)
+        if (i != SFI_STATE && batch->tables[i].count)
+            rc = apply_table(store, txn, i, &batch->tables[i]);
+    int error = rc == 0 ? sfi_db_put_epoch(&store->db, txn, batch->epoch) : 0;
+    return error ? sfi_db_error(&store->db, error, "commit") : rc;
+}
+
+/* A full map is noticed before anything is written; every other failure may have come too late. */
+static int commit_txn(struct lmdb_store *store, MDB_txn *txn, int *out_unknown)
+{
+    int rc = fail_at(store, "lmdb.commit.before");
+    *out_unknown = 1;
+    if (rc < 0) {
+        mdb_txn_abort(txn);
+        return rc;
+    }
+    int error = mdb_txn_commit(txn);
+    if (error) {
+        *out_unknown = error != MDB_MAP_FULL;
+        return sfi_db_error(&store->db, error, "commit");
+    }
+    rc = fail_at(store, "lmdb.commit.after");
+    *out_unknown = rc < 0;
+    return rc;
+}
+
+/* One transaction: the batch, or with NULL a slice of tidying.  Negative: not committed, or, with
+ * `*out_unknown`, nobody knows. */
+static int try_txn(struct lmdb_store *store, const struct sfi_batch *batch, int *out_unknown)
+{
+    MDB_txn *txn;
+    int rc = fail_at(store, "lmdb.begin");
+    *out_unknown = 0;
+    if (rc < 0)
+        return rc;
+    if (++store->commits % READER_CHECK_EVERY == 0)
+        mdb_reader_check(store->db.env, NULL);
+    int error = mdb_txn_begin(store->db.env, NULL, 0, &txn);
+    *out_unknown = error == MDB_PANIC;
+    if (error)
+        return sfi_db_error(&store->db, error, "commit");
+    rc = batch ? apply_batch(store, txn, batch) : apply_tidying(store, txn);
+    if (rc == 0)
+        return commit_txn(store, txn, out_unknown);
+    mdb_txn_abort(txn);
+    return rc;
+}
+
+/* What memory says of the changelog follows what became of the transaction. */
+static int commit_or_undo(struct lmdb_store *store, const struct sfi_batch *batch)
+{
+    int sweeps = sfi_log_is_untidy(&store->log);
+    int unknown, rc = try_txn(store, batch, &unknown);
+    if (rc == 0) {
+        sfi_log_committed(&store->log);
+        store->holds_pages = batch || sweeps;
+    } else if (unknown)
+        sfi_snapshots_shut(&store->snapshots);
+    else
+        sfi_log_aborted(&store->log, rc == SF_EDISK);
+    atomic_store(&store->log_bytes, sfi_log_bytes(&store->log));
+    return rc;
+}
+
+static void reached(struct lmdb_store *store, uint64_t epoch)
+{
+    store->committed = epoch;
+    atomic_store(&store->safe, store->db.relaxed && epoch ? epoch - 1 : epoch);
+}
+
+static int commit(void *ctx)
+{
+    struct lmdb_store *store = ctx;
+    if (sfi_snapshots_are_shut(&store->snapshots)) /* tidying has failed meanwhile */
+        return sfi_err(SF_EDISK, "commit: the database must be opened anew after a failed write");
+    int rc = commit_or_undo(store, store->batch);
+    store->full_disks = rc == SF_EDISK ? store->full_disks + 1 : 0;
+    if (rc == 0)
+        reached(store, store->batch->epoch);
+    return rc == 0 ? 1 : rc;
+}
+
+static int is_log_untidy(const struct lmdb_store *store)
+{
+    return sfi_log_is_untidy(&store->log) ||
+           (atomic_load(&store->log.room_left) != SFI_ROOM_ENOUGH && store->holds_pages);
+}
+
+static int is_untidy(const struct lmdb_store *store)
+{
+    return is_log_untidy(store) || atomic_load(&store->safe) < store->committed;
+}
+
+/* A sync that fails may have lost what it was to write: then the file must be read again. */
+static int make_safe(struct lmdb_store *store)
+{
+    int rc = sfi_db_sync(&store->db);
+    if (rc < 0)
+        sfi_snapshots_shut(&store->snapshots);
+    else
+        atomic_store(&store->safe, store->committed);
+    return rc;
+}
+
+/* Tells when an epoch became safe, and at the end: there may be room, or something to find out. */
+static int tidy(void *ctx, int *tells)
+{
+    struct lmdb_store *store = ctx;
+    int rc = 0;
+    *tells = 0;
+    if (sfi_snapshots_are_shut(&store->snapshots))
+        return 0;
+    if (atomic_load(&store->safe) < store->committed) {
+        rc = make_safe(store);
+        *tells = 1;
+    } else if (is_log_untidy(store)) {
+        rc = commit_or_undo(store, NULL);
+        *tells = rc < 0 || !is_untidy(store);
+    }
+    return rc < 0 ? rc : is_untidy(store);
+}
+
+/* -- suspect: the engine's thread, holding the database ------------------------------------------------ */
+
+static int reopen(struct lmdb_store *store, uint64_t *out_epoch)
+{
+    int rc = sfi_snapshots_park(&store->snapshots);
+    if (rc < 0)
+        return rc;
+    sfi_db_close(&store->db);
+    rc = fail_at(store, "lmdb.reopen");
+    if (rc == 0)
+        rc = sfi_db_open(&store->db, out_epoch);
+    return rc == 0 ? sfi_log_load(&store->log) : rc;
+}
+
+/* What became of the batch, if there is one?  1: it is on disk; 0: it is not, and the store can be used
+ * again. */
+static int find_out(struct lmdb_store *store)
+{
+    uint64_t epoch = 0, next = store->base.durable + 1;
+    int rc = reopen(store, &epoch);
+    if (rc < 0)
+        return rc;
+    if (epoch + 1 != next && !(store->batch && epoch == next))
+        return sfi_err(SF_ECORRUPT, "epoch %llu is on disk where epoch %llu was being written",
+                       (unsigned long long)epoch, (unsigned long long)next);
+    reached(store, epoch);
+    atomic_store(&store->safe, epoch); /* opening has synced */
+    sfi_snapshots_admit(&store->snapshots);
+    return epoch == next;
+}
+
+/* -- submit and settle ------------------------------------------------------------------------------ */
+
+static int lmdb_submit(struct sfi_store *base, const struct sfi_batch *batch)
+{
+    struct lmdb_store *store = (struct lmdb_store *)base;
+    assert(!store->batch && batch->epoch == base->durable + 1);
+    store->batch = batch;
+    return 0;
+}
+
+/* Here and now. */
+static int commit_here(struct lmdb_store *store)
+{
+    sfi_committer_take(&store->committer);
+    int rc = sfi_snapshots_are_shut(&store->snapshots) ? find_out(store) : 0;
+    if (rc == 0 && store->batch)
+        rc = commit(store);
+    sfi_committer_give(&store->committer,
+                       !sfi_snapshots_are_shut(&store->snapshots) && is_untidy(store));
+    return rc;
+}
+
+/* 1: durable; 0: under way; negative: stalled. */
+static int settle_batch(struct lmdb_store *store, int wait)
+{
+    if (!store->is_inline) {
+        if (sfi_committer_has_job(&store->committer))
+            return sfi_committer_fetch(&store->committer, wait);
+        if (!wait && store->batch && !sfi_snapshots_are_shut(&store->snapshots)) {
+            sfi_committer_hand_over(&store->committer);
+            return SFI_UNDER_WAY;
+        }
+    }
+    if (!store->batch && !sfi_snapshots_are_shut(&store->snapshots))
+        return SFI_DURABLE;
+    int rc = commit_here(store);
+    return rc == 0 ? SFI_DURABLE : rc;
+}
+
+/* The thread may be an epoch ahead of what was fetched from it. */
+static void show_safe(struct lmdb_store *store)
+{
+    uint64_t safe = atomic_load(&store->safe), durable = store->base.durable;
+    store->base.safe = safe < durable ? safe : durable;
+}
+
+static int lmdb_settle(struct sfi_store *base, int wait)
+{
+    struct lmdb_store *store = (struct lmdb_store *)base;
+    if (store->broken)
+        return sfi_err(store->broken, "the database broke its own rules earlier");
+    int rc = settle_batch(store, wait);
+    if (rc == SF_ECORRUPT)
+        store->broken = rc;
+    if (rc > 0 && store->batch) {
+        base->durable = store->batch->epoch;
+        store->batch = NULL;
+    }
+    show_safe(store);
+    return rc;
+}
+
+static int lmdb_tend(struct sfi_store *base)
+{
+    struct lmdb_store *store = (struct lmdb_store *)base;
+    int rc = 0, tells;
+    if (store->is_inline && !store->broken) {
+        sfi_committer_take(&store->committer);
+        rc = tidy(store, &tells);
+        sfi_committer_give(&store->committer, 0);
+    }
+    show_safe(store);
+    return rc;
+}
+
+static uint64_t lmdb_room(struct sfi_store *base)
+{
+    struct lmdb_store *store = (struct lmdb_store *)base;
+    uint64_t room =
+        sfi_room_measure(&store->room, &store->snapshots, atomic_load(&store->log_bytes));
+    int left = (int)sfi_room_left(room, store->db.bytes_max);
+    if (atomic_exchange(&store->log.room_left, left) < left)
+        sfi_committer_rouse(&store->committer);
+    return room;
+}
+
+/* -- snapshots ---------------------------------------------------------------------------------------- */
+
+static int lmdb_snapshot_open(struct sfi_store *base, struct sfi_snapshot **out)
+{
+    return sfi_lmdb_snapshot_open(&((struct lmdb_store *)base)->snapshots, out);
+}
+
+/* -- open and close --------------------------------------------------------------------------------- */
+
+static void lmdb_close(struct sfi_store *base)
+{
+    struct lmdb_store *store = (struct lmdb_store *)base;
+    sfi_committer_fini(&store->committer);
+    if (store->db.env && !sfi_snapshots_are_shut(&store->snapshots) &&
+        atomic_load(&store->safe) < store->committed)
+        sfi_db_sync(&store->db); /* if it fails: relaxed mode has promised nothing */
+    sfi_log_fini(&store->log);
+    sfi_snapshots_fini(&store->snapshots);
+    sfi_key_order_fini(&store->order);
+    sfi_db_fini(&store->db);
+    sfi_free(base->sys, store);
+}
+
+static const struct sfi_store_ops lmdb_ops = {
+    .submit = lmdb_submit,
+    .settle = lmdb_settle,
+    .tend = lmdb_tend,
+    .room = lmdb_room,
+    .snapshot_open = lmdb_snapshot_open,
+    .snapshot_close = sfi_lmdb_snapshot_close,
+    .snapshot_get = sfi_lmdb_snapshot_get,
+    .snapshot_seek = sfi_lmdb_snapshot_seek,
+    .close = lmdb_close,
+};
+
+static int check_bytes_max(uint64_t bytes_max)
+{
+    if (bytes_max < BYTES_MIN)
+        return sfi_err(SF_EINVAL, "store_bytes_max: %llu bytes, at least %d",
+                       (unsigned long long)bytes_max, BYTES_MIN);
+    if (bytes_max > SIZE_MAX / 2)
+        return sfi_err(SF_EINVAL, "store_bytes_max: %llu bytes, at most %llu",
+                       (unsigned long long)bytes_max, (unsigned long long)(SIZE_MAX / 2));
+    return 0;
+}
+
+static struct lmdb_store *store_new(const struct sfi_sys *sys, int dir_fd,
+                                    const struct sfi_lmdb_options *options)
+{
+    struct lmdb_store *store = sfi_zalloc(sys, sizeof *store);
+    if (!store)
+        return NULL;
+    struct sfi_committer_job job = {commit, tidy, store, options->wake, options->wake_ctx};
+    size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
+    store->is_inline = options->commit_inline;
+    store->base = (struct sfi_store){.ops = &lmdb_ops, .sys = sys};
+    store->db = (struct sfi_db){.sys = sys,
+                                .dir_fd = dir_fd,
+                                .relaxed = options->relaxed,
+                                .bytes_max = options->bytes_max & ~(uint64_t)(page_size - 1)};
+    sfi_key_order_init(&store->order, sys);
+    sfi_snapshots_init(&store->snapshots, &store->base, &store->db, &store->log);
+    sfi_committer_init(&store->committer, sys, &job);
+    return store;
+}
+
+static int bring_up(struct lmdb_store *store, const char *dir,
+                    const struct sfi_lmdb_options *options)
+{
+    uint64_t log_bytes = store->db.bytes_max / LOG_PART;
+    log_bytes = options->log_bytes_max < log_bytes ? options->log_bytes_max : log_bytes;
+    int rc = sfi_db_init(&store->db, dir, &store->base.durable);
+    if (rc == 0)
+        rc = sfi_log_init(&store->log, &store->db, &store->snapshots.lock, log_bytes,
+                          options->log_records_max);
+    if (rc == 0)
+        rc = sfi_log_load(&store->log);
+    if (rc < 0)
+        return rc;
+    store->committed = store->base.safe = store->base.durable;
+    atomic_store(&store->safe, store->committed);
+    atomic_store(&store->log_bytes, sfi_log_bytes(&store->log));
+    return store->is_inline ? 0 : sfi_committer_start(&store->committer);
+}
+
+int sfi_lmdb_open(const struct sfi_sys *sys, const char *dir, int dir_fd,
+                  const struct sfi_lmdb_options *options, struct sfi_store **out)
+{
+    int rc = check_bytes_max(options->bytes_max);
+    struct lmdb_store *store = rc == 0 ? store_new(sys, dir_fd, options) : NULL;
+    if (!store)
+        return rc < 0 ? rc : sfi_err(SF_ENOMEM, "out of memory");
+    rc = bring_up(store, dir, options);
+    if (rc < 0) {
+        lmdb_close(&store->base);
+        return rc;
+    }
+    *out = &store->base;
+    return 0;
+}
