@@ -6,43 +6,62 @@
 #include "base/err.h"
 #include "store/record.h"
 
-/* The hash lies beside the pointer, so that probing touches no actor but the right one. */
-struct sfi_actor_place {
-    struct sfi_actor *actor;
-    uint64_t hash;
+enum {
+    PLACES_MIN = 64,
+    DIRTY_MIN = 256,
+    ROW_BYTES = 64, /* key, header and op of a row, roughly */
+    SLOT_BYTES = sizeof(struct sfi_slot) + 16,
+    HAND_PLACES = 128,      /* looked at in one turn */
+    HAND_PLACES_FAR = 4096, /* likewise, when a turn brought in much */
+    HAND_PLACES_BARREN = 4, /* likewise, when two rounds found nothing */
+    FAR_BYTES = 64 * 1024,
+    LINES_EXPECTED = 3
 };
-
-enum { PLACES_MIN = 64, ROW_BYTES = 64 /* key, header and op of a row, roughly */ };
 
 static int no_memory(void)
 {
     return sfi_err(SF_ENOMEM, "out of memory");
 }
 
-void sfi_actors_init(struct sfi_actors *actors, const struct sfi_sys *sys)
+void sfi_actors_init(struct sfi_actors *actors, const struct sfi_sys *sys, uint64_t bytes_max)
 {
-    *actors = (struct sfi_actors){.sys = sys};
+    *actors = (struct sfi_actors){.sys = sys, .bytes_max = bytes_max};
     actors->key.low = sys->random(sys->ctx);
     actors->key.high = sys->random(sys->ctx);
+    sfi_pool_init(&actors->pool, sys, 32);
 }
 
-static void actor_free(const struct sfi_sys *sys, struct sfi_actor *actor)
+static size_t actor_size(const struct sfi_type *type, size_t id_size)
+{
+    size_t state_at = (sizeof(struct sfi_actor) + id_size + 16) & ~(size_t)15;
+    return state_at + type->desc.state_size;
+}
+
+static uint64_t actor_bytes(const struct sfi_actors *actors, const struct sfi_actor *actor)
+{
+    return sfi_pool_bytes(&actors->pool, actor_size(actor->type, actor->id_size));
+}
+
+static void actor_free(struct sfi_actors *actors, struct sfi_actor *actor)
 {
     for (struct sfi_slot *slot = actor->slots, *next; slot; slot = next) {
         next = slot->next;
-        sfi_free(sys, slot->data);
-        sfi_free(sys, slot);
+        actors->bytes -= SLOT_BYTES + sfi_slot_bytes(slot->data, slot->size);
+        sfi_free(actors->sys, slot->data);
+        sfi_free(actors->sys, slot);
     }
-    sfi_free(sys, actor->state);
-    sfi_free(sys, actor);
+    actors->bytes -= actor_bytes(actors, actor);
+    sfi_pool_free(&actors->pool, actor, actor_size(actor->type, actor->id_size));
 }
 
 void sfi_actors_fini(struct sfi_actors *actors)
 {
     for (size_t i = 0; i < actors->capacity; i++)
         if (actors->places[i].actor)
-            actor_free(actors->sys, actors->places[i].actor);
+            actor_free(actors, actors->places[i].actor);
+    sfi_pool_fini(&actors->pool);
     sfi_free(actors->sys, actors->places);
+    sfi_free(actors->sys, actors->dirty);
     *actors = (struct sfi_actors){.sys = actors->sys};
 }
 
@@ -66,20 +85,35 @@ static int actors_grow(struct sfi_actors *actors)
         if (actors->places[i].actor)
             places[free_place(places, capacity, actors->places[i].hash)] = actors->places[i];
     sfi_free(actors->sys, actors->places);
+    actors->bytes += (capacity - actors->capacity) * sizeof *places;
     actors->places = places;
     actors->capacity = capacity;
+    actors->hand = 0;
     return 0;
 }
 
-static struct sfi_actor *actor_new(const struct sfi_sys *sys, struct sfi_type *type, const void *id,
+static int dirty_grow(struct sfi_actors *actors)
+{
+    uint32_t capacity = actors->dirty_capacity ? actors->dirty_capacity * 2 : DIRTY_MIN;
+    void *dirty = sfi_resize(actors->sys, actors->dirty, capacity * sizeof *actors->dirty);
+    if (!dirty)
+        return SF_ENOMEM;
+    actors->dirty = dirty;
+    actors->dirty_capacity = capacity;
+    return 0;
+}
+
+/* The struct is not zeroed: loading does that. */
+static struct sfi_actor *actor_new(struct sfi_actors *actors, struct sfi_type *type, const void *id,
                                    size_t id_size)
 {
-    struct sfi_actor *actor = sfi_zalloc(sys, sizeof *actor + id_size + 1);
+    struct sfi_actor *actor = sfi_pool_alloc(&actors->pool, actor_size(type, id_size));
     if (!actor)
         return NULL;
-    actor->type = type;
-    actor->id_size = (uint8_t)id_size;
+    *actor = (struct sfi_actor){.type = type, .id_size = (uint8_t)id_size};
     memcpy(actor->id, id, id_size);
+    actor->id[id_size] = 0;
+    actors->bytes += actor_bytes(actors, actor);
     return actor;
 }
 
@@ -89,25 +123,122 @@ static int is_at(const struct sfi_actor *actor, const struct sfi_type *type, con
     return actor->type == type && actor->id_size == id_size && memcmp(actor->id, id, id_size) == 0;
 }
 
-struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, const void *id,
-                                 size_t id_size)
+struct sfi_actor *sfi_actors_find(const struct sfi_actors *actors, const struct sfi_type *type,
+                                  uint64_t hash, const void *id, size_t id_size)
 {
-    uint64_t hash = sfi_hash(&actors->key, type->number, id, id_size);
+    const struct sfi_actor_place *places = actors->places;
     size_t mask = actors->capacity - 1;
     if (actors->capacity)
-        for (size_t at = hash & mask; actors->places[at].actor; at = (at + 1) & mask)
-            if (actors->places[at].hash == hash &&
-                is_at(actors->places[at].actor, type, id, id_size))
-                return actors->places[at].actor;
+        for (size_t at = hash & mask; places[at].actor; at = (at + 1) & mask)
+            if (places[at].hash == hash && is_at(places[at].actor, type, id, id_size))
+                return places[at].actor;
+    return NULL;
+}
+
+struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
+                                 const void *id, size_t id_size)
+{
+    if (actors->dirty_count == actors->dirty_capacity && dirty_grow(actors) < 0)
+        return NULL;
+    struct sfi_actor *actor = sfi_actors_find(actors, type, hash, id, id_size);
+    if (actor) {
+        if (!actor->used)
+            actor->used = 1;
+        return actor;
+    }
     if (actors->count * 4 >= actors->capacity * 3 && actors_grow(actors) < 0)
         return NULL;
-    struct sfi_actor *actor = actor_new(actors->sys, type, id, id_size);
+    actor = actor_new(actors, type, id, id_size);
     if (!actor)
         return NULL;
     actors->places[free_place(actors->places, actors->capacity, hash)] =
         (struct sfi_actor_place){actor, hash};
     actors->count++;
     return actor;
+}
+
+void sfi_actors_expect_place(const struct sfi_actors *actors, uint64_t hash)
+{
+    if (actors->capacity)
+        __builtin_prefetch(&actors->places[hash & (actors->capacity - 1)]);
+}
+
+void sfi_actors_expect(const struct sfi_actors *actors, uint64_t hash)
+{
+    const struct sfi_actor_place *places = actors->places;
+    size_t mask = actors->capacity - 1, at = hash & mask;
+    if (!actors->capacity)
+        return;
+    while (places[at].actor && places[at].hash != hash)
+        at = (at + 1) & mask;
+    for (int i = 0; places[at].actor && i < LINES_EXPECTED; i++)
+        __builtin_prefetch((const char *)places[at].actor + i * SFI_LINE, 1);
+}
+
+/* -- what leaves ---------------------------------------------------------------------------------- */
+
+/* Knuth, "The Art of Computer Programming" 3, 6.4, algorithm R: what was pushed past the place that
+ * becomes free moves back into it, so that no search ends too early. */
+static void empty_place(struct sfi_actors *actors, size_t free_at)
+{
+    struct sfi_actor_place *places = actors->places;
+    size_t mask = actors->capacity - 1;
+    for (size_t at = (free_at + 1) & mask; places[at].actor; at = (at + 1) & mask) {
+        size_t home = places[at].hash & mask;
+        if (((at - home) & mask) < ((at - free_at) & mask))
+            continue; /* its home lies behind the free place */
+        places[free_at] = places[at];
+        free_at = at;
+    }
+    places[free_at] = (struct sfi_actor_place){NULL, 0};
+}
+
+/* The actors are spread over memory: those that the hand comes to next are asked for early. */
+static void expect_under_hand(const struct sfi_actors *actors)
+{
+    enum { AHEAD = 16 };
+    const void *actor = actors->places[(actors->hand + AHEAD) & (actors->capacity - 1)].actor;
+    if (actor)
+        __builtin_prefetch(actor, 1);
+}
+
+/* Looks at the place under the hand, and moves on unless that was emptied: another may be there now. */
+static void move_hand(struct sfi_actors *actors, const struct sfi_actor *kept)
+{
+    struct sfi_actor *actor = actors->places[actors->hand].actor;
+    expect_under_hand(actors);
+    if (actor && !actor->used && !actor->dirty && actor->sealed <= actors->durable &&
+        !actor->pause && actor != kept) {
+        empty_place(actors, actors->hand);
+        actor_free(actors, actor);
+        actors->count--;
+        actors->barren = 0;
+        return;
+    }
+    if (actor)
+        actor->used = 0;
+    actors->hand = (actors->hand + 1) & (actors->capacity - 1);
+    actors->barren++;
+}
+
+/* Two rounds without success, and nothing became durable since: then the hand creeps, so that a cache
+ * full of dirty actors does not cost every turn a walk. */
+static int places_to_pass(const struct sfi_actors *actors)
+{
+    if (actors->barren >= 2 * actors->capacity)
+        return HAND_PLACES_BARREN;
+    return actors->bytes - actors->bytes_max > FAR_BYTES ? HAND_PLACES_FAR : HAND_PLACES;
+}
+
+void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct sfi_actor *kept)
+{
+    if (actors->bytes <= actors->bytes_max || actors->capacity == 0)
+        return;
+    if (actors->durable != durable)
+        actors->barren = 0;
+    actors->durable = durable;
+    for (int i = places_to_pass(actors); i > 0 && actors->bytes > actors->bytes_max; i--)
+        move_hand(actors, kept);
 }
 
 /* -- loading ------------------------------------------------------------------------------------- */
@@ -157,24 +288,19 @@ int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store,
     struct sfi_snapshot *snapshot;
     struct sfi_key key;
     sf_bytes record;
-    void *state = sfi_zalloc(actors->sys, actor->type->desc.state_size);
-    if (!state)
-        return no_memory();
+    void *state = sfi_actor_state(actor);
     int rc = sfi_snapshot_open(store, &snapshot);
     if (rc < 0)
-        goto free_state;
+        return rc;
     sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, 0);
     rc = sfi_snapshot_get(snapshot, SFI_STATE, sfi_key_bytes(&key), &record);
+    if (rc == 0 || actor->type->desc.state_migrate)
+        memset(state, 0, actor->type->desc.state_size);
     if (rc > 0)
         rc = sfi_state_decode(actors->sys, actor->type, sfi_key_bytes(&key), record, state);
     sfi_snapshot_close(snapshot);
-    if (rc < 0)
-        goto free_state;
-    actor->state = state;
-    return 0;
-free_state:
-    sfi_free(actors->sys, state);
-    return rc;
+    actor->has_state = rc >= 0;
+    return rc < 0 ? rc : 0;
 }
 
 static int copy_value(const struct sfi_sys *sys, sf_bytes key, sf_bytes record,
@@ -221,6 +347,7 @@ int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, stru
         goto free_slot;
     slot->next = actor->slots;
     actor->slots = slot;
+    actors->bytes += SLOT_BYTES + sfi_slot_bytes(slot->data, slot->size);
     *out = slot;
     return 0;
 free_slot:
@@ -236,12 +363,10 @@ void sfi_actor_touch(struct sfi_actors *actors, struct sfi_actor *actor, size_t 
     if (actor->dirty)
         return;
     actor->dirty = 1;
-    actor->dirty_next = actors->dirty;
-    actors->dirty = actor;
-    actors->dirty_count++;
+    actors->dirty[actors->dirty_count++] = actor; /* sfi_actors_get() made room */
 }
 
-static int save_state(const struct sfi_actor *actor, struct sfi_batch *batch)
+static int save_state(struct sfi_actor *actor, struct sfi_batch *batch)
 {
     struct sfi_key key;
     size_t size = SFI_RECORD_HEADER + 4 + actor->type->desc.state_size;
@@ -250,7 +375,7 @@ static int save_state(const struct sfi_actor *actor, struct sfi_batch *batch)
     if (!record)
         return no_memory();
     sfi_le32_put(record + SFI_RECORD_HEADER, actor->type->desc.state_version);
-    memcpy(record + SFI_RECORD_HEADER + 4, actor->state, actor->type->desc.state_size);
+    memcpy(record + SFI_RECORD_HEADER + 4, sfi_actor_state(actor), actor->type->desc.state_size);
     sfi_record_seal(record, size, SFI_RECORD_STATE, sfi_key_bytes(&key));
     return 0;
 }
@@ -271,29 +396,46 @@ static int save_slot(const struct sfi_actor *actor, const struct sfi_slot *slot,
     return 0;
 }
 
+/* The dirty ones are spread over memory: those ahead are asked for early. */
+static void expect_dirty(const struct sfi_actors *actors, uint32_t at)
+{
+    enum { AHEAD = 8 };
+    if (at + AHEAD >= actors->dirty_count)
+        return;
+    const char *actor = (const char *)actors->dirty[at + AHEAD];
+    __builtin_prefetch(actor, 1);
+    __builtin_prefetch(actor + SFI_LINE, 1);
+}
+
+static int save_actor(struct sfi_actor *actor, struct sfi_batch *batch)
+{
+    int rc = actor->state_dirty ? save_state(actor, batch) : 0;
+    for (struct sfi_slot *slot = actor->slots; slot && rc == 0; slot = slot->next)
+        if (slot->dirty)
+            rc = save_slot(actor, slot, batch);
+    return rc;
+}
+
 int sfi_actors_save(const struct sfi_actors *actors, struct sfi_batch *batch)
 {
     int rc = 0;
-    for (struct sfi_actor *actor = actors->dirty; actor && rc == 0; actor = actor->dirty_next) {
-        if (actor->state_dirty)
-            rc = save_state(actor, batch);
-        for (struct sfi_slot *slot = actor->slots; slot && rc == 0; slot = slot->next)
-            if (slot->dirty)
-                rc = save_slot(actor, slot, batch);
+    for (uint32_t i = 0; i < actors->dirty_count && rc == 0; i++) {
+        expect_dirty(actors, i);
+        rc = save_actor(actors->dirty[i], batch);
     }
     return rc;
 }
 
-void sfi_actors_cleaned(struct sfi_actors *actors)
+void sfi_actors_cleaned(struct sfi_actors *actors, uint64_t epoch)
 {
-    for (struct sfi_actor *actor = actors->dirty, *next; actor; actor = next) {
-        next = actor->dirty_next;
+    for (uint32_t i = 0; i < actors->dirty_count; i++) {
+        struct sfi_actor *actor = actors->dirty[i];
+        expect_dirty(actors, i);
+        actor->sealed = epoch;
         actor->dirty = actor->state_dirty = 0;
-        actor->dirty_next = NULL;
         for (struct sfi_slot *slot = actor->slots; slot; slot = slot->next)
             slot->dirty = 0;
     }
-    actors->dirty = NULL;
     actors->dirty_count = 0;
     actors->dirty_bytes = 0;
 }

@@ -1,10 +1,23 @@
-/* actor.h - the actors in memory.
+/* actor.h - the actors in memory: a cache of what is on disk, and the truth where it is newer.
  *
  * (1) An actor in memory is the truth about its struct and values; the store is read only for what is
- *     not in memory yet.  So an actor may leave memory only when all of it is durable.
+ *     not in memory.  So an actor may leave memory only when all of it is durable: it is not dirty, and
+ *     the epoch that took its last changes (`sealed`) is on disk.
  * (2) An actor is in the dirty list of the open epoch if and only if it differs from what the last
  *     sealed epoch holds.
  * (3) The struct is loaded at the first sf_state() and a value at its first use, not before.
+ * (4) Nobody keeps a pointer to an actor but the running turn, the dirty list and a pause, and none of
+ *     these is ever dropped.  Messages hold addresses (message.h).
+ *
+ * LAYOUT  One piece of memory from a pool: 32 bytes of header, id, zero byte, padding to 16, struct.  So
+ * finding an actor touches one line of the cache, and a small struct the next.  The table of places is
+ * {pointer, hash}, at most three quarters full.  An actor with a struct of 64 bytes and an id of 12 takes
+ * 128 bytes and between 22 and 43 of the table.
+ *
+ * BUDGET  `bytes` counts actors, values and the table.  Above `bytes_max` each turn moves a hand a bounded
+ * number of places: what was used since the hand passed last is spared once, what is clean and durable
+ * leaves (the CLOCK of Corbato, "A paging experiment with the Multics system", 1968).  When nothing may
+ * leave, the budget is exceeded until the next epoch is durable; sfi_actors_are_full() ends the open one.
  *
  * Engine thread only. */
 #ifndef SFI_ACTOR_ACTOR_H
@@ -12,6 +25,7 @@
 
 #include "actor/type.h"
 #include "base/hash.h"
+#include "base/pool.h"
 
 struct sfi_pause;
 
@@ -25,32 +39,78 @@ struct sfi_slot {
 };
 
 struct sfi_actor {
-    struct sfi_type *type;
-    void *state; /* NULL: not loaded, or the type has none */
+    struct sfi_type *type; /* registered, so the size of its struct is fixed until close */
     struct sfi_slot *slots;
     struct sfi_pause *pause; /* not NULL: a message failed and backs off; see mailbox.h */
-    struct sfi_actor *dirty_next;
-    uint8_t dirty, state_dirty;
-    uint8_t id_size;
-    char id[]; /* and a zero byte */
+    uint64_t sealed : 48;    /* the epoch that took its last changes; 0: none in this run */
+    uint64_t id_size : 8;
+    uint64_t dirty : 1, state_dirty : 1;
+    uint64_t has_state : 1; /* the struct is loaded */
+    uint64_t used : 1;      /* since the hand passed */
+    char id[];              /* and a zero byte, and the struct */
+};
+
+_Static_assert(offsetof(struct sfi_actor, id) == 32, "the header fills half a line");
+
+struct sfi_actor_place {
+    struct sfi_actor *actor;
+    uint64_t hash; /* beside the pointer, so that probing touches no actor but the right one */
 };
 
 struct sfi_actors {
     const struct sfi_sys *sys;
     struct sfi_hash_key key;
+    struct sfi_pool pool;
     struct sfi_actor_place *places; /* open addressing, linear probing */
     size_t count, capacity;
-    struct sfi_actor *dirty;
-    uint32_t dirty_count;
+    uint64_t bytes, bytes_max;
+    size_t hand;      /* the next place to look at */
+    size_t barren;    /* places passed since one could be emptied */
+    uint64_t durable; /* when the hand last moved */
+    struct sfi_actor **dirty;
+    uint32_t dirty_count, dirty_capacity;
     uint64_t dirty_bytes; /* an estimate of what sealing will add to the batch */
 };
 
-void sfi_actors_init(struct sfi_actors *actors, const struct sfi_sys *sys);
+void sfi_actors_init(struct sfi_actors *actors, const struct sfi_sys *sys, uint64_t bytes_max);
 void sfi_actors_fini(struct sfi_actors *actors);
 
-/* The actor at an address, brought into memory (empty) if needed.  NULL: no memory. */
-struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, const void *id,
-                                 size_t id_size);
+static inline uint64_t sfi_actors_hash(const struct sfi_actors *actors, const struct sfi_type *type,
+                                       const void *id, size_t id_size)
+{
+    return sfi_hash(&actors->key, type->number, id, id_size);
+}
+
+/* The actor at an address (`hash` is sfi_actors_hash() of it), if it is in memory. */
+struct sfi_actor *sfi_actors_find(const struct sfi_actors *actors, const struct sfi_type *type,
+                                  uint64_t hash, const void *id, size_t id_size);
+/* The same, brought into memory (empty) if needed, with room in the dirty list, so that touching it
+ * cannot fail.  NULL: no memory. */
+struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
+                                 const void *id, size_t id_size);
+
+/* Hints to the machine: the place of an address will be looked at; the actor there will. */
+void sfi_actors_expect_place(const struct sfi_actors *actors, uint64_t hash);
+void sfi_actors_expect(const struct sfi_actors *actors, uint64_t hash);
+
+/* A smaller budget is not worth a commit for each turn. */
+enum { SFI_DIRTY_FULL_MIN = 64 };
+
+/* Over budget, and the open epoch holds too much of it: only a commit makes room. */
+static inline int sfi_actors_are_full(const struct sfi_actors *actors)
+{
+    return actors->bytes > actors->bytes_max &&
+           actors->dirty_count * UINT64_C(2) >= actors->count &&
+           actors->dirty_count >= SFI_DIRTY_FULL_MIN;
+}
+/* Over budget: moves the hand a little.  `durable` is the store's; `kept` is the running turn's. */
+void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct sfi_actor *kept);
+
+static inline void *sfi_actor_state(struct sfi_actor *actor)
+{
+    size_t at = (sizeof *actor + actor->id_size + 16) & ~(size_t)15;
+    return (char *)actor + at;
+}
 
 /* Brings the struct into memory.  0, SF_ENOMEM, or what the store says. */
 int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store,
@@ -59,11 +119,19 @@ int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store,
 int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
                         uint16_t number, struct sfi_slot **out);
 
+/* What data of that size in a slot takes of the budget; with the system's own bytes, roughly. */
+static inline size_t sfi_slot_bytes(const void *data, size_t size)
+{
+    return data ? size + 17 : 0;
+}
+
+/* It differs from what is sealed, in so many bytes more than was known. */
 void sfi_actor_touch(struct sfi_actors *actors, struct sfi_actor *actor, size_t bytes);
 
-/* Seal: puts what is dirty into the batch; nothing is marked clean before sfi_actors_cleaned(). */
+/* Seal: puts what is dirty into the batch; nothing is marked clean before sfi_actors_cleaned(), which
+ * is told the epoch of that batch. */
 int sfi_actors_save(const struct sfi_actors *actors, struct sfi_batch *batch);
-void sfi_actors_cleaned(struct sfi_actors *actors);
+void sfi_actors_cleaned(struct sfi_actors *actors, uint64_t epoch);
 
 /* From the stored record to the struct of today; `state` has type->state_size bytes, zeroed. */
 int sfi_state_decode(const struct sfi_sys *sys, const struct sfi_type *type, sf_bytes key,

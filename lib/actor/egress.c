@@ -195,7 +195,7 @@ int sfi_egress_load(struct sfi_egresses *egresses, sf_bytes key, sf_bytes record
     egress->next = sfi_le64_get(at + 4);
     egress->acked = egress->delivered = sfi_le64_get(at + 12);
     egress->trimmed = sfi_le64_get(at + 20);
-    egress->sealed = egress->durable = egress->next - 1;
+    egress->sealed = egress->durable = egress->safe = egress->next - 1;
     egress->dirty = 0;
     return 0;
 }

@@ -4,12 +4,13 @@
  *     undone gives its numbers back.
  * (2) A record is a row of the outbox from its epoch until its acknowledgement is durable.  Delivery
  *     reads rows, first and again alike, so the bytes are the same.
- * (3) acked <= delivered <= durable < next.  delivered lives in memory only: after a restart it is
- *     acked, and everything behind comes again.
+ * (3) acked <= delivered <= safe <= durable <= sealed < next.  delivered lives in memory only: after a
+ *     restart it is acked, and everything behind comes again.  What is durable but not safe a power cut
+ *     could take back (store.h: 3), so it is not shown to anybody.
  * (4) Acknowledgements ride in the next epoch; rows at or below `acked` are deleted a bounded number
  *     at a time, up to `trimmed`.
  *
- * Engine thread only, except `durable` and `ack_request`, which are under the runtime's lock. */
+ * Engine thread only, except `safe` and `ack_request`, which are under the runtime's lock. */
 #ifndef SFI_ACTOR_EGRESS_H
 #define SFI_ACTOR_EGRESS_H
 
@@ -23,7 +24,7 @@ struct sfi_egress {
     uint64_t next; /* sequence of the next record */
     uint64_t acked, trimmed, delivered;
     uint64_t sealed; /* newest sequence in the sealed batch */
-    uint64_t durable;
+    uint64_t durable, safe;
     uint64_t ack_request; /* by sf_egress_ack() */
     uint64_t retry_ns;    /* deliver again not before; 0: now */
     uint32_t failures;

@@ -12,34 +12,51 @@ enum {
     BODY_ABSENT = 0x8000 /* in the kind's size */
 };
 
-static size_t footprint(size_t body_at, size_t body_size)
+/* The offset of a body behind so much text that makes it aligned in the message, empty or not. */
+static size_t body_offset(size_t text_size, sf_bytes body)
 {
-    return sizeof(struct sfi_message) + body_at + body_size + 1;
+    size_t head = offsetof(struct sfi_message, text);
+    if (!body.data)
+        return text_size;
+    return ((head + text_size + BODY_ALIGN - 1) & ~(size_t)(BODY_ALIGN - 1)) - head;
 }
 
-struct sfi_message *sfi_message_new(struct sfi_pool *pool, const char *kind, size_t kind_size,
-                                    sf_bytes body)
+static char *put_text(char *at, const void *text, size_t size)
 {
-    size_t body_at = (kind_size + 1 + BODY_ALIGN - 1) & ~(size_t)(BODY_ALIGN - 1);
-    struct sfi_message *message = sfi_pool_alloc(pool, footprint(body_at, body.size));
+    if (size)
+        memcpy(at, text, size);
+    at[size] = 0;
+    return at + size + 1;
+}
+
+struct sfi_message *sfi_message_new(struct sfi_pool *pool, const struct sfi_letter *letter)
+{
+    size_t body_at =
+        body_offset(letter->to_size + letter->from_size + letter->kind_size + 3, letter->body);
+    size_t size = offsetof(struct sfi_message, text) + body_at + letter->body.size + 1;
+    struct sfi_message *message = sfi_pool_alloc(pool, size);
     if (!message)
         return NULL;
-    *message = (struct sfi_message){.body_size = (uint32_t)body.size,
-                                    .kind_size = (uint16_t)kind_size,
+    *message = (struct sfi_message){.to_type = letter->to_type,
+                                    .from_type = letter->from_type,
+                                    .hash = letter->hash,
+                                    .body_size = (uint32_t)letter->body.size,
                                     .body_at = (uint16_t)body_at,
-                                    .body_absent = body.data == NULL};
-    memcpy(message->text, kind, kind_size);
-    message->text[kind_size] = 0;
-    if (body.size)
-        memcpy(message->text + body_at, body.data, body.size);
-    message->text[body_at + body.size] = 0;
+                                    .to_size = (uint8_t)letter->to_size,
+                                    .from_size = (uint8_t)letter->from_size,
+                                    .kind_size = (uint8_t)letter->kind_size,
+                                    .body_absent = letter->body.data == NULL};
+    char *at = put_text(message->text, letter->to_id, letter->to_size);
+    at = put_text(at, letter->from_id, letter->from_size);
+    put_text(at, letter->kind, letter->kind_size);
+    put_text(message->text + body_at, letter->body.data, letter->body.size);
     return message;
 }
 
 void sfi_message_free(struct sfi_pool *pool, struct sfi_message *message)
 {
     if (message)
-        sfi_pool_free(pool, message, footprint(message->body_at, message->body_size));
+        sfi_pool_free(pool, message, sfi_message_bytes(message));
 }
 
 void sfi_message_list_free(struct sfi_pool *pool, struct sfi_message_list *list)
@@ -48,33 +65,42 @@ void sfi_message_list_free(struct sfi_pool *pool, struct sfi_message_list *list)
         sfi_message_free(pool, message);
 }
 
+static sf_address address(const struct sfi_type *type, const char *id, size_t id_size)
+{
+    const char *name = !type ? NULL : type->registered ? type->desc.name : type->name;
+    return (sf_address){name, id, id_size};
+}
+
 sf_address sfi_actor_address(const struct sfi_actor *actor)
 {
-    const char *name = actor->type->registered ? actor->type->desc.name : actor->type->name;
-    return (sf_address){name, actor->id, actor->id_size};
+    return address(actor->type, actor->id, actor->id_size);
 }
 
 sf_address sfi_message_sender(const struct sfi_message *message)
 {
-    if (message->from)
-        return sfi_actor_address(message->from);
-    return (sf_address){NULL, (const char *)&message->ask, message->ask ? sizeof message->ask : 0};
+    return address(message->from_type, sfi_message_from(message), message->from_size);
+}
+
+sf_address sfi_message_target(const struct sfi_message *message)
+{
+    return address(message->to_type, sfi_message_to(message), message->to_size);
 }
 
 /* -- records ------------------------------------------------------------------------------------- */
 
-static size_t address_size(const struct sfi_actor *actor)
+/* The outside has no id on disk: the ask's number lies beside. */
+static size_t stored_from_size(const struct sfi_message *message)
 {
-    return 5 + (actor ? actor->id_size : 0u);
+    return message->from_type ? message->from_size : 0;
 }
 
-static unsigned char *put_address(unsigned char *at, const struct sfi_actor *actor)
+static unsigned char *put_address(unsigned char *at, const struct sfi_type *type, const char *id,
+                                  size_t id_size)
 {
-    sfi_le32_put(at, actor ? actor->type->number : 0);
-    at[4] = actor ? actor->id_size : 0;
-    if (actor)
-        memcpy(at + 5, actor->id, actor->id_size);
-    return at + address_size(actor);
+    sfi_le32_put(at, type ? type->number : 0);
+    at[4] = (unsigned char)id_size;
+    memcpy(at + 5, id, id_size);
+    return at + 5 + id_size;
 }
 
 static unsigned char *put_bytes(unsigned char *at, const void *data, size_t size)
@@ -84,25 +110,26 @@ static unsigned char *put_bytes(unsigned char *at, const void *data, size_t size
     return at + size;
 }
 
-static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *message)
+static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *message,
+                                   uint64_t retry_ms)
 {
-    at = put_address(at, message->from);
-    at = put_address(at, message->to);
+    at = put_address(at, message->from_type, sfi_message_from(message), stored_from_size(message));
+    at = put_address(at, message->to_type, sfi_message_to(message), message->to_size);
     sfi_le32_put(at, message->attempts);
-    sfi_le64_put(at + 4, message->retry_ms);
-    sfi_le64_put(at + 12, message->ask);
+    sfi_le64_put(at + 4, retry_ms);
+    sfi_le64_put(at + 12, sfi_message_ask(message));
     sfi_le16_put(at + 20, message->kind_size | (message->body_absent ? BODY_ABSENT : 0));
-    at = put_bytes(at + NUMBERS_BYTES, message->text, message->kind_size);
+    at = put_bytes(at + NUMBERS_BYTES, sfi_message_kind(message), message->kind_size);
     return put_bytes(at, message->text + message->body_at, message->body_size);
 }
 
 static size_t envelope_size(const struct sfi_message *message)
 {
-    return address_size(message->from) + address_size(message->to) + NUMBERS_BYTES +
+    return 5 + stored_from_size(message) + 5 + message->to_size + NUMBERS_BYTES +
            message->kind_size + message->body_size;
 }
 
-int sfi_message_save(const struct sfi_message *message, struct sfi_batch *batch)
+int sfi_message_save(const struct sfi_message *message, uint64_t retry_ms, struct sfi_batch *batch)
 {
     struct sfi_key key;
     size_t size = SFI_RECORD_HEADER + envelope_size(message);
@@ -110,7 +137,7 @@ int sfi_message_save(const struct sfi_message *message, struct sfi_batch *batch)
     unsigned char *record = sfi_batch_put(batch, SFI_MAILBOX, sfi_key_bytes(&key), size);
     if (!record)
         return sfi_err(SF_ENOMEM, "out of memory");
-    put_envelope(record + SFI_RECORD_HEADER, message);
+    put_envelope(record + SFI_RECORD_HEADER, message, retry_ms);
     sfi_record_seal(record, size, SFI_RECORD_MESSAGE, sfi_key_bytes(&key));
     return 0;
 }
@@ -126,7 +153,7 @@ int sfi_message_save_dead(const struct sfi_message *message, uint64_t sequence, 
     if (!record)
         return sfi_err(SF_ENOMEM, "out of memory");
     sfi_le16_put(record + SFI_RECORD_HEADER, (uint16_t)reason_size);
-    put_envelope(put_bytes(record + SFI_RECORD_HEADER + 2, reason, reason_size), message);
+    put_envelope(put_bytes(record + SFI_RECORD_HEADER + 2, reason, reason_size), message, 0);
     sfi_record_seal(record, size, SFI_RECORD_DEAD, sfi_key_bytes(&key));
     return 0;
 }

@@ -1,8 +1,17 @@
 /* message.h - a message on its way: in memory, and as a record.
  *
- * A message is in exactly one place: the list it is linked into (run queue, pause, waiting, staged,
- * handled).  `saved` says that its row is on disk or in a batch; then handling it must delete the
- * row.
+ * (1) A message names actors by address, never by pointer: who sends to an actor does not bring it into
+ *     memory, and a message that waits keeps nobody there.  The target is looked up when its turn comes,
+ *     by the hash that was computed when it was sent.
+ * (2) A message is in exactly one place: the list it is linked into (run queue, pause, waiting, staged,
+ *     handled).  `saved` says that its row is on disk or in a batch; then handling it must delete the
+ *     row.
+ * (3) The outside is an address without type.  Its id is the 8 bytes of the ask's number if somebody
+ *     waits for a reply, else empty.
+ *
+ * LAYOUT  One piece of a pool with steps of 64 bytes: 55 of header, then target id, sender id and kind,
+ * each with a zero byte, padding to 16, body, zero byte.  Ids and kind of 38 bytes together with a body of
+ * 31 fill two lines of the cache; of 5 and no body, one.
  *
  * Record (mailbox): from and to as {type:4, id size:1, id}, attempts:4, retry:8, ask:8, kind size:2, kind,
  * body.
@@ -10,31 +19,58 @@
 #ifndef SFI_ACTOR_MESSAGE_H
 #define SFI_ACTOR_MESSAGE_H
 
+#include <string.h>
+
 #include "actor/actor.h"
-#include "base/pool.h"
 
 enum { SFI_KIND_MAX = 255, SFI_PAYLOAD_LIMIT = 16 << 20 };
 
 struct sfi_message {
     struct sfi_message *next;
-    struct sfi_actor *to;
-    struct sfi_actor *from; /* NULL: the outside */
-    uint64_t ask;           /* who waits outside for a reply; 0: nobody */
-    uint64_t sequence;      /* the row's key; given at merge */
-    uint64_t retry_ms;      /* after a failure: not before this, by the wall clock */
-    uint32_t attempts;      /* that failed */
+    struct sfi_type *to_type;
+    struct sfi_type *from_type; /* NULL: the outside */
+    union {
+        uint64_t hash;     /* of the target's address */
+        uint64_t retry_ms; /* while it waits for its type: not before this, by the wall clock */
+    };
+    uint64_t sequence; /* the row's key; given at merge */
     uint32_t body_size;
-    uint16_t kind_size, body_at; /* offset of the body in text */
-    uint8_t saved, counted;      /* counted: it takes room in the inbox quota until handled */
+    uint32_t attempts; /* that failed */
+    uint16_t body_at;  /* offset of the body in text */
+    uint8_t to_size, from_size, kind_size;
     uint8_t body_absent;
-    _Alignas(16) char text[]; /* kind, zero, padding, body, zero */
+    uint8_t saved;
+    char text[];
 };
 
-/* Copies kind and body.  NULL: no memory. */
-struct sfi_message *sfi_message_new(struct sfi_pool *pool, const char *kind, size_t kind_size,
-                                    sf_bytes body);
+/* What a new message is made from; all of it is copied. */
+struct sfi_letter {
+    struct sfi_type *to_type, *from_type;
+    uint64_t hash;
+    const char *to_id, *from_id, *kind;
+    size_t to_size, from_size, kind_size;
+    sf_bytes body;
+};
+
+/* NULL: no memory. */
+struct sfi_message *sfi_message_new(struct sfi_pool *pool, const struct sfi_letter *letter);
 void sfi_message_free(struct sfi_pool *pool, struct sfi_message *message);
 void sfi_message_list_free(struct sfi_pool *pool, struct sfi_message_list *list);
+
+static inline const char *sfi_message_to(const struct sfi_message *message)
+{
+    return message->text;
+}
+
+static inline const char *sfi_message_from(const struct sfi_message *message)
+{
+    return message->text + message->to_size + 1;
+}
+
+static inline const char *sfi_message_kind(const struct sfi_message *message)
+{
+    return message->text + message->to_size + 1 + message->from_size + 1;
+}
 
 static inline sf_bytes sfi_message_body(const struct sfi_message *message)
 {
@@ -42,10 +78,19 @@ static inline sf_bytes sfi_message_body(const struct sfi_message *message)
                                 : SF_BYTES(message->text + message->body_at, message->body_size);
 }
 
-/* What it takes of the inbox quota. */
+/* Who waits outside for a reply; 0: nobody. */
+static inline uint64_t sfi_message_ask(const struct sfi_message *message)
+{
+    uint64_t ask = 0;
+    if (!message->from_type && message->from_size == sizeof ask)
+        memcpy(&ask, sfi_message_from(message), sizeof ask);
+    return ask;
+}
+
+/* What it takes of the inbox quota, and of memory but for rounding. */
 static inline size_t sfi_message_bytes(const struct sfi_message *message)
 {
-    return sizeof *message + message->body_at + message->body_size + 1;
+    return offsetof(struct sfi_message, text) + message->body_at + message->body_size + 1;
 }
 
 static inline void sfi_list_push(struct sfi_message_list *list, struct sfi_message *message)
@@ -81,11 +126,13 @@ static inline void sfi_list_prepend(struct sfi_message_list *list, struct sfi_me
     *more = (struct sfi_message_list){NULL, NULL};
 }
 
-/* The address for the application; the outside has the ask's number as its id. */
+/* The addresses for the application: the name that was registered, the id in the message or actor. */
 sf_address sfi_actor_address(const struct sfi_actor *actor);
 sf_address sfi_message_sender(const struct sfi_message *message);
+sf_address sfi_message_target(const struct sfi_message *message);
 
-int sfi_message_save(const struct sfi_message *message, struct sfi_batch *batch);
+/* The row; `retry_ms` 0: at once. */
+int sfi_message_save(const struct sfi_message *message, uint64_t retry_ms, struct sfi_batch *batch);
 int sfi_message_save_dead(const struct sfi_message *message, uint64_t sequence, const char *reason,
                           struct sfi_batch *batch);
 

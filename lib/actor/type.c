@@ -46,8 +46,18 @@ int sfi_type_name_check(const char *name)
     return 0;
 }
 
+/* Names are constants close to each other: the multiplication spreads them. */
+static size_t shortcut_of(const char *name)
+{
+    return (size_t)(((uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15)) >> 58) %
+           SFI_TYPE_SHORTCUTS;
+}
+
 struct sfi_type *sfi_types_find(const struct sfi_types *types, const char *name)
 {
+    const struct sfi_type_shortcut *shortcut = &types->shortcuts[shortcut_of(name)];
+    if (shortcut->name == name && name)
+        return shortcut->type;
     for (uint32_t i = 0; i < types->count; i++)
         if (types->all[i]->desc.name == name)
             return types->all[i];
@@ -283,6 +293,7 @@ int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userd
     if (rc < 0)
         return rc;
     bind_type(type, desc, userdata);
+    types->shortcuts[shortcut_of(desc->name)] = (struct sfi_type_shortcut){desc->name, type};
     *out = type;
     return 0;
 }

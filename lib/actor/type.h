@@ -13,7 +13,12 @@
 
 #include "store/batch.h"
 
-enum { SFI_TYPE_NAME_MAX = 127, SFI_SLOTS_MAX = 1024, SFI_STATE_MAX = 1 << 20 };
+enum {
+    SFI_TYPE_NAME_MAX = 127,
+    SFI_SLOTS_MAX = 1024,
+    SFI_STATE_MAX = 1 << 20,
+    SFI_TYPE_SHORTCUTS = 64
+};
 
 struct sfi_message;
 
@@ -41,6 +46,11 @@ struct sfi_types {
     const struct sfi_sys *sys;
     struct sfi_type **all; /* by number - 1 */
     uint32_t count, capacity;
+    /* By the pointer that was registered; one that met another in its place is found the long way. */
+    struct sfi_type_shortcut {
+        const char *name;
+        struct sfi_type *type;
+    } shortcuts[SFI_TYPE_SHORTCUTS];
 };
 
 void sfi_types_init(struct sfi_types *types, const struct sfi_sys *sys);

@@ -1,0 +1,108 @@
+#include "actor/backlog.h"
+
+#include "actor/key.h"
+#include "base/err.h"
+
+enum { SLICE_ROWS = 1024, SLICE_BYTES = 1 << 20 };
+
+static int fill_letter(const struct sfi_backlog *backlog, const struct sfi_envelope *envelope,
+                       struct sfi_letter *letter)
+{
+    struct sfi_type *to = sfi_types_number(backlog->types, envelope->to_type);
+    struct sfi_type *from = sfi_types_number(backlog->types, envelope->from_type);
+    if (!to || (envelope->from_type && !from))
+        return sfi_err(SF_ECORRUPT, "a message on disk names a type that does not exist");
+    if (envelope->kind.size > SFI_KIND_MAX)
+        return sfi_err(SF_ECORRUPT, "a message on disk has a kind of %zu bytes",
+                       envelope->kind.size);
+    *letter = (struct sfi_letter){
+        .to_type = to,
+        .from_type = from,
+        .hash = sfi_actors_hash(backlog->actors, to, envelope->to_id.data, envelope->to_id.size),
+        .to_id = envelope->to_id.data,
+        .to_size = envelope->to_id.size,
+        .from_id = from ? envelope->from_id.data : (const char *)&envelope->ask,
+        .from_size = from            ? envelope->from_id.size
+                     : envelope->ask ? sizeof envelope->ask
+                                     : 0,
+        .kind = envelope->kind.data,
+        .kind_size = envelope->kind.size,
+        .body = envelope->body_absent ? SF_NONE : envelope->body};
+    return 0;
+}
+
+/* From a row to a message. */
+static int open_row(const struct sfi_backlog *backlog, sf_bytes key, sf_bytes record,
+                    struct sfi_message **out, uint64_t *retry_ms)
+{
+    struct sfi_envelope envelope;
+    struct sfi_letter letter;
+    int rc = sfi_envelope_parse(key, record, 0, &envelope);
+    if (rc == 0)
+        rc = fill_letter(backlog, &envelope, &letter);
+    if (rc < 0)
+        return rc;
+    struct sfi_message *message = sfi_message_new(backlog->pool, &letter);
+    if (!message)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    message->sequence = sfi_be64_get(key.data);
+    message->attempts = envelope.attempts;
+    message->saved = 1;
+    *retry_ms = envelope.retry_ms;
+    *out = message;
+    return 0;
+}
+
+/* The range is read to its end. */
+static int close_backlog(struct sfi_backlog *backlog)
+{
+    if (backlog->count)
+        return sfi_err(SF_ECORRUPT, "%llu messages are missing on disk",
+                       (unsigned long long)backlog->count);
+    backlog->first = backlog->last = 0;
+    return 0;
+}
+
+/* 1: the next message; 0: there was none, and the backlog is closed; negative. */
+static int next_message(struct sfi_backlog *backlog, struct sfi_snapshot *snapshot,
+                        struct sfi_message **out, uint64_t *retry_ms)
+{
+    struct sfi_key from;
+    sf_bytes key, record;
+    sfi_key_sequence(&from, backlog->first);
+    int rc = sfi_snapshot_seek(snapshot, SFI_MAILBOX, sfi_key_bytes(&from), 0, &key, &record);
+    if (rc < 0)
+        return rc;
+    if (rc > 0 && key.size != 8)
+        return sfi_err(SF_ECORRUPT, "a message on disk has a key of %zu bytes", key.size);
+    if (rc == 0 || sfi_be64_get(key.data) > backlog->last)
+        return close_backlog(backlog);
+    if (backlog->count == 0)
+        return sfi_err(SF_ECORRUPT, "more messages are on disk than were counted");
+    rc = open_row(backlog, key, record, out, retry_ms);
+    if (rc < 0)
+        return rc;
+    backlog->first = (*out)->sequence + 1;
+    backlog->count--;
+    return 1;
+}
+
+int sfi_backlog_read(struct sfi_backlog *backlog, sfi_backlog_taker *take, void *taker)
+{
+    struct sfi_snapshot *snapshot;
+    struct sfi_message *message;
+    uint64_t retry_ms;
+    size_t rows = 0, bytes = 0;
+    int rc = sfi_snapshot_open(backlog->store, &snapshot);
+    if (rc < 0)
+        return rc;
+    /* With none left to count, one more look says that the range is empty indeed. */
+    while ((backlog->count == 0 || (rows < SLICE_ROWS && bytes < SLICE_BYTES)) &&
+           (rc = next_message(backlog, snapshot, &message, &retry_ms)) > 0) {
+        rows++;
+        bytes += sfi_message_bytes(message);
+        take(taker, message, retry_ms);
+    }
+    sfi_snapshot_close(snapshot);
+    return rc < 0 ? rc : 0;
+}

@@ -1,0 +1,44 @@
+/* backlog.h - messages that wait on disk only: a range of sequences, read back in order.
+ *
+ * (1) The rows of the mailbox table in [first, last] are exactly the messages of the backlog: those that
+ *     were dropped from memory, or never read since open.  Every one of them is durable.
+ * (2) `count` is their number.  At open it comes from the stored counters, so that a row that is
+ *     missing, or one too many, is found out when the range ends.
+ * (3) Reading moves `first` behind each row that was handed over; a failure loses nothing.
+ *
+ * mailbox.h proves (1).  Engine thread only. */
+#ifndef SFI_ACTOR_BACKLOG_H
+#define SFI_ACTOR_BACKLOG_H
+
+#include "actor/message.h"
+
+struct sfi_backlog {
+    uint64_t first, last; /* last 0: there is none */
+    uint64_t count;
+    struct sfi_store *store; /* what reading needs; all borrowed */
+    struct sfi_types *types;
+    const struct sfi_actors *actors;
+    struct sfi_pool *pool;
+};
+
+/* Takes over a message that was read; `retry_ms` is that of its row.  Cannot fail. */
+typedef void sfi_backlog_taker(void *taker, struct sfi_message *message, uint64_t retry_ms);
+
+static inline int sfi_backlog_is_open(const struct sfi_backlog *backlog)
+{
+    return backlog->last != 0;
+}
+
+/* A message that leaves memory; its sequence is greater than `last`. */
+static inline void sfi_backlog_add(struct sfi_backlog *backlog, uint64_t sequence)
+{
+    if (!sfi_backlog_is_open(backlog))
+        backlog->first = sequence;
+    backlog->last = sequence;
+    backlog->count++;
+}
+
+/* Reads the next slice, bounded in rows and bytes.  0, or what the store says; SF_ENOMEM. */
+int sfi_backlog_read(struct sfi_backlog *backlog, sfi_backlog_taker *take, void *taker);
+
+#endif
