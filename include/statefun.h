@@ -8,7 +8,9 @@
  * THREADS    One thread drives: the one that opened, or that stepped last, or ours after
  *            sf_runtime_start().  Handlers and callbacks run there, inside sf_step() and inside the
  *            functions marked [drives].  Functions marked [any] may be called from every thread;
- *            those that take an sf_turn only inside its handler; all others on the driving thread.
+ *            those that take an sf_turn only inside its handler; a source, a view and what is made
+ *            from it by one thread at a time; those that take no runtime anywhere; all others on the
+ *            driving thread.  The thread that commits runs no code of yours.
  *            Elsewhere than on the driving thread [drives] functions only wait, so somebody must drive.
  *            No handler and no callback ever runs with a lock of ours held.  One that is left by longjmp
  *            or a C++ exception has failed: the call that drove is over, and its turn is undone at the
@@ -17,7 +19,9 @@
  *            until close (so keep them static).  What you are lent is aligned for every type, is
  *            followed by a zero byte, and is gone when the handler or callback returns.
  * ERRORS     0, a count or a ticket; else one of SF_E*, and sf_errmsg() has the sentence.  A call
- *            that failed changed nothing, left its outputs alone and will not call you back.
+ *            that failed changed nothing, left its outputs alone and will not call you back; but one
+ *            that waited or drove in vain (sf_wait, sf_ask, sf_step) has sent what it sent and run
+ *            what it ran: after SF_ETIMEOUT or SF_EFAILED from sf_ask() the message counts.
  *            Inside a turn the first failure sticks: later calls do nothing, and the turn is undone,
  *            so that handlers need not check each call.
  * FORK       Never use a runtime after fork(): every call in the child is SF_EFORK.
@@ -74,7 +78,8 @@ enum {
     SF_EFOREIGN = -11, /* not a data directory of ours */
     SF_ENEWER = -12,   /* written by a newer version of this library or of your program */
     SF_ECORRUPT = -13, /* what is on disk broke its own rules; no more turns run */
-    SF_EDISK = -14,    /* the disk refuses (full, perhaps): nothing is lost, and it is tried again */
+    SF_EDISK = -14,    /* the disk refuses (full, perhaps): it is tried again, and nothing is lost while
+                        * the runtime stays open */
     SF_EFORK = -15,    /* used after fork() */
     SF_ECLOSED = -16   /* the runtime was closed first */
 };
@@ -178,25 +183,33 @@ typedef struct sf_type {
 
 typedef struct sf_options {
     size_t size;              /* set by SF_OPTIONS() */
-    int must_exist;           /* 1: refuse to create a new database */
-    int relaxed;              /* 1: half the waiting for the disk; power loss may take the newest
-                               * epochs with it, also those that sf_durable() has named, but never
-                               * breaks the database.  Egress records and source positions still
-                               * wait until they are safe.  0: what is durable stays. */
-    int commit_inline;        /* 1: commits run on the thread that drives, and no thread is started;
-                               * 0: on a thread of their own, while further turns run */
+    int must_exist;           /* nonzero: refuse to create a new database */
+    int relaxed;              /* nonzero: durable means that it survives kill -9, no longer power loss,
+                               * for half the waiting.  Power loss may take the newest epochs, never
+                               * break the database.  Egress records and source positions still wait
+                               * until power loss cannot take them; so does a clean close. */
+    int commit_inline;        /* nonzero: commits run on the thread that drives, and no thread is started;
+                               * 0: on a thread of their own, while further turns run; it takes no
+                               * signals */
     uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most 16 MiB */
     uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
     uint32_t log_records_max; /* changed states that wait in the changelog for their place in the
-                               * tables, and are read at open; 0: 4 Mi */
-    uint64_t log_bytes_max;   /* the same in bytes; 0: 256 MiB */
-    uint64_t inbox_bytes_max; /* sent from outside and not handled yet; 0: 16 MiB */
-    uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk; 0: 64 MiB */
+                               * tables, with 20 to 40 bytes of memory each, and are read at open;
+                               * 0: 4 Mi */
+    uint64_t log_bytes_max;   /* the same in bytes; 0: 256 MiB; more than a 16th of store_bytes_max is
+                               * taken as that */
+    uint64_t inbox_bytes_max; /* sent from outside and not handled yet; one message always fits;
+                               * 0: 16 MiB */
+    uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk, but not those behind
+                                 * a pause or of a type not registered yet; 0: 64 MiB */
     uint64_t cache_bytes_max; /* actors in memory; more are read when needed; 0: 256 MiB */
-    uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; 0: 32 GiB */
+    uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; at least
+                               * 1 MiB; 0: 32 GiB.  Sends are refused before it is met, and one turn
+                               * may send and store no more than a 16th of it, or 64 MiB */
 } sf_options;
 
-/* Opens the data directory `dir`, made if missing and filled if empty.  NULL options: every default.
+/* Opens the data directory `dir`, made if missing (its parent is not) and filled if empty.  NULL options:
+ * every default.
  * Errors: SF_EINVAL, SF_ENOTFOUND (must_exist), SF_ELOCKED, SF_EACCESS, SF_EFOREIGN, SF_ENEWER,
  * SF_ECORRUPT, SF_EDISK, SF_ENOMEM. */
 SF_API SF_MUST int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out);
@@ -286,15 +299,20 @@ SF_API int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence);
 
 /* -- drive ---------------------------------------------------------------------------------------- */
 
-/* Readable while there is something to do, due pauses included.  Poll it, never read it. */
+/* Readable while there is something to do, due pauses and finished commits included.  Poll it, never
+ * read it. */
 SF_API int sf_fd(const sf_runtime *rt);
-/* For loops without file descriptors: step after this long at the latest; -1: nothing is due. */
+/* For loops without file descriptors: step after this long at the latest; -1: nothing is due.  1 while
+ * a commit is under way. */
 SF_API int sf_timeout_ms(const sf_runtime *rt);
-/* Takes in what was sent, runs up to `turns_max` turns (0: as many as fit in an epoch), commits,
- * makes callbacks.  Returns the turns it ran.  SF_EDISK: it could not commit; step again later.
- * SF_EBUSY: inside a callback, or another thread is driving.  SF_ETURN: inside a handler. */
+/* Takes in what was sent, runs up to `turns_max` turns (0: as many as fit in an epoch), hands them to the
+ * commit thread, makes the callbacks of what is on disk by now.  Waits for the disk only with
+ * commit_inline, or when a full epoch finds the one before it still under way.  Returns the turns it
+ * ran.  SF_EDISK: the disk refused a commit; step again later.  SF_EBUSY: inside a callback, or another
+ * thread is driving.  SF_ETURN: inside a handler. */
 SF_API int sf_step(sf_runtime *rt, int turns_max);
-/* Steps until nothing is left that could be done now.  0, or as sf_step(). */
+/* Steps until nothing is left that could be done now, and all of it is on disk.  0, or as sf_step().  In
+ * relaxed mode the newest egress records and source positions become safe, and visible, a little later. */
 SF_API int sf_run_until_idle(sf_runtime *rt);
 /* Drives on a thread of ours until sf_runtime_stop() or close; SF_EBUSY: already.  Stop returns once
  * the step in progress has ended. */

@@ -377,7 +377,7 @@ int sf_step(sf_runtime *rt, int turns_max)
     int rc = sfi_drive_enter(rt, SFI_HERE, "sf_step()");
     if (rc < 0)
         return rc;
-    rc = sfi_step(rt, turns_max);
+    rc = sfi_step(rt, turns_max, 0);
     sfi_drive_leave(rt);
     return rc;
 }
@@ -387,9 +387,9 @@ int sf_run_until_idle(sf_runtime *rt)
     int rc = sfi_drive_enter(rt, SFI_HERE, "sf_run_until_idle()");
     if (rc < 0)
         return rc;
-    do
-        rc = sfi_step(rt, 0);
-    while (rc >= 0 && !sfi_is_idle(rt));
+    while ((rc = sfi_step(rt, 0, 1)) >= 0 && !sfi_is_idle(rt))
+        if (!sfi_has_work(rt))
+            sfi_poll_wait(rt, sfi_timeout(rt)); /* for the commit thread */
     sfi_drive_leave(rt);
     return rc < 0 ? rc : 0;
 }
@@ -475,7 +475,7 @@ sf_address sf_self(sf_turn *turn)
 
 void *sf_userdata(sf_turn *turn)
 {
-    return turn && turn->active ? turn->message->to->type->userdata : NULL;
+    return turn && turn->active ? turn->actor->type->userdata : NULL;
 }
 
 uint64_t sf_now_ms(sf_turn *turn)

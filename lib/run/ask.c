@@ -45,7 +45,7 @@ struct sfi_reply *sfi_reply_new(const struct sfi_sys *sys, uint64_t ask, int res
     if (!reply)
         return NULL;
     char *at = (char *)reply + head;
-    *reply = (struct sfi_reply){.sys = sys, .ask = ask, .result = result};
+    *reply = (struct sfi_reply){.sys = sys, .ask = ask, .size = size, .result = result};
     sf_message *message = &reply->message;
     const char *copy = append(&at, body.data, body.size);
     message->body = body.data ? SF_BYTES(copy, body.size) : SF_NONE;
@@ -72,7 +72,7 @@ void sfi_reply_list_free(struct sfi_reply_list *list)
         next = reply->next;
         sfi_reply_free(reply);
     }
-    *list = (struct sfi_reply_list){NULL, NULL};
+    *list = (struct sfi_reply_list){NULL, NULL, 0};
 }
 
 /* -- the asks that wait ------------------------------------------------------------------------------ */
@@ -180,9 +180,7 @@ void sfi_asks_publish(sf_runtime *rt, struct sfi_reply_list *replies)
         else
             sfi_reply_free(reply);
     }
-    if (replies->first)
-        pthread_cond_broadcast(&rt->changed);
-    *replies = (struct sfi_reply_list){NULL, NULL};
+    *replies = (struct sfi_reply_list){NULL, NULL, 0};
 }
 
 static struct sfi_ask *ask_of(struct sfi_heap_node *deadline)
@@ -196,7 +194,6 @@ void sfi_asks_expire(sf_runtime *rt, uint64_t now_ns)
          (first = sfi_heap_first(&rt->asks.deadlines)) && first->due <= now_ns;) {
         struct sfi_ask *ask = take_out(&rt->asks, ask_of(first)->number);
         settle(rt, ask, SF_ETIMEOUT, NULL);
-        pthread_cond_broadcast(&rt->changed);
     }
 }
 

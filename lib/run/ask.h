@@ -18,12 +18,14 @@ struct sfi_reply {
     struct sfi_reply *next;
     const struct sfi_sys *sys;
     uint64_t ask;
+    size_t size; /* with all that lies behind it */
     int result;
     sf_message message; /* its strings lie behind it; with a negative result `reason` says why */
 };
 
 struct sfi_reply_list {
     struct sfi_reply *first, *last;
+    size_t bytes;
 };
 
 struct sfi_ask {
@@ -59,6 +61,7 @@ static inline void sfi_reply_push(struct sfi_reply_list *list, struct sfi_reply 
     reply->next = NULL;
     *(list->last ? &list->last->next : &list->first) = reply;
     list->last = reply;
+    list->bytes += reply->size;
 }
 
 /* Callers.  Under the lock: gives the ask its number and waits for it from now on. */
@@ -71,7 +74,8 @@ void sfi_ask_forget(sf_runtime *rt, void *userdata); /* takes the lock */
 /* Puts the sentence for a negative result, and returns it. */
 int sfi_ask_explain(const struct sfi_ask *ask);
 
-/* Engine.  Under the lock: hands over the replies of a durable epoch; answers what timed out. */
+/* Engine.  Under the lock: hands over the replies of a durable epoch; answers what timed out.  Who waits is
+ * woken by the step. */
 void sfi_asks_publish(sf_runtime *rt, struct sfi_reply_list *replies);
 void sfi_asks_expire(sf_runtime *rt, uint64_t now_ns);
 /* At close: everything still waiting gets SF_ECLOSED. */

@@ -12,10 +12,10 @@ static void *background(void *arg)
     while (!atomic_load(&rt->stopping)) {
         int rc = sfi_drive_enter(rt, SFI_HERE, "background");
         if (rc == 0) {
-            rc = sfi_step(rt, 0);
+            rc = sfi_step(rt, 0, 1);
             sfi_drive_leave(rt);
         }
-        if (atomic_load(&rt->broken))
+        if (rc == SF_EFORK || atomic_load(&rt->broken))
             break;
         /* The step may have taken the signal that came with `stopping`. */
         if (!atomic_load(&rt->stopping))
@@ -31,7 +31,8 @@ int sfi_background_start(sf_runtime *rt)
     atomic_store(&rt->stopping, 0);
     /* Nobody else drives from here on, also before the thread says its own name. */
     atomic_store(&rt->background, UINTPTR_MAX);
-    int rc = rt->sys->thread_start(rt->sys->ctx, background, rt, &rt->background_handle);
+    int rc =
+        rt->sys->thread_start(rt->sys->ctx, "sf-engine", background, rt, &rt->background_handle);
     if (rc == 0)
         return 0;
     atomic_store(&rt->background, 0);

@@ -15,10 +15,10 @@ enum {
 
 int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t sequence)
 {
-    if (sequence > egress->durable)
+    if (sequence > egress->safe)
         return sfi_err(SF_EINVAL, "egress '%s': record %llu does not exist; the newest is %llu",
                        egress->name, (unsigned long long)sequence,
-                       (unsigned long long)egress->durable);
+                       (unsigned long long)egress->safe);
     if (sequence > egress->ack_request) {
         egress->ack_request = sequence;
         sfi_poll_signal(rt);
@@ -56,7 +56,7 @@ int sfi_delivery_has_acks(sf_runtime *rt)
 
 static int is_ready(const struct sfi_egress *egress, uint64_t now_ns)
 {
-    return egress->callback && egress->delivered < egress->durable && egress->retry_ns <= now_ns;
+    return egress->callback && egress->delivered < egress->safe && egress->retry_ns <= now_ns;
 }
 
 int sfi_delivery_ready(sf_runtime *rt, uint64_t now_ns)
@@ -71,7 +71,7 @@ uint64_t sfi_delivery_due(sf_runtime *rt)
 {
     uint64_t due_ns = 0;
     for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        if (egress->callback && egress->delivered < egress->durable && egress->retry_ns &&
+        if (egress->callback && egress->delivered < egress->safe && egress->retry_ns &&
             (due_ns == 0 || egress->retry_ns < due_ns))
             due_ns = egress->retry_ns;
     return due_ns;
@@ -88,7 +88,7 @@ static int collect(sf_runtime *rt, const struct sfi_egress *egress, sf_message *
     if (rc < 0)
         return rc;
     for (uint64_t s = egress->delivered + 1;
-         s <= egress->durable && count < RECORDS_MAX && bytes < BYTES_MAX; s++) {
+         s <= egress->safe && count < RECORDS_MAX && bytes < BYTES_MAX; s++) {
         sfi_key_outbox(&key, egress->number, s);
         found = sfi_key_bytes(&key);
         rc = sfi_snapshot_get(snapshot, SFI_OUTBOX, found, &record);

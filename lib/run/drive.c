@@ -34,8 +34,9 @@ void sfi_break(sf_runtime *rt, int code, const char *why)
     snprintf(rt->broken_why, sizeof rt->broken_why, "%s", why);
     atomic_store(&rt->broken, code);
     pthread_mutex_lock(&rt->lock);
-    pthread_cond_broadcast(&rt->changed);
+    struct sfi_waiter *taken = sfi_waiters_take(rt);
     pthread_mutex_unlock(&rt->lock);
+    sfi_waiters_wake(taken);
 }
 
 int sfi_life_check(const sf_runtime *rt, const char *call)

@@ -11,9 +11,15 @@
 enum {
     TIME_MAX_MS = 100,
     BYTES_MAX = 32 << 20, /* of rows */
-    ROWS_MAX = 1 << 16,   /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
-    CLOCK_EVERY = 256,    /* turns between looks at the clock */
-    COUNTERS_BYTES = SFI_RECORD_HEADER + 16
+    STORE_PART =
+        64, /* likewise, of the store's ceiling: so that its room is looked at often enough */
+    ROWS_MAX = 1 << 16, /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
+    CLOCK_EVERY = 256,  /* turns between looks at the clock */
+    SMALL_ROWS = 64,
+    SMALL_BYTES = 64 << 10,
+    QUIET_MS = 10,  /* before the store's own work is done */
+    SHORT_PART = 2, /* with less room than this part of it, it is looked at in every step */
+    COUNTERS_BYTES = SFI_RECORD_HEADER + 24
 };
 
 void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys)
@@ -35,8 +41,15 @@ int sfi_epoch_is_full(sf_runtime *rt)
 {
     struct sfi_epoch *epoch = &rt->epoch;
     const struct sfi_batch *batch = sfi_epoch_batch(epoch);
-    if (epoch->turns >= rt->epoch_turns_max || batch->bytes + rt->actors.dirty_bytes >= BYTES_MAX ||
-        batch->op_count + rt->actors.dirty_count >= ROWS_MAX)
+    const struct sfi_mailbox *mailbox = &rt->mailbox;
+    uint64_t bytes =
+        batch->bytes + rt->actors.dirty_bytes + mailbox->unsaved_bytes + epoch->replies.bytes;
+    if (epoch->turns >= rt->epoch_turns_max || bytes >= BYTES_MAX ||
+        bytes >= rt->store_bytes_max / STORE_PART ||
+        batch->op_count + rt->actors.dirty_count + mailbox->unsaved_count +
+                mailbox->handled_count >=
+            ROWS_MAX ||
+        sfi_actors_are_full(&rt->actors) || sfi_mailbox_is_full(mailbox))
         return 1;
     if (epoch->turns % CLOCK_EVERY)
         return 0;
@@ -65,7 +78,7 @@ static int positions_dirty(sf_runtime *rt)
 /* Would a commit change anything on disk? */
 static int rows_dirty(sf_runtime *rt)
 {
-    return sfi_epoch_batch(&rt->epoch)->op_count || rt->actors.dirty ||
+    return sfi_epoch_batch(&rt->epoch)->op_count || rt->actors.dirty_count ||
            sfi_mailbox_dirty(&rt->mailbox) || sfi_egresses_dirty(&rt->egresses) ||
            types_dirty(&rt->types) || positions_dirty(rt);
 }
@@ -79,7 +92,8 @@ int sfi_epoch_is_dirty(sf_runtime *rt)
 
 /* -- seal ------------------------------------------------------------------------------------------- */
 
-/* R14: next sequences are stored, never derived from what a table holds. */
+/* Next sequences and counts are stored, never derived from what a table holds.  After sealing every
+ * message has its row, so `count` is the number of rows. */
 static int save_counters(sf_runtime *rt, struct sfi_batch *batch)
 {
     struct sfi_key key;
@@ -89,6 +103,7 @@ static int save_counters(sf_runtime *rt, struct sfi_batch *batch)
         return sfi_err(SF_ENOMEM, "out of memory");
     sfi_le64_put(record + SFI_RECORD_HEADER, rt->mailbox.next_sequence);
     sfi_le64_put(record + SFI_RECORD_HEADER + 8, rt->epoch.next_dead);
+    sfi_le64_put(record + SFI_RECORD_HEADER + 16, rt->mailbox.count);
     sfi_record_seal(record, COUNTERS_BYTES, SFI_RECORD_COUNTERS, sfi_key_bytes(&key));
     return 0;
 }
@@ -101,8 +116,9 @@ int sfi_epoch_load(sf_runtime *rt, sf_bytes key, sf_bytes record)
         return rc;
     if (payload.size != COUNTERS_BYTES - SFI_RECORD_HEADER)
         return sfi_err(SF_ECORRUPT, "the record of counters has %zu bytes", payload.size);
-    rt->mailbox.next_sequence = sfi_le64_get(payload.data);
-    rt->epoch.next_dead = sfi_le64_get((const unsigned char *)payload.data + 8);
+    const unsigned char *at = payload.data;
+    sfi_mailbox_recover(&rt->mailbox, rt->store, sfi_le64_get(at), sfi_le64_get(at + 16));
+    rt->epoch.next_dead = sfi_le64_get(at + 8);
     return 0;
 }
 
@@ -139,11 +155,11 @@ static int save_all(sf_runtime *rt, struct sfi_batch *batch)
     return rc;
 }
 
-static void all_saved(sf_runtime *rt)
+static void all_saved(sf_runtime *rt, uint64_t number)
 {
     for (uint32_t i = 0; i < rt->types.count; i++)
         rt->types.all[i]->dirty = 0;
-    sfi_actors_cleaned(&rt->actors);
+    sfi_actors_cleaned(&rt->actors, number);
     sfi_mailbox_saved(&rt->mailbox);
     sfi_egresses_saved(&rt->egresses);
     pthread_mutex_lock(&rt->lock);
@@ -156,28 +172,53 @@ static void hand_over(sf_runtime *rt)
 {
     struct sfi_epoch *epoch = &rt->epoch;
     epoch->sealed_replies = epoch->replies;
-    epoch->replies = (struct sfi_reply_list){NULL, NULL};
+    epoch->replies = (struct sfi_reply_list){NULL, NULL, 0};
     epoch->sealed_ticket = rt->inbox.taken_ticket;
+    epoch->sealed_bytes = rt->inbox.taken_bytes;
     epoch->turns = 0;
 }
 
 /* -- publish ---------------------------------------------------------------------------------------- */
 
-static void publish_egresses(sf_runtime *rt)
+static void mark_durable(sf_runtime *rt)
 {
     for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
         egress->durable = egress->sealed;
+    sfi_positions_durable(&rt->positions);
+    rt->epoch.marked = rt->store->durable;
 }
 
+/* Under the lock. */
+static void show_safe(sf_runtime *rt)
+{
+    struct sfi_epoch *epoch = &rt->epoch;
+    if (epoch->shown == epoch->marked || rt->store->safe < epoch->marked)
+        return;
+    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        egress->safe = egress->durable;
+    sfi_positions_safe(&rt->positions);
+    epoch->shown = epoch->marked;
+}
+
+/* Under the lock: the room that outside work may use. */
+static void measure_room(sf_runtime *rt)
+{
+    rt->store_room = sfi_store_room(rt->store);
+    rt->inbox.stored_bytes = rt->epoch.sealed_bytes;
+}
+
+/* What the epoch before left durable is safe now at the latest, and its marks are about to go. */
 static void publish(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);
-    publish_egresses(rt);
-    sfi_positions_published(&rt->positions);
+    show_safe(rt);
+    mark_durable(rt);
+    show_safe(rt);
     sfi_asks_publish(rt, &rt->epoch.sealed_replies);
     sfi_ticket_publish(rt, rt->epoch.sealed_ticket);
-    rt->store_room = sfi_store_room(rt->store);
+    measure_room(rt);
     pthread_mutex_unlock(&rt->lock);
+    sfi_mailbox_published(&rt->mailbox);
 }
 
 int sfi_epoch_seal(sf_runtime *rt)
@@ -197,37 +238,64 @@ int sfi_epoch_seal(sf_runtime *rt)
         sfi_batch_rollback(batch, mark);
         return rc;
     }
-    all_saved(rt);
+    uint64_t number = rt->store->durable + 1;
+    all_saved(rt, number);
     hand_over(rt);
-    sfi_batch_seal(batch, rt->store->durable + 1);
+    sfi_batch_seal(batch, number);
     epoch->is_sealed = 1;
     epoch->open = !epoch->open;
     return 0;
 }
 
+int sfi_epoch_is_small(const sf_runtime *rt)
+{
+    const struct sfi_batch *sealed = &rt->epoch.batches[!rt->epoch.open];
+    return sealed->op_count <= SMALL_ROWS && sealed->bytes <= SMALL_BYTES;
+}
+
+static int submit(sf_runtime *rt)
+{
+    struct sfi_epoch *epoch = &rt->epoch;
+    if (!epoch->is_sealed || epoch->is_submitted)
+        return 0;
+    int rc = sfi_store_submit(rt->store, &epoch->batches[!epoch->open]);
+    epoch->is_submitted = rc == 0;
+    return rc;
+}
+
+static void became_durable(sf_runtime *rt)
+{
+    struct sfi_epoch *epoch = &rt->epoch;
+    epoch->is_sealed = epoch->is_submitted = 0;
+    epoch->stats.epochs++;
+    sfi_batch_reset(&epoch->batches[!epoch->open]);
+    publish(rt);
+    if (rt->commits_inline)
+        rt->tend_ns = rt->sys->mono_ns(rt->sys->ctx) + QUIET_MS * UINT64_C(1000000);
+}
+
 int sfi_epoch_settle(sf_runtime *rt, int wait)
 {
     struct sfi_epoch *epoch = &rt->epoch;
-    if (!epoch->is_sealed)
-        return 1;
-    struct sfi_batch *batch = &epoch->batches[!epoch->open];
-    if (rt->has_dir && rt->dir.pid != getpid()) /* R5: forked around the C library */
+    if (rt->has_dir && rt->dir.pid != getpid()) /* forked around the C library */
         return sfi_err(SF_EFORK, "a runtime cannot commit after fork()");
-    if (!epoch->is_submitted) {
-        int rc = sfi_store_submit(rt->store, batch);
-        if (rc < 0)
-            return rc;
-        epoch->is_submitted = 1;
-    }
-    int rc = sfi_store_settle(rt->store, wait);
+    int rc = submit(rt);
+    if (rc == 0)
+        rc = sfi_store_settle(rt->store, wait);
     if (rc <= 0) {
         epoch->failures += rc < 0;
         return rc;
     }
-    epoch->is_sealed = epoch->is_submitted = 0;
     epoch->failures = 0;
-    epoch->stats.epochs++;
-    sfi_batch_reset(batch);
-    publish(rt);
+    if (epoch->is_sealed) {
+        became_durable(rt);
+        return 1;
+    }
+    if (epoch->shown != epoch->marked || rt->store_room < rt->store_bytes_max / SHORT_PART) {
+        pthread_mutex_lock(&rt->lock); /* the store's own work may have changed both */
+        show_safe(rt);
+        measure_room(rt);
+        pthread_mutex_unlock(&rt->lock);
+    }
     return 1;
 }

@@ -1,14 +1,14 @@
 /* epoch.h - turns that become durable together.
  *
- *      open -- seal --> sealed -- durable --> published
+ *      open -- seal --> sealed -- durable --> published -- safe --> all of it
  *        ^                |
  *        +---- next ------+  (stalled: stays sealed, tried again)
  *
  * (1) One open epoch, at most one sealed.  Sealing copies what is dirty into the batch, which then does
- *     not change; turns may go on in the next epoch while it is made durable.
+ *     not change; turns go on in the next epoch while it is made durable, until that one is full.
  * (2) Sealing fails whole or succeeds whole: nothing is marked saved before the batch is complete.
- * (3) Publishing is the gate: only then do tickets, replies, source positions and egress records of
- *     that epoch become visible.
+ * (3) Publishing is the gate: only then do tickets and replies of that epoch become visible, and source
+ *     positions and egress records once it is safe (store.h: 3), which is the same but in relaxed mode.
  * (4) An epoch in which nothing changed on disk is published without a commit, once those before it
  *     are durable.
  *
@@ -26,10 +26,13 @@ struct sfi_epoch {
     uint64_t next_dead; /* sequence of the next dead letter */
     struct sfi_reply_list replies, sealed_replies;
     int64_t sealed_ticket;
-    uint32_t turns;      /* in the open epoch */
-    uint64_t started_ns; /* of its first turn */
-    uint64_t failures;   /* in a row, of the sealed batch */
-    sf_stats stats;      /* the engine's own; copied out by the step */
+    uint64_t sealed_bytes; /* taken in until then */
+    uint32_t turns;        /* in the open epoch */
+    uint64_t started_ns;   /* of its first turn */
+    uint64_t marked;       /* the epoch whose positions and egress records are durable, */
+    uint64_t shown;        /* and the one whose are safe, and visible */
+    uint64_t failures;     /* in a row, of the sealed batch */
+    sf_stats stats;        /* the engine's own; copied out by the step */
 };
 
 void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys);
@@ -40,15 +43,17 @@ static inline struct sfi_batch *sfi_epoch_batch(struct sfi_epoch *epoch)
     return &epoch->batches[epoch->open];
 }
 
-/* Has the open epoch reached one of its bounds (R10)? */
+/* Has the open epoch reached one of its bounds? */
 int sfi_epoch_is_full(sf_runtime *rt);
 /* Is there anything that a commit would write, or a publish would let out? */
 int sfi_epoch_is_dirty(sf_runtime *rt);
 
 /* Seals the open epoch, unless one is sealed already.  0, or SF_ENOMEM with the epoch still open. */
 int sfi_epoch_seal(sf_runtime *rt);
-/* Submits the sealed epoch, finds out what became of it, publishes it.  1: published, or nothing was sealed; 0:
- * under way; negative: stalled. */
+/* Few rows in the sealed epoch: writing them takes no longer than waking a thread. */
+int sfi_epoch_is_small(const sf_runtime *rt);
+/* Submits the sealed epoch, finds out what became of it, publishes it.  1: published, or nothing was
+ * sealed; 0: under way; negative: stalled. */
 int sfi_epoch_settle(sf_runtime *rt, int wait);
 
 /* Reads the stored counters. */

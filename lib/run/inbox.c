@@ -95,29 +95,53 @@ int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys,
 }
 
 /* A group larger than the whole inbox may go in alone. */
-int sfi_inbox_has_room(const struct sfi_inbox *inbox, size_t bytes)
+static int has_room_for(const struct sfi_inbox *inbox, size_t bytes)
 {
     uint64_t used =
         inbox->filling.used + atomic_load_explicit(&inbox->engine_bytes, memory_order_relaxed);
     return used == 0 || used + bytes <= inbox->bytes_max;
 }
 
-/* R8: outside work stops this far from the database's ceiling, so that commits do not meet it. */
-static int has_store_room(const sf_runtime *rt)
+/* A quarter free, so that senders do not wake for every message handled; more if more was asked for. */
+int sfi_inbox_has_room(const struct sfi_inbox *inbox)
 {
-    uint64_t reserve =
-        rt->store_bytes_max / 8 < RESERVE_MAX ? rt->store_bytes_max / 8 : RESERVE_MAX;
-    return rt->store_room >= reserve;
+    uint64_t quarter = inbox->bytes_max / 4;
+    return has_room_for(inbox, inbox->refused > quarter ? inbox->refused : quarter);
+}
+
+uint64_t sfi_inbox_reserve(const sf_runtime *rt)
+{
+    return rt->store_bytes_max / 8 < RESERVE_MAX ? rt->store_bytes_max / 8 : RESERVE_MAX;
+}
+
+/* What was accepted since the room was measured may lie in the changelog and in a table for a while. */
+static int has_store_room(const sf_runtime *rt, size_t bytes)
+{
+    uint64_t under_way = rt->inbox.accepted_bytes - rt->inbox.stored_bytes;
+    return rt->store_room >= sfi_inbox_reserve(rt) + 2 * (under_way + bytes);
 }
 
 static int check_room(sf_runtime *rt, size_t bytes)
 {
-    if (!has_store_room(rt))
+    if (!has_store_room(rt, bytes))
         return sfi_err(SF_EDISK, "the database has nearly reached store_bytes_max (%llu bytes)",
                        (unsigned long long)rt->store_bytes_max);
-    if (!sfi_inbox_has_room(&rt->inbox, bytes))
+    if (!has_room_for(&rt->inbox, bytes)) {
+        rt->inbox.refused = bytes > rt->inbox.refused ? bytes : rt->inbox.refused;
         return sfi_err(SF_EAGAIN, "the inbox is full: step, or wait for room");
+    }
+    if (bytes >= rt->inbox.refused)
+        rt->inbox.refused = 0;
     return 0;
+}
+
+/* Its ticket. */
+static int64_t end_group(struct sfi_inbox *inbox, struct entry *last, size_t bytes)
+{
+    last->ends_group = 1;
+    inbox->accepted_bytes += bytes;
+    atomic_store_explicit(&inbox->has_filling, 1, memory_order_relaxed);
+    return ++inbox->last_ticket;
 }
 
 int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel)
@@ -128,8 +152,7 @@ int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel)
     struct entry *entry = add_parcel(&rt->inbox.filling, rt->sys, parcel);
     if (!entry)
         return SF_ENOMEM;
-    entry->ends_group = 1;
-    return ++rt->inbox.last_ticket;
+    return end_group(&rt->inbox, entry, entry->size);
 }
 
 int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
@@ -148,8 +171,7 @@ int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
     struct entry *entry = add_entry(filling, rt->sys, size);
     entry->position = position;
     entry->to = to;
-    entry->ends_group = 1;
-    return ++rt->inbox.last_ticket;
+    return end_group(&rt->inbox, entry, staged->used + size);
 }
 
 /* -- the engine ------------------------------------------------------------------------------------ */
@@ -173,6 +195,7 @@ static void swap_buffers(sf_runtime *rt)
     empty.used = 0;
     inbox->taking = inbox->filling;
     inbox->filling = empty;
+    atomic_store_explicit(&inbox->has_filling, 0, memory_order_relaxed);
     inbox->taken = 0;
     sfi_inbox_account(rt);
     pthread_mutex_unlock(&rt->lock);
@@ -191,15 +214,17 @@ static struct sfi_message *open_entry(sf_runtime *rt, const struct entry *entry)
     const char *id = (const char *)(entry + 1), *kind = id + entry->id_size;
     sf_bytes body =
         entry->body_absent ? SF_NONE : SF_BYTES(kind + entry->kind_size, entry->body_size);
-    struct sfi_actor *to = sfi_actors_get(&rt->actors, entry->type, id, entry->id_size);
-    struct sfi_message *message =
-        to ? sfi_message_new(&rt->mailbox.pool, kind, entry->kind_size, body) : NULL;
-    if (!message)
-        return NULL;
-    message->to = to;
-    message->ask = entry->ask;
-    message->counted = 1;
-    return message;
+    struct sfi_letter letter = {.to_type = entry->type,
+                                .hash =
+                                    sfi_actors_hash(&rt->actors, entry->type, id, entry->id_size),
+                                .to_id = id,
+                                .to_size = entry->id_size,
+                                .from_id = (const char *)&entry->ask,
+                                .from_size = entry->ask ? sizeof entry->ask : 0,
+                                .kind = kind,
+                                .kind_size = entry->kind_size,
+                                .body = body};
+    return sfi_message_new(&rt->mailbox.pool, &letter);
 }
 
 /* Makes all messages of the group before any is merged, so that a group is never half taken. */
@@ -225,6 +250,7 @@ static int take_group(sf_runtime *rt)
         sfi_mailbox_push(&rt->mailbox, message);
     if (entry->position)
         sfi_position_reached(entry->position, entry->to);
+    inbox->taken_bytes += at - inbox->taken;
     inbox->taken = at;
     inbox->taken_ticket++;
     return 0;
@@ -236,6 +262,8 @@ int sfi_inbox_take(sf_runtime *rt, int groups_max)
     int groups = 0;
     while (groups < groups_max) {
         if (inbox->taken == inbox->taking.used) {
+            if (!atomic_load_explicit(&inbox->has_filling, memory_order_relaxed))
+                break;
             swap_buffers(rt);
             if (inbox->taking.used == 0)
                 break;

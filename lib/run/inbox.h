@@ -5,7 +5,10 @@
  * (2) Callers append bytes to `filling` under the runtime's lock; the engine swaps it against the empty
  *     `taking` and reads that without a lock.  So a send is a copy, and nobody waits for a turn.
  * (3) Everything not handled counts against bytes_max: both buffers and, through `engine_bytes`, the
- *     messages in the mailbox that came from outside. */
+ *     messages in the mailbox that came from outside.
+ * (4) The engine looks for work before every turn while the queue is short; `has_filling` lets it do so
+ *     without the lock.  A send that it misses is seen at the next look: before it rests, it asks
+ *     sfi_inbox_is_empty(), which takes the lock. */
 #ifndef SFI_RUN_INBOX_H
 #define SFI_RUN_INBOX_H
 
@@ -25,8 +28,13 @@ struct sfi_inbox {
     struct sfi_buffer taking;  /* the engine's */
     size_t taken;
     int64_t last_ticket;           /* given; under the lock */
+    uint64_t accepted_bytes;       /* ever; under the lock */
+    uint64_t stored_bytes;         /* of these, what the store's room was measured with; likewise */
+    uint64_t taken_bytes;          /* of these, taken in; the engine's */
+    size_t refused;                /* the largest group that found no room lately; under the lock */
     int64_t taken_ticket;          /* of the last group taken in; the engine's */
     _Atomic uint64_t engine_bytes; /* not handled, outside `filling` */
+    atomic_int has_filling;        /* something is in `filling`; written under the lock */
     uint64_t bytes_max;
 };
 
@@ -53,7 +61,11 @@ int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys,
 int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel);
 int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
                           struct sfi_position *position, uint64_t to);
-int sfi_inbox_has_room(const struct sfi_inbox *inbox, size_t bytes);
+/* Is there room enough to be worth another try? */
+int sfi_inbox_has_room(const struct sfi_inbox *inbox);
+
+/* Bytes below the database's ceiling that outside work may not use, so that commits do not meet it. */
+uint64_t sfi_inbox_reserve(const sf_runtime *rt);
 
 /* Engine: takes in up to `groups_max` groups.  The number, or SF_ENOMEM with nothing half taken. */
 int sfi_inbox_take(sf_runtime *rt, int groups_max);

@@ -1,7 +1,6 @@
 #include "run/life.h"
 
 #include <string.h>
-#include <time.h>
 
 #include "actor/key.h"
 #include "base/err.h"
@@ -9,13 +8,19 @@
 #include "run/drive.h"
 #include "run/recover.h"
 #include "run/runtime.h"
-#include "store/backends.h"
+#include "lmdb/store.h"
 
 #define INBOX_DEFAULT_BYTES (UINT64_C(16) << 20)
+#define LOG_DEFAULT_BYTES (UINT64_C(256) << 20)
+#define MAILBOX_DEFAULT_BYTES (UINT64_C(64) << 20)
+#define CACHE_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define STORE_DEFAULT_BYTES (UINT64_C(32) << 30) /* what valgrind can still map */
 #define STORE_MIN_BYTES (UINT64_C(1) << 20)
 
-enum { EPOCH_TURNS_DEFAULT = 1 << 16 };
+/* What one turn may send and store; of a small database no more than a part. */
+enum { TURN_BYTES_MAX = 64 << 20, TURN_PART = 16 };
+
+enum { EPOCH_TURNS_DEFAULT = 1 << 16, LOG_DEFAULT_RECORDS = 1 << 22 };
 
 static int check_options(const sf_options *options)
 {
@@ -37,20 +42,16 @@ static sf_options with_defaults(const sf_options *given)
         options.epoch_turns_max ? options.epoch_turns_max : EPOCH_TURNS_DEFAULT;
     options.inbox_bytes_max =
         options.inbox_bytes_max ? options.inbox_bytes_max : INBOX_DEFAULT_BYTES;
+    options.log_bytes_max = options.log_bytes_max ? options.log_bytes_max : LOG_DEFAULT_BYTES;
+    options.log_records_max =
+        options.log_records_max ? options.log_records_max : LOG_DEFAULT_RECORDS;
+    options.mailbox_bytes_max =
+        options.mailbox_bytes_max ? options.mailbox_bytes_max : MAILBOX_DEFAULT_BYTES;
+    options.cache_bytes_max =
+        options.cache_bytes_max ? options.cache_bytes_max : CACHE_DEFAULT_BYTES;
     options.store_bytes_max =
         options.store_bytes_max ? options.store_bytes_max : STORE_DEFAULT_BYTES;
     return options;
-}
-
-/* Waits are measured on a clock that nobody can set. */
-static void init_lock(sf_runtime *rt)
-{
-    pthread_condattr_t attributes;
-    pthread_mutex_init(&rt->lock, NULL);
-    pthread_condattr_init(&attributes);
-    pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC);
-    pthread_cond_init(&rt->changed, &attributes);
-    pthread_condattr_destroy(&attributes);
 }
 
 static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *options)
@@ -62,15 +63,20 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->payload_max = options->payload_max;
     rt->epoch_turns_max = options->epoch_turns_max;
     rt->store_bytes_max = options->store_bytes_max;
+    rt->turn_bytes_max = options->store_bytes_max / TURN_PART < TURN_BYTES_MAX
+                             ? options->store_bytes_max / TURN_PART
+                             : TURN_BYTES_MAX;
+    rt->commits_inline = options->commit_inline;
+    rt->tend_ns = options->commit_inline; /* what an earlier run left, at once */
     rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
     atomic_store(&rt->driver, (uintptr_t)pthread_self());
-    init_lock(rt);
+    pthread_mutex_init(&rt->lock, NULL);
     sfi_inbox_init(&rt->inbox, options->inbox_bytes_max);
     sfi_asks_init(&rt->asks, sys);
     sfi_types_init(&rt->types, sys);
     sfi_egresses_init(&rt->egresses, sys);
-    sfi_actors_init(&rt->actors, sys);
-    sfi_mailbox_init(&rt->mailbox, sys);
+    sfi_actors_init(&rt->actors, sys, options->cache_bytes_max);
+    sfi_mailbox_init(&rt->mailbox, sys, &rt->actors, &rt->types, options->mailbox_bytes_max);
     sfi_epoch_init(&rt->epoch, sys);
     sfi_arena_init(&rt->delivery, sys);
     return rt;
@@ -88,6 +94,7 @@ void sfi_runtime_drop(sf_runtime *rt)
     const struct sfi_sys *sys = rt->sys;
     sfi_turn_fini(&rt->turn);
     sfi_arena_fini(&rt->delivery);
+    sfi_store_close(rt->store); /* first its thread, which reads the batch and signals the poll */
     sfi_epoch_fini(&rt->epoch);
     free_waiting(rt);
     sfi_mailbox_fini(&rt->mailbox);
@@ -98,10 +105,8 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_positions_fini(&rt->positions, sys);
     sfi_inbox_fini(&rt->inbox, sys);
     sfi_poll_close(&rt->poll);
-    sfi_store_close(rt->store);
     if (rt->has_dir)
         sfi_dir_close(&rt->dir);
-    pthread_cond_destroy(&rt->changed);
     pthread_mutex_destroy(&rt->lock);
     sfi_free(sys, rt);
 }
@@ -110,11 +115,10 @@ static int bring_up(sf_runtime *rt)
 {
     int rc = sfi_turn_init(&rt->turn, rt);
     if (rc == 0)
-        rc = sfi_poll_open(&rt->poll);
-    if (rc == 0)
         rc = sfi_recover(rt);
     if (rc == 0)
         rt->store_room = sfi_store_room(rt->store);
+    rt->stats.messages_waiting = rt->mailbox.count;
     return rc;
 }
 
@@ -129,7 +133,9 @@ int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store,
     }
     rt->store = store;
     rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
-    int rc = bring_up(rt);
+    int rc = sfi_poll_open(&rt->poll);
+    if (rc == 0)
+        rc = bring_up(rt);
     if (rc < 0) {
         sfi_runtime_drop(rt);
         return rc;
@@ -138,13 +144,28 @@ int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store,
     return 0;
 }
 
+/* The commit thread has something to say: whoever drives is to come and settle. */
+static void wake(void *ctx)
+{
+    sfi_poll_settled(ctx);
+}
+
 static int open_dir(sf_runtime *rt, const char *path, const sf_options *options)
 {
-    int rc = sfi_dir_open(&rt->dir, path, options->must_exist);
+    int rc = sfi_poll_open(&rt->poll);
+    if (rc == 0)
+        rc = sfi_dir_open(&rt->dir, path, options->must_exist);
     if (rc < 0)
         return rc;
     rt->has_dir = 1;
-    rc = sfi_lmdb_open(rt->sys, path, rt->dir.fd, options->store_bytes_max, &rt->store);
+    struct sfi_lmdb_options lmdb = {.bytes_max = options->store_bytes_max,
+                                    .log_bytes_max = options->log_bytes_max,
+                                    .log_records_max = options->log_records_max,
+                                    .relaxed = options->relaxed,
+                                    .commit_inline = options->commit_inline,
+                                    .wake = wake,
+                                    .wake_ctx = rt};
+    rc = sfi_lmdb_open(rt->sys, path, rt->dir.fd, &lmdb, &rt->store);
     return rc < 0 ? rc : bring_up(rt);
 }
 
@@ -216,6 +237,7 @@ static int commit_rest(sf_runtime *rt)
     sfi_delivery_acknowledge(rt);
     for (int again = 1; rc == 0 && again;) {
         rc = sfi_epoch_settle(rt, 1);
+        rc = rc < 0 ? sfi_epoch_settle(rt, 1) : rc; /* that may have been an old failure */
         again = rc > 0 && sfi_epoch_is_dirty(rt);
         rc = again ? sfi_epoch_seal(rt) : rc;
         rc = rc > 0 ? 0 : rc;

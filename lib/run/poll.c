@@ -62,13 +62,30 @@ static void drain(int fd)
         ;
 }
 
-void sfi_poll_clear(sf_runtime *rt)
+void sfi_poll_settled(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);
+    rt->poll.settled = 1;
+    sfi_poll_signal(rt);
+    pthread_mutex_unlock(&rt->lock);
+}
+
+void sfi_poll_begin(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    rt->poll.settled = 0;
+    pthread_mutex_unlock(&rt->lock);
+}
+
+int sfi_poll_clear(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    int settled = rt->poll.settled;
     if (rt->poll.signalled)
         drain(rt->poll.event_fd);
     rt->poll.signalled = 0;
     pthread_mutex_unlock(&rt->lock);
+    return settled;
 }
 
 void sfi_poll_set_due(sf_runtime *rt, uint64_t due_ns, uint64_t now_ns)

@@ -11,14 +11,20 @@
 struct sfi_poll {
     int fd, event_fd, timer_fd;
     int signalled;   /* under the runtime's lock */
+    int settled;     /* likewise: the commit thread had something to say since the step began */
     uint64_t due_ns; /* what the timer is set to; 0: off */
 };
 
 int sfi_poll_open(struct sfi_poll *poll);
 void sfi_poll_close(struct sfi_poll *poll);
 
-void sfi_poll_signal(sf_runtime *rt); /* under the lock: there is something to do */
-void sfi_poll_clear(sf_runtime *rt);  /* engine, at the start of a step */
+void sfi_poll_signal(sf_runtime *rt);  /* under the lock: there is something to do */
+void sfi_poll_settled(sf_runtime *rt); /* the same, from the commit thread; takes the lock */
+/* Engine.  The descriptor stays readable while a step runs: one that is left by longjmp or an exception never
+ * comes to its end. */
+void sfi_poll_begin(sf_runtime *rt);
+/* Not readable from here on unless somebody signals.  1: the commit thread did meanwhile. */
+int sfi_poll_clear(sf_runtime *rt);
 void sfi_poll_set_due(sf_runtime *rt, uint64_t due_ns,
                       uint64_t now_ns); /* engine, at its end; 0: never */
 

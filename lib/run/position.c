@@ -60,7 +60,7 @@ int sfi_position_load(struct sfi_positions *positions, const struct sfi_sys *sys
         add(positions, sys, (const char *)bytes + 5, key.size - 5, sfi_be32_get(bytes + 1));
     if (!position)
         return sfi_err(SF_ENOMEM, "out of memory");
-    position->taken = position->reached = position->sealed = position->durable =
+    position->taken = position->reached = position->sealed = position->durable = position->safe =
         sfi_le64_get(payload.data);
     return 0;
 }
@@ -104,8 +104,14 @@ void sfi_positions_saved(struct sfi_positions *positions)
     }
 }
 
-void sfi_positions_published(struct sfi_positions *positions)
+void sfi_positions_durable(struct sfi_positions *positions)
 {
     for (struct sfi_position *position = positions->first; position; position = position->next)
         position->durable = position->sealed;
+}
+
+void sfi_positions_safe(struct sfi_positions *positions)
+{
+    for (struct sfi_position *position = positions->first; position; position = position->next)
+        position->safe = position->durable;
 }

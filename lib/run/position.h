@@ -1,10 +1,11 @@
 /* position.h - how far each input that can be replayed was taken in: one per (name, partition).
  *
- * taken >= reached >= sealed >= durable: given to the inbox; taken in by the open epoch; in the sealed
- * batch; on disk.  Callers read `durable`.
+ * taken >= reached >= sealed >= durable >= safe: given to the inbox; taken in by the open epoch; in the
+ * sealed batch; on disk; there for good (store.h: 3).  Callers read `safe`: the input may be forgotten
+ * up to there.
  *
- * The list, taken and durable are under the runtime's lock, is_open too; reached, sealed and dirty are
- * the engine's, which takes the lock to walk the list. */
+ * The list, taken and safe are under the runtime's lock, is_open too; the others and dirty are the
+ * engine's, which takes the lock to walk the list. */
 #ifndef SFI_RUN_POSITION_H
 #define SFI_RUN_POSITION_H
 
@@ -12,7 +13,7 @@
 
 struct sfi_position {
     struct sfi_position *next;
-    uint64_t taken, reached, sealed, durable;
+    uint64_t taken, reached, sealed, durable, safe;
     uint32_t partition;
     uint8_t is_open, dirty; /* is_open: a source holds it */
     char name[];
@@ -38,6 +39,7 @@ static inline void sfi_position_reached(struct sfi_position *position, uint64_t 
 int sfi_positions_dirty(const struct sfi_positions *positions);
 int sfi_positions_save(const struct sfi_positions *positions, struct sfi_batch *batch);
 void sfi_positions_saved(struct sfi_positions *positions);
-void sfi_positions_published(struct sfi_positions *positions);
+void sfi_positions_durable(struct sfi_positions *positions);
+void sfi_positions_safe(struct sfi_positions *positions);
 
 #endif

@@ -53,43 +53,9 @@ static int check_types(const struct sfi_types *types)
     return 0;
 }
 
-static int read_message(sf_runtime *rt, sf_bytes key, sf_bytes value)
-{
-    struct sfi_envelope envelope;
-    int rc = sfi_envelope_parse(key, value, 0, &envelope);
-    if (rc < 0)
-        return rc;
-    struct sfi_type *to = sfi_types_number(&rt->types, envelope.to_type);
-    struct sfi_type *from = sfi_types_number(&rt->types, envelope.from_type);
-    if (!to || (envelope.from_type && !from))
-        return sfi_err(SF_ECORRUPT, "a message on disk names a type that does not exist");
-    sf_bytes body = envelope.body_absent ? SF_NONE : envelope.body;
-    struct sfi_message *message =
-        sfi_message_new(&rt->mailbox.pool, envelope.kind.data, envelope.kind.size, body);
-    if (!message)
-        return sfi_err(SF_ENOMEM, "out of memory");
-    message->to = sfi_actors_get(&rt->actors, to, envelope.to_id.data, envelope.to_id.size);
-    if (from)
-        message->from =
-            sfi_actors_get(&rt->actors, from, envelope.from_id.data, envelope.from_id.size);
-    if (!message->to || (from && !message->from)) {
-        sfi_message_free(&rt->mailbox.pool, message);
-        return sfi_err(SF_ENOMEM, "out of memory");
-    }
-    message->sequence = sfi_be64_get(key.data);
-    message->attempts = envelope.attempts;
-    message->retry_ms = envelope.retry_ms;
-    message->ask = envelope.ask;
-    sfi_mailbox_restore(&rt->mailbox, message);
-    return 0;
-}
-
 int sfi_recover(sf_runtime *rt)
 {
+    sfi_mailbox_recover(&rt->mailbox, rt->store, 1, 0); /* unless counters say otherwise */
     int rc = for_each_row(rt, SFI_META, read_meta);
-    if (rc == 0)
-        rc = check_types(&rt->types);
-    if (rc == 0)
-        rc = for_each_row(rt, SFI_MAILBOX, read_message);
-    return rc;
+    return rc < 0 ? rc : check_types(&rt->types);
 }

@@ -1,7 +1,7 @@
 /* recover.h - from what is on disk to what is in memory, once, at open.
  *
- * Reads counters, types, sources and egresses, then every waiting message in the order of its sequence.
- * State is not read: actors load it when they need it. */
+ * Reads counters, types, sources and egresses.  Waiting messages and state are not read: the mailbox does
+ * that when their turn has come, actors when they need it. */
 #ifndef SFI_RUN_RECOVER_H
 #define SFI_RUN_RECOVER_H
 

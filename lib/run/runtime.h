@@ -23,7 +23,8 @@
 #include "run/position.h"
 #include "run/ticket.h"
 #include "run/turn.h"
-#include "store/dir.h"
+#include "run/wait.h"
+#include "lmdb/dir.h"
 
 struct sf_runtime {
     const struct sfi_sys *sys;
@@ -31,7 +32,9 @@ struct sf_runtime {
     struct sfi_dir dir;
     int has_dir; /* 0: a test's store without a directory */
     uint32_t payload_max, epoch_turns_max;
-    uint64_t store_bytes_max;
+    uint64_t store_bytes_max, turn_bytes_max;
+    int commits_inline; /* the store has no thread */
+    uint64_t tend_ns;   /* when its own work is due then; 0: there is none */
 
     /* Who drives. */
     _Atomic uintptr_t owner;      /* thread inside the driver; 0: none */
@@ -47,7 +50,6 @@ struct sf_runtime {
     char broken_why[256];
 
     pthread_mutex_t lock;
-    pthread_cond_t changed; /* durable, room, answered, broken */
 
     /* Under the lock. */
     struct sfi_inbox inbox;
@@ -55,9 +57,11 @@ struct sf_runtime {
     struct sfi_tickets tickets;
     struct sfi_asks asks;
     sf_stats stats;
+    struct sfi_waiters waiters;
     uint64_t store_room;
-    int handles;    /* sources and views that the application holds: none may outlive the runtime */
-    int stall_code; /* why the newest epoch is not on disk yet; 0: it is */
+    int handles; /* sources and views that the application holds: none may outlive the runtime */
+    int is_under_way; /* an epoch is on its way to the disk, as of the last step */
+    int stall_code;   /* why the newest epoch is not on disk yet; 0: it is */
     char stall_why[256];
 
     /* The engine's.  Types and egresses are added to under the lock, so that others may look them up. */

@@ -1,6 +1,7 @@
 #include "run/source.h"
 
 #include "base/err.h"
+#include "run/drive.h"
 #include "run/runtime.h"
 
 static int bind_locked(sf_source *source, const char *name, uint32_t partition)
@@ -38,6 +39,8 @@ int sfi_source_open(sf_runtime *rt, const char *name, uint32_t partition, sf_sou
 void sfi_source_close(sf_source *source)
 {
     sf_runtime *rt = source->rt;
+    if (sfi_life_check(rt, "sf_source_close()") < 0) /* after fork() it is the parent's */
+        return;
     pthread_mutex_lock(&rt->lock);
     source->position->is_open = 0;
     rt->handles--;
@@ -49,7 +52,7 @@ void sfi_source_close(sf_source *source)
 uint64_t sfi_source_position(const sf_source *source)
 {
     pthread_mutex_lock(&source->rt->lock);
-    uint64_t position = source->position->durable;
+    uint64_t position = source->position->safe;
     pthread_mutex_unlock(&source->rt->lock);
     return position;
 }

@@ -19,10 +19,22 @@ static int take_in(sf_runtime *rt)
     return sfi_inbox_take(rt, TAKE_MAX);
 }
 
+/* What a turn writes can be far more than what was sent.  So turns wait when half of the reserve is used up:
+ * an epoch that met the ceiling would stand in the way of the acknowledgements that make room. */
+static int check_store_room(sf_runtime *rt)
+{
+    if (rt->store_room >= sfi_inbox_reserve(rt) / 2 || rt->mailbox.queued == 0)
+        return 0;
+    return sfi_err(SF_EDISK,
+                   "turns wait: the database has nearly reached store_bytes_max (%llu bytes)",
+                   (unsigned long long)rt->store_bytes_max);
+}
+
 /* Runs turns until the bound, a full epoch or an empty mailbox.  Turns run; *rc has what stopped it. */
 static int run_turns(sf_runtime *rt, int turns_max, int *rc)
 {
     int turns = 0;
+    *rc = check_store_room(rt);
     while (*rc >= 0 && turns < turns_max && !sfi_epoch_is_full(rt)) {
         *rc = take_in(rt);
         struct sfi_message *message =
@@ -36,13 +48,32 @@ static int run_turns(sf_runtime *rt, int turns_max, int *rc)
     return turns;
 }
 
-/* 0, or negative: out of memory, or stalled. */
-static int commit(sf_runtime *rt)
+/* 0, or negative: out of memory, or stalled.  `epochs`: when the step began.  Who waits for one that was
+ * published since is not to wait for the next one too. */
+static int commit(sf_runtime *rt, int waits, uint64_t epochs)
 {
-    int rc = sfi_epoch_settle(rt, 1);
+    int rc = sfi_epoch_settle(rt, sfi_epoch_is_full(rt));
     if (rc > 0 && sfi_epoch_is_dirty(rt) && (rc = sfi_epoch_seal(rt)) == 0)
-        rc = sfi_epoch_settle(rt, 1);
+        rc = sfi_epoch_settle(rt,
+                              waits && sfi_epoch_is_small(rt) && epochs == rt->epoch.stats.epochs);
     return rc < 0 ? rc : 0;
+}
+
+/* Without a commit thread the store's own work is done here, when nothing else was for a while.  It is not
+ * urgent: that it fails is nobody's business before it stands in a commit's way. */
+static void tend(sf_runtime *rt)
+{
+    uint64_t now_ns = rt->tend_ns ? rt->sys->mono_ns(rt->sys->ctx) : 0;
+    if (!rt->tend_ns || now_ns < rt->tend_ns || rt->epoch.is_submitted)
+        return;
+    int rc = sfi_store_tend(rt->store);
+    rt->tend_ns = rc > 0 ? now_ns : rc < 0 ? now_ns + RETRY_MAX_MS * UINT64_C(1000000) : 0;
+}
+
+/* Is there something that comes to an end by itself? */
+static int is_under_way(const sf_runtime *rt)
+{
+    return rt->epoch.is_sealed || rt->epoch.shown != rt->epoch.marked;
 }
 
 /* Others learn from here how far the engine is, and why it is not further. */
@@ -54,11 +85,14 @@ static void account(sf_runtime *rt, int stalled)
     epoch->stats.actors = rt->actors.count;
     pthread_mutex_lock(&rt->lock);
     rt->stats = epoch->stats;
-    rt->stall_code = stalled < 0 ? stalled : 0;
+    rt->is_under_way = is_under_way(rt);
     if (stalled < 0)
         snprintf(rt->stall_why, sizeof rt->stall_why, "%.255s", sf_errmsg());
-    pthread_cond_broadcast(&rt->changed); /* there may be room */
+    if (stalled < 0 || !epoch->failures) /* while it is tried again, what was said stands */
+        rt->stall_code = stalled < 0 ? stalled : 0;
+    struct sfi_waiter *taken = sfi_waiters_take(rt);
     pthread_mutex_unlock(&rt->lock);
+    sfi_waiters_wake(taken);
 }
 
 /* How long to leave a machine alone that just refused. */
@@ -82,6 +116,7 @@ static uint64_t next_due(sf_runtime *rt)
     const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
     sooner(&due_ns, pause ? pause->due : 0);
     sooner(&due_ns, sfi_delivery_due(rt));
+    sooner(&due_ns, rt->epoch.is_submitted ? 0 : rt->tend_ns);
     pthread_mutex_lock(&rt->lock);
     const struct sfi_heap_node *deadline = sfi_heap_first(&rt->asks.deadlines);
     sooner(&due_ns, deadline ? deadline->due : 0);
@@ -98,13 +133,18 @@ static int callbacks_waiting(sf_runtime *rt)
     return waiting;
 }
 
-int sfi_is_idle(sf_runtime *rt)
+int sfi_has_work(sf_runtime *rt)
 {
     uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
     const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
-    return rt->mailbox.queued == 0 && !sfi_delivery_has_acks(rt) &&
-           !(pause && pause->due <= now_ns) && !rt->epoch.is_sealed && sfi_inbox_is_empty(rt) &&
-           !sfi_epoch_is_dirty(rt) && !sfi_delivery_ready(rt, now_ns) && !callbacks_waiting(rt);
+    return rt->mailbox.queued || sfi_delivery_has_acks(rt) || (pause && pause->due <= now_ns) ||
+           !sfi_inbox_is_empty(rt) || (!rt->epoch.is_sealed && sfi_epoch_is_dirty(rt)) ||
+           sfi_delivery_ready(rt, now_ns) || callbacks_waiting(rt);
+}
+
+int sfi_is_idle(sf_runtime *rt)
+{
+    return !rt->epoch.is_sealed && !sfi_has_work(rt);
 }
 
 /* Leaves the descriptor readable if there is more to do, and the timer set to what is due; after a
@@ -112,10 +152,13 @@ int sfi_is_idle(sf_runtime *rt)
 static void set_alarm(sf_runtime *rt, int failed)
 {
     uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx), due_ns = next_due(rt);
-    if (failed)
+    if (failed) {
+        due_ns = due_ns > now_ns ? due_ns : 0;
         sooner(&due_ns, now_ns + retry_pause_ns(rt));
+    }
     sfi_poll_set_due(rt, due_ns, now_ns);
-    if (failed || sfi_is_idle(rt))
+    int settled = sfi_poll_clear(rt);
+    if (failed || (!settled && !sfi_has_work(rt)))
         return;
     pthread_mutex_lock(&rt->lock);
     sfi_poll_signal(rt);
@@ -137,22 +180,26 @@ static void expire(sf_runtime *rt)
     pthread_mutex_unlock(&rt->lock);
 }
 
-int sfi_step(sf_runtime *rt, int turns_max)
+int sfi_step(sf_runtime *rt, int turns_max, int waits)
 {
     int rc = 0, turns = 0;
-    sfi_poll_clear(rt);
+    uint64_t epochs = rt->epoch.stats.epochs;
+    sfi_poll_begin(rt);
     expire(rt);
     sfi_delivery_acknowledge(rt);
-    int stalled = sfi_epoch_settle(rt, 1);
-    if (stalled > 0) {
+    tend(rt);
+    int stalled = sfi_epoch_settle(rt, 0);
+    if (stalled >= 0) {
         turns = run_turns(rt, turns_max > 0 ? turns_max : INT_MAX, &rc);
         if (sfi_life_check(rt, "a step") < 0)
             return SF_EFORK;
-        stalled = commit(rt);
+        stalled = commit(rt, waits, epochs);
     }
-    account(rt, stalled);
+    account(rt, stalled < 0 ? stalled : rc);
     make_callbacks(rt);
-    int delivered = sfi_delivery_run(rt);
+    int delivered = sfi_life_check(rt, "a step") < 0 ? SF_EFORK : sfi_delivery_run(rt);
+    if (delivered == SF_EFORK)
+        return delivered;
     rc = stalled < 0 ? stalled : rc < 0 ? rc : delivered;
     set_alarm(rt, rc < 0);
     if (rc == SF_ECORRUPT || rc == SF_ENEWER)
@@ -165,10 +212,13 @@ int sfi_timeout(sf_runtime *rt)
     pthread_mutex_lock(&rt->lock);
     int signalled = rt->poll.signalled;
     uint64_t due_ns = rt->poll.due_ns;
+    int under_way = rt->is_under_way;
     pthread_mutex_unlock(&rt->lock);
     uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
     if (signalled || (due_ns && due_ns <= now_ns))
         return 0;
+    if (under_way)
+        return 1;
     if (!due_ns)
         return -1;
     uint64_t in_ms = (due_ns - now_ns + 999999) / 1000000;

@@ -56,7 +56,6 @@ void sfi_ticket_forget(sf_runtime *rt, void *userdata)
 void sfi_ticket_publish(sf_runtime *rt, int64_t ticket)
 {
     atomic_store_explicit(&rt->tickets.durable, ticket, memory_order_release);
-    pthread_cond_broadcast(&rt->changed);
 }
 
 int sfi_ticket_call(sf_runtime *rt, int all)

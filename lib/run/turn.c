@@ -67,14 +67,6 @@ static struct sfi_undo *push_undo(struct sf_turn *turn)
     return entry;
 }
 
-static int has_undo(const struct sf_turn *turn, const struct sfi_actor *actor)
-{
-    for (size_t i = 0; i < turn->undo_count; i++)
-        if (turn->undo[i].what == UNDO_STATE && turn->undo[i].actor == actor)
-            return 1;
-    return 0;
-}
-
 void *sfi_turn_scratch(struct sf_turn *turn, size_t size)
 {
     void *memory = size <= turn->scratch_size ? turn->scratch : sfi_arena_alloc(&turn->arena, size);
@@ -97,7 +89,7 @@ int sfi_turn_scratch_reserve(struct sf_turn *turn, size_t size)
 
 static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
 {
-    int rc = actor->state ? 0 : sfi_actor_load_state(&turn->rt->actors, turn->rt->store, actor);
+    int rc = actor->has_state ? 0 : sfi_actor_load_state(&turn->rt->actors, turn->rt->store, actor);
     if (rc == SF_EFAILED) /* the application's own migration said no */
         sfi_turn_doom(turn, SFI_FAIL, rc, "%s", sf_errmsg());
     else if (rc < 0)
@@ -108,31 +100,30 @@ static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
 static int save_state(struct sf_turn *turn, struct sfi_actor *actor, size_t size)
 {
     void *old = sfi_arena_alloc(&turn->arena, size);
-    struct sfi_undo *undo = old ? push_undo(turn) : NULL;
-    if (!undo)
+    if (!old)
         return no_memory(turn);
-    memcpy(old, actor->state, size);
-    *undo = (struct sfi_undo){.what = UNDO_STATE, .actor = actor, .old = old, .size = size};
+    memcpy(old, sfi_actor_state(actor), size);
+    turn->old_state = old;
     return 0;
 }
 
 void *sfi_turn_state(struct sf_turn *turn)
 {
-    struct sfi_actor *actor = turn->message->to;
+    struct sfi_actor *actor = turn->actor;
     size_t size = actor->type->desc.state_size;
     if (size == 0)
         return NULL;
-    if (has_undo(turn, actor))
-        return actor->state;
+    if (turn->old_state)
+        return sfi_actor_state(actor);
     if (turn->verdict != SFI_KEEP || load_state(turn, actor) < 0 ||
         save_state(turn, actor, size) < 0)
         return sfi_turn_scratch(turn, size); /* written to in vain: the turn is undone */
-    return actor->state;
+    return sfi_actor_state(actor);
 }
 
 struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
 {
-    struct sfi_actor *actor = turn->message->to;
+    struct sfi_actor *actor = turn->actor;
     struct sfi_slot *slot;
     uint16_t number = sfi_type_slot(actor->type, value);
     if (number == 0) {
@@ -147,9 +138,24 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
     return NULL;
 }
 
+/* What one turn changes and sends is bounded, so that an epoch is. */
+static int charge(struct sf_turn *turn, size_t bytes)
+{
+    uint64_t max = turn->rt->turn_bytes_max;
+    turn->bytes += bytes;
+    if (turn->bytes <= max)
+        return 0;
+    sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "one turn sent and stored more than %llu bytes",
+                  (unsigned long long)max);
+    return SF_EINVAL;
+}
+
 int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)
 {
     unsigned char *data = NULL;
+    int rc = charge(turn, bytes.size);
+    if (rc < 0)
+        return rc;
     if (bytes.data) {
         data = sfi_alloc(turn->rt->sys, bytes.size + 1);
         if (!data)
@@ -162,46 +168,38 @@ int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)
         sfi_free(turn->rt->sys, data);
         return no_memory(turn);
     }
-    *undo = (struct sfi_undo){.what = UNDO_SLOT,
-                              .actor = turn->message->to,
-                              .slot = slot,
-                              .old = slot->data,
-                              .size = slot->size};
+    *undo =
+        (struct sfi_undo){.what = UNDO_SLOT, .slot = slot, .old = slot->data, .size = slot->size};
     slot->data = data;
     slot->size = bytes.data ? bytes.size : 0;
+    turn->rt->actors.bytes += sfi_slot_bytes(slot->data, slot->size);
     return 0;
-}
-
-/* R10: what one turn stages is bounded, so that an epoch is. */
-static int charge(struct sf_turn *turn, size_t bytes)
-{
-    turn->bytes += bytes;
-    if (turn->bytes <= SFI_TURN_BYTES_MAX)
-        return 0;
-    sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "one turn sent more than %d bytes",
-                  SFI_TURN_BYTES_MAX);
-    return SF_EINVAL;
 }
 
 int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, const char *kind,
                   size_t kind_size, sf_bytes body)
 {
     sf_runtime *rt = turn->rt;
-    struct sfi_actor *actor = sfi_actors_get(&rt->actors, type, to.id, to.id_size);
-    struct sfi_message *message =
-        actor ? sfi_message_new(&rt->mailbox.pool, kind, kind_size, body) : NULL;
+    struct sfi_letter letter = {.to_type = type,
+                                .from_type = turn->actor->type,
+                                .hash = sfi_actors_hash(&rt->actors, type, to.id, to.id_size),
+                                .to_id = to.id,
+                                .to_size = to.id_size,
+                                .from_id = turn->actor->id,
+                                .from_size = turn->actor->id_size,
+                                .kind = kind,
+                                .kind_size = kind_size,
+                                .body = body};
+    struct sfi_message *message = sfi_message_new(&rt->mailbox.pool, &letter);
     if (!message)
         return no_memory(turn);
-    message->to = actor;
-    message->from = turn->message->to;
     sfi_list_push(&turn->sent, message);
     return charge(turn, sfi_message_bytes(message));
 }
 
 int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_bytes body)
 {
-    struct sfi_reply *reply =
-        sfi_reply_new(turn->rt->sys, ask, 0, turn->message->to, kind, body, "");
+    struct sfi_reply *reply = sfi_reply_new(turn->rt->sys, ask, 0, turn->actor, kind, body, "");
     if (!reply)
         return no_memory(turn);
     sfi_reply_push(&turn->replies, reply);
@@ -215,8 +213,11 @@ int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *k
     if (!undo)
         return no_memory(turn);
     *undo = (struct sfi_undo){.what = UNDO_EGRESS, .egress = egress, .sequence = egress->next};
-    int rc = sfi_egress_put(egress, sfi_epoch_batch(&turn->rt->epoch), turn->message->to, kind,
-                            kind_size, body);
+    struct sfi_batch *batch = sfi_epoch_batch(&turn->rt->epoch);
+    if (!turn->emitted)
+        turn->mark = sfi_batch_mark(batch);
+    turn->emitted = 1;
+    int rc = sfi_egress_put(egress, batch, turn->actor, kind, kind_size, body);
     if (rc < 0)
         return no_memory(turn);
     egress->next++;
@@ -228,10 +229,8 @@ int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *k
 static void undo_one(struct sf_turn *turn, const struct sfi_undo *undo)
 {
     switch (undo->what) {
-    case UNDO_STATE:
-        memcpy(undo->actor->state, undo->old, undo->size);
-        break;
     case UNDO_SLOT:
+        turn->rt->actors.bytes -= sfi_slot_bytes(undo->slot->data, undo->slot->size);
         sfi_free(turn->rt->sys, undo->slot->data);
         undo->slot->data = undo->old;
         undo->slot->size = undo->size;
@@ -246,15 +245,10 @@ static void keep_one(struct sf_turn *turn, const struct sfi_undo *undo)
 {
     struct sfi_actors *actors = &turn->rt->actors;
     switch (undo->what) {
-    case UNDO_STATE:
-        if (memcmp(undo->actor->state, undo->old, undo->size) == 0)
-            break;
-        sfi_actor_touch(actors, undo->actor, undo->actor->state_dirty ? 0 : undo->size);
-        undo->actor->state_dirty = 1;
-        break;
     case UNDO_SLOT:
-        sfi_actor_touch(actors, undo->actor, undo->slot->size);
+        sfi_actor_touch(actors, turn->actor, undo->slot->size);
         undo->slot->dirty = 1;
+        actors->bytes -= sfi_slot_bytes(undo->old, undo->size);
         sfi_free(turn->rt->sys, undo->old);
         break;
     case UNDO_EGRESS:
@@ -263,19 +257,53 @@ static void keep_one(struct sf_turn *turn, const struct sfi_undo *undo)
     }
 }
 
+static size_t state_size(const struct sf_turn *turn)
+{
+    return turn->actor->type->desc.state_size;
+}
+
+/* In words first: a wide load over a word that the handler has just written would wait for it. */
+static int differs(const char *a, const char *b, size_t size)
+{
+    enum { WORD = 8, WORDS_MAX = 8 };
+    for (int i = 0; i < WORDS_MAX && size >= WORD; i++, a += WORD, b += WORD, size -= WORD) {
+        uint64_t x, y;
+        memcpy(&x, a, WORD);
+        memcpy(&y, b, WORD);
+        if (x != y)
+            return 1;
+    }
+    return size && memcmp(a, b, size) != 0;
+}
+
+/* The struct was handed out; whether it was changed is seen by looking, unless it is to be saved anyhow. */
+static void keep_state(struct sf_turn *turn)
+{
+    struct sfi_actor *actor = turn->actor;
+    if (actor->state_dirty || !differs(sfi_actor_state(actor), turn->old_state, state_size(turn)))
+        return;
+    sfi_actor_touch(&turn->rt->actors, actor, state_size(turn));
+    actor->state_dirty = 1;
+}
+
 static void undo_turn(struct sf_turn *turn)
 {
+    if (turn->old_state)
+        memcpy(sfi_actor_state(turn->actor), turn->old_state, state_size(turn));
     while (turn->undo_count)
         undo_one(turn, &turn->undo[--turn->undo_count]);
     sfi_message_list_free(&turn->rt->mailbox.pool, &turn->sent);
     sfi_reply_list_free(&turn->replies);
-    sfi_batch_rollback(sfi_epoch_batch(&turn->rt->epoch), turn->mark);
+    if (turn->emitted)
+        sfi_batch_rollback(sfi_epoch_batch(&turn->rt->epoch), turn->mark);
     turn->active = 0;
 }
 
 static void keep_turn(struct sf_turn *turn)
 {
     sf_runtime *rt = turn->rt;
+    if (turn->old_state)
+        keep_state(turn);
     for (size_t i = 0; i < turn->undo_count; i++)
         keep_one(turn, &turn->undo[i]);
     turn->undo_count = 0;
@@ -285,7 +313,7 @@ static void keep_turn(struct sf_turn *turn)
         turn->replies.first = reply->next;
         sfi_reply_push(&rt->epoch.replies, reply);
     }
-    turn->replies.last = NULL;
+    turn->replies = (struct sfi_reply_list){NULL, NULL, 0};
     sfi_mailbox_done(&rt->mailbox);
     turn->active = 0;
 }
@@ -297,8 +325,9 @@ static void keep_turn(struct sf_turn *turn)
 static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
 {
     struct sfi_reply *reply = NULL;
-    if (message->ask) {
-        reply = sfi_reply_new(rt->sys, message->ask, SF_EFAILED, NULL, "", SF_NONE, reason);
+    if (sfi_message_ask(message)) {
+        reply =
+            sfi_reply_new(rt->sys, sfi_message_ask(message), SF_EFAILED, NULL, "", SF_NONE, reason);
         if (!reply)
             return sfi_err(SF_ENOMEM, "out of memory");
     }
@@ -328,14 +357,14 @@ static uint64_t backoff_ms(const struct sfi_type *type, uint32_t failed)
 
 static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject, const char *reason)
 {
-    const struct sfi_type *type = message->to->type;
+    const struct sfi_type *type = message->to_type;
     int rc = 0;
     if (reject || message->attempts + 1 >= type->attempts_max) {
         rc = bury(rt, message, reason);
     } else {
         message->attempts++;
         if (type->backoff_ms)
-            rc = sfi_mailbox_pause(&rt->mailbox, sfi_epoch_batch(&rt->epoch),
+            rc = sfi_mailbox_pause(&rt->mailbox, rt->turn.actor, sfi_epoch_batch(&rt->epoch),
                                    backoff_ms(type, message->attempts));
         if (rc < 0)
             message->attempts--;
@@ -357,10 +386,11 @@ static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintpt
     turn->bytes = 0;
     turn->now_ms = 0;
     turn->undo_count = 0;
-    turn->mark = sfi_batch_mark(sfi_epoch_batch(&turn->rt->epoch));
-    turn->view = (sf_message){.to = sfi_actor_address(message->to),
+    turn->old_state = NULL;
+    turn->emitted = 0;
+    turn->view = (sf_message){.to = sfi_message_target(message),
                               .from = sfi_message_sender(message),
-                              .kind = message->text,
+                              .kind = sfi_message_kind(message),
                               .body = sfi_message_body(message),
                               .attempt = message->attempts + 1,
                               .reason = ""};
@@ -370,7 +400,7 @@ static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintpt
 
 static void call_handler(struct sf_turn *turn)
 {
-    const struct sfi_type *type = turn->message->to->type;
+    const struct sfi_type *type = turn->actor->type;
     sf_handler *handler = sfi_type_handler(type, turn->view.kind);
     if (!handler) {
         sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "%s does not understand '%s'", type->name,
@@ -398,8 +428,23 @@ static int end_turn(sf_runtime *rt)
     return fail_message(rt, turn->message, turn->verdict == SFI_REJECT, turn->reason);
 }
 
+/* The target, brought into memory; others may have to leave for it. */
+static int find_actor(sf_runtime *rt, const struct sfi_message *message)
+{
+    struct sfi_actor *actor = sfi_actors_get(&rt->actors, message->to_type, message->hash,
+                                             sfi_message_to(message), message->to_size);
+    if (!actor)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    sfi_actors_trim(&rt->actors, rt->store->durable, actor);
+    rt->turn.actor = actor;
+    return 0;
+}
+
 int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
 {
+    int rc = find_actor(rt, message);
+    if (rc < 0)
+        return rc;
     begin_turn(&rt->turn, message, (uintptr_t)__builtin_frame_address(0));
     call_handler(&rt->turn);
     return end_turn(rt);

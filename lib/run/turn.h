@@ -1,6 +1,6 @@
 /* turn.h - one handler call for one message, undone whole or kept whole.
  *
- * (1) State and values are changed in place; the undo stack holds what they were.  Messages and
+ * (1) State and values are changed in place; a copy and the undo stack hold what they were.  Messages and
  *     replies are staged; egress rows go into the open batch behind a mark.  So keeping a turn cannot
  *     fail, and undoing it leaves nothing.
  * (2) The first failure sticks (`code`): every later call does nothing, and the turn is undone.
@@ -18,7 +18,7 @@
 #include "base/arena.h"
 #include "run/ask.h"
 
-enum { SFI_REASON_MAX = 256, SFI_TURN_BYTES_MAX = 64 << 20 };
+enum { SFI_REASON_MAX = 256 };
 
 enum sfi_verdict {
     SFI_KEEP = 0,
@@ -28,11 +28,10 @@ enum sfi_verdict {
 };
 
 struct sfi_undo {
-    enum { UNDO_STATE, UNDO_SLOT, UNDO_EGRESS } what;
-    struct sfi_actor *actor;
+    enum { UNDO_SLOT, UNDO_EGRESS } what;
     struct sfi_slot *slot;
     struct sfi_egress *egress;
-    void *old; /* state: a copy in the arena; slot: its former data, ours */
+    void *old; /* the slot's former data, ours */
     size_t size;
     uint64_t sequence;
 };
@@ -40,6 +39,7 @@ struct sfi_undo {
 struct sf_turn {
     sf_runtime *rt;
     struct sfi_message *message;
+    struct sfi_actor *actor; /* its target; stays in memory while the turn is active */
     uintptr_t frame;
     int active;
     enum sfi_verdict verdict;
@@ -47,11 +47,13 @@ struct sf_turn {
     char reason[SFI_REASON_MAX];
     sf_message view; /* what sf_msg() shows */
     struct sfi_arena arena;
+    void *old_state; /* a copy in the arena of what the struct was; NULL: it was not handed out */
     struct sfi_undo *undo;
     size_t undo_count, undo_capacity;
     struct sfi_message_list sent;
     struct sfi_reply_list replies;
-    struct sfi_batch_mark mark;
+    struct sfi_batch_mark mark; /* of the open batch, before the first record was put there */
+    int emitted;
     size_t bytes; /* staged */
     uint64_t now_ms;
     void *scratch; /* handed out where a struct is promised and there is none */

@@ -4,6 +4,7 @@
 
 #include "actor/key.h"
 #include "base/err.h"
+#include "run/drive.h"
 #include "run/runtime.h"
 #include "store/record.h"
 
@@ -52,6 +53,9 @@ int sfi_view_open(sf_runtime *rt, sf_view **out)
 void sfi_view_close(sf_view *view)
 {
     sf_runtime *rt = view->rt;
+    if (sfi_life_check(rt, "sf_view_close()") <
+        0) /* after fork() it is the parent's, and so is its slot */
+        return;
     for (sf_cursor *cursor = view->cursors, *next; cursor; cursor = next) {
         next = cursor->next;
         sfi_arena_fini(&cursor->arena);

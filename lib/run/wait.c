@@ -1,17 +1,12 @@
 #include "run/wait.h"
 
-#include <errno.h>
-#include <time.h>
-
+#include "base/cond.h"
 #include "base/err.h"
 #include "run/drive.h"
 #include "run/runtime.h"
 #include "run/step.h"
 
-enum { LOOK_AGAIN_MS = 1000 /* R12: never sleep longer at a time */ };
-
-/* What is waited for; called under the lock.  1: there; 0: not yet; negative: never. */
-typedef int condition(sf_runtime *rt, const void *what);
+enum { LOOK_AGAIN_MS = 1000 /* never sleep longer at a time */ };
 
 struct deadline {
     uint64_t at_ns;
@@ -36,7 +31,7 @@ static int left_ms(sf_runtime *rt, struct deadline deadline)
     return left < LOOK_AGAIN_MS ? (int)left : LOOK_AGAIN_MS;
 }
 
-static int is_met(sf_runtime *rt, condition *met, const void *what)
+static int is_met(sf_runtime *rt, sfi_condition *met, const void *what)
 {
     pthread_mutex_lock(&rt->lock);
     int rc = met(rt, what);
@@ -45,7 +40,7 @@ static int is_met(sf_runtime *rt, condition *met, const void *what)
 }
 
 /* This thread's job is to drive: steps until it is met. */
-static int drive_until(sf_runtime *rt, uintptr_t frame, condition *met, const void *what,
+static int drive_until(sf_runtime *rt, uintptr_t frame, sfi_condition *met, const void *what,
                        struct deadline deadline)
 {
     for (int rc;;) {
@@ -53,8 +48,11 @@ static int drive_until(sf_runtime *rt, uintptr_t frame, condition *met, const vo
             return rc < 0 ? rc : 0;
         if ((rc = sfi_drive_enter(rt, frame, "waiting")) < 0)
             return rc;
-        rc = sfi_step(rt, 0);
-        int idle = sfi_is_idle(rt);
+        rc = sfi_step(rt, 0, 1);
+        if (rc ==
+            SF_EFORK) /* a handler has forked, and this is the child: the lock may be held for ever */
+            return rc;
+        int rests = !sfi_has_work(rt);
         sfi_drive_leave(rt);
         if (rc < 0)
             return is_met(rt, met, what) > 0 ? 0 : rc;
@@ -63,40 +61,135 @@ static int drive_until(sf_runtime *rt, uintptr_t frame, condition *met, const vo
         int wait_ms = left_ms(rt, deadline);
         if (wait_ms == 0)
             return sfi_err(SF_ETIMEOUT, "not in time");
-        if (idle)
-            sfi_poll_wait(rt, wait_ms);
+        int due_ms = sfi_timeout(rt);
+        if (rests)
+            sfi_poll_wait(rt, due_ms >= 0 && due_ms < wait_ms ? due_ms : wait_ms);
     }
 }
 
-static void sleep_on(sf_runtime *rt, int wait_ms)
+static void insert(sf_runtime *rt, struct sfi_waiter *waiter)
 {
-    struct timespec until;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += wait_ms / 1000;
-    until.tv_nsec += (long)(wait_ms % 1000) * 1000000;
-    if (until.tv_nsec >= 1000000000) {
-        until.tv_sec++;
-        until.tv_nsec -= 1000000000;
+    waiter->next = rt->waiters.first;
+    waiter->link = &rt->waiters.first;
+    if (waiter->next)
+        waiter->next->link = &waiter->next;
+    rt->waiters.first = waiter;
+}
+
+static void take_out(struct sfi_waiter *waiter)
+{
+    *waiter->link = waiter->next;
+    if (waiter->next)
+        waiter->next->link = waiter->link;
+    waiter->link = NULL;
+}
+
+struct sfi_waiter *sfi_waiters_take(sf_runtime *rt)
+{
+    struct sfi_waiter *taken = NULL;
+    int broken = atomic_load(&rt->broken);
+    for (struct sfi_waiter *waiter = rt->waiters.first, *next; waiter; waiter = next) {
+        next = waiter->next;
+        waiter->outcome = waiter->met(rt, waiter->what);
+        if (!broken && waiter->outcome == 0)
+            continue;
+        take_out(waiter);
+        waiter->next = taken;
+        taken = waiter;
     }
-    pthread_cond_timedwait(&rt->changed, &rt->lock, &until);
+    return taken;
+}
+
+void sfi_waiters_wake(struct sfi_waiter *taken)
+{
+    for (struct sfi_waiter *waiter = taken, *next; waiter; waiter = next) {
+        next = waiter->next; /* the waiter is gone as soon as it wakes */
+        pthread_mutex_lock(&waiter->lock);
+        waiter->is_woken = 1;
+        pthread_cond_signal(&waiter->wake);
+        pthread_mutex_unlock(&waiter->lock);
+    }
+}
+
+static void waiter_init(struct sfi_waiter *waiter, sfi_condition *met, const void *what)
+{
+    *waiter = (struct sfi_waiter){.met = met, .what = what};
+    pthread_mutex_init(&waiter->lock, NULL);
+    sfi_cond_init(&waiter->wake);
+}
+
+static void waiter_fini(struct sfi_waiter *waiter)
+{
+    pthread_cond_destroy(&waiter->wake);
+    pthread_mutex_destroy(&waiter->lock);
+}
+
+/* Not woken in time: out of the list, unless the driver has taken it out already and is about to wake it. */
+static void leave(sf_runtime *rt, struct sfi_waiter *waiter)
+{
+    pthread_mutex_lock(&rt->lock);
+    int is_taken = waiter->link == NULL;
+    if (!is_taken)
+        take_out(waiter);
+    pthread_mutex_unlock(&rt->lock);
+    pthread_mutex_lock(&waiter->lock);
+    while (is_taken && !waiter->is_woken)
+        pthread_cond_wait(&waiter->wake, &waiter->lock);
+    pthread_mutex_unlock(&waiter->lock);
+}
+
+/* In the list.  Returns when it is out. */
+static void sleep_in_list(sf_runtime *rt, struct sfi_waiter *waiter, int wait_ms)
+{
+    struct timespec until = sfi_cond_deadline(wait_ms);
+    int rc = 0;
+    pthread_mutex_lock(&waiter->lock);
+    while (!waiter->is_woken && rc == 0)
+        rc = pthread_cond_timedwait(&waiter->wake, &waiter->lock, &until);
+    int is_woken = waiter->is_woken;
+    pthread_mutex_unlock(&waiter->lock);
+    if (!is_woken)
+        leave(rt, waiter);
+}
+
+/* What the condition says now, or when somebody sees it met. */
+static int sleep_once(sf_runtime *rt, sfi_condition *met, const void *what, int wait_ms)
+{
+    struct sfi_waiter waiter;
+    waiter_init(&waiter, met, what);
+    pthread_mutex_lock(&rt->lock);
+    waiter.outcome = met(rt, what);
+    int sleeps = waiter.outcome == 0 && wait_ms > 0 && !atomic_load(&rt->broken);
+    if (sleeps)
+        insert(rt, &waiter);
+    pthread_mutex_unlock(&rt->lock);
+    if (sleeps)
+        sleep_in_list(rt, &waiter, wait_ms);
+    waiter_fini(&waiter);
+    return waiter.outcome;
+}
+
+static int why_not(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    int rc = rt->stall_code ? sfi_err(rt->stall_code, "%s", rt->stall_why)
+                            : sfi_err(SF_ETIMEOUT, "not in time: does a thread drive?");
+    pthread_mutex_unlock(&rt->lock);
+    return rc;
 }
 
 /* Another thread drives: sleeps until it is met. */
-static int sleep_until(sf_runtime *rt, condition *met, const void *what, struct deadline deadline)
+static int sleep_until(sf_runtime *rt, sfi_condition *met, const void *what,
+                       struct deadline deadline)
 {
-    int rc, wait_ms;
-    pthread_mutex_lock(&rt->lock);
-    while ((rc = met(rt, what)) == 0 && (rc = atomic_load(&rt->broken)) == 0 &&
-           (wait_ms = left_ms(rt, deadline)) > 0)
-        sleep_on(rt, wait_ms);
-    int stalled = rt->stall_code;
-    pthread_mutex_unlock(&rt->lock);
-    if (rc > 0)
-        return 0;
-    if (rc < 0)
-        return atomic_load(&rt->broken) ? sfi_err(rc, "%s", rt->broken_why) : rc;
-    return stalled ? sfi_err(stalled, "%s", rt->stall_why)
-                   : sfi_err(SF_ETIMEOUT, "not in time: does a thread drive?");
+    int rc, wait_ms, broken = 0;
+    do {
+        wait_ms = left_ms(rt, deadline);
+        rc = sleep_once(rt, met, what, wait_ms);
+    } while (rc == 0 && wait_ms > 0 && !(broken = atomic_load(&rt->broken)));
+    if (rc == 0 && broken)
+        return sfi_err(broken, "%s", rt->broken_why);
+    return rc > 0 ? 0 : rc < 0 ? rc : why_not(rt);
 }
 
 int sfi_wait_allowed(sf_runtime *rt, uintptr_t frame, const char *call)
@@ -106,7 +199,7 @@ int sfi_wait_allowed(sf_runtime *rt, uintptr_t frame, const char *call)
     return 0;
 }
 
-static int wait_until(sf_runtime *rt, uintptr_t frame, condition *met, const void *what,
+static int wait_until(sf_runtime *rt, uintptr_t frame, sfi_condition *met, const void *what,
                       struct deadline deadline)
 {
     int rc = sfi_wait_allowed(rt, frame, "waiting");
@@ -133,11 +226,10 @@ int sfi_wait_durable(sf_runtime *rt, uintptr_t frame, int64_t ticket, int timeou
     return wait_until(rt, frame, is_durable, &ticket, deadline_in(rt, timeout_ms));
 }
 
-/* A quarter free, so that senders do not wake for every message handled. */
 static int has_room(sf_runtime *rt, const void *nothing)
 {
     (void)nothing;
-    return sfi_inbox_has_room(&rt->inbox, rt->inbox.bytes_max / 4);
+    return sfi_inbox_has_room(&rt->inbox);
 }
 
 int sfi_wait_room(sf_runtime *rt, uintptr_t frame, int timeout_ms)
@@ -174,6 +266,8 @@ int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int ti
     int rc = wait_until(rt, frame, is_answered, ask, deadline_in(rt, timeout_ms));
     if (drives)
         rt->driver_ask = NULL;
+    if (rc == SF_EFORK)
+        return rc;
     pthread_mutex_lock(&rt->lock);
     sfi_ask_withdraw(rt, ask);
     pthread_mutex_unlock(&rt->lock);

@@ -1,13 +1,40 @@
 /* wait.h - blocking, from any thread.
  *
  * The thread whose job it is to drive drives while it waits; every other thread sleeps until the
- * driver says that something changed. */
+ * driver wakes it.
+ *
+ * A thousand threads may sleep, so each is woken alone, when what it waits for is there, and then needs
+ * no lock but its own: the driver takes out of the list who is to be woken, under the runtime's lock, and
+ * wakes them without it.  Who was taken out is waited for by its sleeper, so that it may lie on a stack. */
 #ifndef SFI_RUN_WAIT_H
 #define SFI_RUN_WAIT_H
 
+#include <pthread.h>
 #include <stdint.h>
 
 #include "run/ask.h"
+
+/* What is waited for; called under the lock, also by the driver.  1: there; 0: not yet; negative: never. */
+typedef int sfi_condition(sf_runtime *rt, const void *what);
+
+struct sfi_waiter {
+    struct sfi_waiter *next, **link; /* link NULL: taken out */
+    sfi_condition *met;
+    const void *what;
+    int outcome;
+    pthread_mutex_t lock; /* guards is_woken */
+    pthread_cond_t wake;
+    int is_woken;
+};
+
+struct sfi_waiters {
+    struct sfi_waiter *first;
+};
+
+/* Driver, under the lock: takes out those whose wait is over. */
+struct sfi_waiter *sfi_waiters_take(sf_runtime *rt);
+/* Without it: wakes them. */
+void sfi_waiters_wake(struct sfi_waiter *taken);
 
 /* SF_EBUSY inside a callback: waiting there would wait for itself. */
 int sfi_wait_allowed(sf_runtime *rt, uintptr_t frame, const char *call);
