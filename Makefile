@@ -6,9 +6,11 @@
 #   lib/*.c lib/*/*.c        libstatefun.a, libstatefun.so      -Ilib -Iinclude
 #   examples/*.c             one program each, shared library   -Iinclude
 #   bench/*.c                one program each, shared library   -Iinclude, sqlite3, lmdb
+#   bench/ring_caf.cpp       where CAF 0.17 is installed
 #   test/unit/test_*.c       one cmocka program each, archive   -Ilib -Iinclude -Itest, test/support/*.c
 #   test/integration/*       likewise, and test_*.sh
 #   test/crash/*             programs without cmocka, and test_*.sh
+#   model/*.pml              searched by test/model/test_model.sh, with spin
 
 # -- yours ------------------------------------------------------------------------------------------
 CFLAGS ?= -O2 -g
@@ -138,12 +140,13 @@ run_tests = MAKE="$(MAKE)" CC="$(CC)" CXX="$(CXX)" BUILD="$(abspath $(BUILD))" K
 killstorm = $(abspath $(filter %/killstorm,$(crash_programs)))
 static_checks = $(addprefix $(here)/scripts/check-,layers exports banned docs)
 install_tests = $(here)/test/install/run
+model_test = $(here)/test/model/test_model.sh
 test_programs = $(abspath $(unit_tests) $(integration_tests))
 crash_tests = $(addprefix $(here)/,$(test_scripts)) \
  $(if $(killstorm),"$(killstorm) $(KILLS) $(abspath $(BUILD)/examples)")
 
 check: all $(unit_tests) $(integration_tests) $(crash_programs) $(benches) ## every test; KILLS=5000 for more
-	@$(run_tests) $(crash_tests) $(test_programs) $(static_checks) $(install_tests)
+	@$(run_tests) $(crash_tests) $(test_programs) $(static_checks) $(install_tests) $(model_test)
 
 check-unit: $(unit_tests) ## the unit tests alone
 	@$(run_tests) $(abspath $(unit_tests))
@@ -152,27 +155,46 @@ check-programs: all $(unit_tests) $(integration_tests) $(crash_programs)
 	@$(run_tests) $(crash_tests) $(test_programs)
 
 WRAPPER = # what check-cmocka runs each test with
+LEAVE = # and which it leaves out
 check-cmocka: $(unit_tests) $(integration_tests)
-	@$(run_tests) -w "$(WRAPPER)" $(test_programs)
+	@$(run_tests) -w "$(WRAPPER)" $(filter-out $(addprefix %/test_,$(LEAVE)),$(test_programs))
 
 check-asan: ## every test program with the address, leak and undefined behaviour sanitizers
 	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
 	 $(MAKE) --no-print-directory check-programs BUILD=$(BUILD)/asan SANITIZE=address,undefined KILLS=$(KILLS_ASAN)
 
 # gcc 12's thread sanitizer does not start where the kernel spreads addresses widely; setarch -R.
+# Not those whose subject has one thread and long random runs.
 check-tsan: ## unit and integration tests with the thread sanitizer
-	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1 \
+	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0 \
 	 $(MAKE) --no-print-directory check-cmocka BUILD=$(BUILD)/tsan SANITIZE=thread \
+	 LEAVE="actor base batch bounds check chunk index key_order mailbox" \
 	 WRAPPER="$$(setarch -R true 2>/dev/null && echo setarch -R)"
 
 powerloss: all $(crash_programs) ## power cuts alone; STATES=1000000 SEED=2
 	@BUILD="$(abspath $(BUILD))" STATES=$(or $(STATES),100000) SEED=$(or $(SEED),1) test/crash/test_powerloss.sh
 
+model: ## the models of the protocol, in more states than check has time for
+	@CC="$(CC)" DEEP=1 $(model_test)
+
 check-valgrind: ## unit and integration tests under valgrind
 	@$(MAKE) --no-print-directory check-cmocka WRAPPER="$(VALGRIND)"
 
-bench: all $(benches) ## our rate beside the loops one would write by hand
-	@BUILD="$(abspath $(BUILD))" ./bench/run
+# The rival in memory, where its headers are: CAF 0.17 (Debian 12: libcaf-dev), which has no .pc file.
+# Other versions have another interface.
+ifneq ($(filter bench,$(MAKECMDGOALS)),)
+caf_version := $(shell echo CAF_VERSION | \
+ $(CXX) $(CPPFLAGS) -include caf/config.hpp -x c++ -E -P - 2>/dev/null | tail -n 1)
+ring_caf = $(if $(filter 17%,$(caf_version)),$(BUILD)/bench/ring_caf)
+endif
+
+$(BUILD)/bench/ring_caf: bench/ring_caf.cpp bench/workload.h $(BUILD)/flags
+	@mkdir -p $(@D)
+	$(call say,CXX)$(CXX) $(CPPFLAGS) $(filter-out -std=%,$(CFLAGS) $(own_cflags)) $(own_ldflags) $(LDFLAGS) \
+	 -std=gnu++17 -o $@ $< -lcaf_core
+
+bench: all $(benches) $(ring_caf) ## each rate and its rival; ROUNDS=5, BENCH_DIR, ONLY: see bench/run
+	@$(if $(ring_caf),,rm -f $(BUILD)/bench/ring_caf;) BUILD="$(abspath $(BUILD))" ./bench/run
 
 # -- install ----------------------------------------------------------------------------------------
 
@@ -199,5 +221,5 @@ clean: ## all that was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
 
-.PHONY: all check powerloss check-unit check-programs check-cmocka check-asan check-tsan check-valgrind \
+.PHONY: all check model powerloss check-unit check-programs check-cmocka check-asan check-tsan check-valgrind \
  bench install uninstall clean help FORCE
