@@ -251,6 +251,8 @@ static int feed_and_die(void *arg)
             return 3;
         if (i % 7 == 0 && sf_step(rt, 3) < 0)
             return 4;
+        if (i % 40 == 0 && sf_wait(rt, 0, 10000) < 0)
+            return 6;
         if (i > position + 83)
             return 1; /* the end: neither committed nor closed */
     }

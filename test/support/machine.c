@@ -14,9 +14,8 @@ static void *machine_resize(void *ctx, void *old, size_t size)
         free(old);
         return NULL;
     }
-    m->allocations++;
-    if (m->fail_allocation &&
-        (m->allocations == m->fail_allocation || (m->fail_for_good && m->allocations > m->fail_allocation)))
+    uint64_t nth = ++m->allocations;
+    if (m->fail_allocation && (nth == m->fail_allocation || (m->fail_for_good && nth > m->fail_allocation)))
         return NULL;
     void *fresh = realloc(old, size);
     if (fresh && !old)
@@ -47,10 +46,10 @@ static uint64_t machine_random(void *ctx)
 static int machine_fault(void *ctx, const char *point)
 {
     struct machine *m = ctx;
-    m->faults++;
-    if (m->faults == m->kill_fault)
+    uint64_t nth = ++m->faults;
+    if (nth == m->kill_fault)
         kill(getpid(), SIGKILL);
-    if (m->faults != m->fail_fault)
+    if (nth != m->fail_fault)
         return 0;
     m->failed_point = point;
     return m->fault_code;

@@ -6,21 +6,23 @@
 #ifndef TEST_MACHINE_H
 #define TEST_MACHINE_H
 
+#include <stdatomic.h>
+
 #include "base/sys.h"
 
 struct machine {
     struct sfi_sys sys;
     uint64_t now_ns;
     uint64_t random;
-    uint64_t live;            /* blocks not freed */
-    uint64_t allocations;     /* asked for so far */
+    _Atomic uint64_t live;    /* blocks not freed */
+    _Atomic uint64_t allocations; /* asked for so far */
     uint64_t fail_allocation; /* this one fails; 0: none */
     int fail_for_good;        /* and all after it */
-    uint64_t faults;          /* fault points passed so far */
+    _Atomic uint64_t faults;  /* fault points passed so far */
     uint64_t fail_fault;      /* this one fails; 0: none */
     int fault_code;
     uint64_t kill_fault; /* at this one the process is killed; 0: none */
-    const char *failed_point;
+    const char *_Atomic failed_point;
 };
 
 void machine_init(struct machine *machine);

@@ -59,7 +59,7 @@ static void a_pool_hands_freed_objects_out_again(void **state)
     struct sfi_pool pool;
     (void)state;
     machine_init(&machine);
-    sfi_pool_init(&pool, &machine.sys);
+    sfi_pool_init(&pool, &machine.sys, 64);
     for (size_t size = 1; size <= SFI_POOL_MAX + 100; size += 37) {
         void *object = sfi_pool_alloc(&pool, size);
         assert_non_null(object);

@@ -1,4 +1,4 @@
-/* test_batch.c - a batch keeps the last operation on each key, in LMDB's order. */
+/* test_batch.c - a batch keeps every operation, table by table, in the order in which they came. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,12 +49,11 @@ static void drop(struct sfi_batch *batch, enum sfi_table table, const char *key)
 }
 
 /* value NULL: a delete. */
-static void is_op(const struct sfi_batch *batch, uint32_t i, enum sfi_table table, const char *key,
+static void is_op(const struct sfi_batch *batch, enum sfi_table table, uint32_t i, const char *key,
                   const char *value)
 {
-    assert_in_range(i + 1, 1, batch->op_count);
-    const struct sfi_op *op = &batch->ops[i];
-    assert_int_equal(op->table, table);
+    assert_in_range(i + 1, 1, batch->tables[table].count);
+    const struct sfi_op *op = &batch->tables[table].ops[i];
     assert_int_equal(sfi_op_key(op).size, strlen(key));
     assert_memory_equal(sfi_op_key(op).data, key, strlen(key));
     assert_int_equal(op->is_delete, value == NULL);
@@ -63,9 +62,19 @@ static void is_op(const struct sfi_batch *batch, uint32_t i, enum sfi_table tabl
         assert_memory_equal(sfi_op_value(op).data, value, strlen(value));
 }
 
-/* -- order ------------------------------------------------------------------------------------------ */
+static uint32_t count_of(const struct sfi_batch *batch, enum sfi_table table)
+{
+    return batch->tables[table].count;
+}
 
-static void a_sealed_batch_is_sorted_by_table_and_key(void **state)
+static uint64_t draw(struct rig *rig, uint64_t below)
+{
+    return rig->machine.sys.random(rig->machine.sys.ctx) % below;
+}
+
+/* -- the lists -------------------------------------------------------------------------------------- */
+
+static void each_table_has_its_operations_in_the_order_they_came(void **state)
 {
     struct sfi_batch *batch = &((struct rig *)*state)->batch;
     put(batch, SFI_OUTBOX, "a", "5");
@@ -73,95 +82,71 @@ static void a_sealed_batch_is_sorted_by_table_and_key(void **state)
     put(batch, SFI_STATE, "ab", "3");
     drop(batch, SFI_STATE, "a");
     put(batch, SFI_META, "z", "1");
-    sfi_batch_seal(batch, 7);
-    assert_int_equal(batch->epoch, 7);
     assert_int_equal(batch->op_count, 5);
-    is_op(batch, 0, SFI_META, "z", "1");
-    is_op(batch, 1, SFI_STATE, "a", NULL);
-    is_op(batch, 2, SFI_STATE, "ab", "3");
-    is_op(batch, 3, SFI_STATE, "b", "4");
-    is_op(batch, 4, SFI_OUTBOX, "a", "5");
+    assert_int_equal(count_of(batch, SFI_META), 1);
+    assert_int_equal(count_of(batch, SFI_STATE), 3);
+    assert_int_equal(count_of(batch, SFI_MAILBOX), 0);
+    assert_int_equal(count_of(batch, SFI_OUTBOX), 1);
+    assert_int_equal(count_of(batch, SFI_DEAD), 0);
+    is_op(batch, SFI_META, 0, "z", "1");
+    is_op(batch, SFI_STATE, 0, "b", "4");
+    is_op(batch, SFI_STATE, 1, "ab", "3");
+    is_op(batch, SFI_STATE, 2, "a", NULL);
+    is_op(batch, SFI_OUTBOX, 0, "a", "5");
 }
 
-static void the_last_operation_on_a_key_wins(void **state)
+/* Which of them counts is for the store to say: see test_key_order.c. */
+static void every_operation_on_a_key_is_kept(void **state)
 {
     struct sfi_batch *batch = &((struct rig *)*state)->batch;
     put(batch, SFI_STATE, "k", "1");
     drop(batch, SFI_STATE, "k");
     put(batch, SFI_STATE, "k", "2");
-    put(batch, SFI_STATE, "l", "1");
-    drop(batch, SFI_STATE, "l");
     put(batch, SFI_DEAD, "k", "other table");
     sfi_batch_seal(batch, 1);
-    assert_int_equal(batch->op_count, 3);
-    is_op(batch, 0, SFI_STATE, "k", "2");
-    is_op(batch, 1, SFI_STATE, "l", NULL);
-    is_op(batch, 2, SFI_DEAD, "k", "other table");
+    assert_int_equal(batch->op_count, 4);
+    is_op(batch, SFI_STATE, 0, "k", "1");
+    is_op(batch, SFI_STATE, 1, "k", NULL);
+    is_op(batch, SFI_STATE, 2, "k", "2");
+    is_op(batch, SFI_DEAD, 0, "k", "other table");
 }
 
-static int compare_keys(const struct sfi_op *a, const struct sfi_op *b)
+static void sealing_says_the_epoch_and_changes_nothing_else(void **state)
 {
-    size_t size = a->key_size < b->key_size ? a->key_size : b->key_size;
-    int order = memcmp(a->key, b->key, size);
-    return order ? order : (int)a->key_size - (int)b->key_size;
-}
-
-/* Few different bytes, zeroes among them, and keys that are the start of others: all that a prefix
- * comparison could get wrong. */
-static void any_keys_come_out_in_order_with_their_newest_value(void **state)
-{
-    enum { OPS = 20000, KEYS = 3000 };
-    struct rig *rig = *state;
-    struct sfi_batch *batch = &rig->batch;
-    static uint32_t newest[KEYS];
-    uint32_t distinct = 0;
-    memset(newest, 0, sizeof newest);
-    for (uint32_t i = 1; i <= OPS; i++) {
-        uint32_t which = (uint32_t)(rig->machine.sys.random(rig->machine.sys.ctx) % KEYS);
-        unsigned char key[24] = {0, 0, 0, 1, 9};
-        size_t size = 5;
-        for (uint32_t rest = which; rest; rest /= 3)
-            key[size++] = (unsigned char)(rest % 3 * 127);
-        key[size++] = (unsigned char)(which >> 8); /* so that each number is another key */
-        key[size++] = (unsigned char)which;
-        distinct += newest[which] == 0;
-        newest[which] = i;
-        uint32_t *value = sfi_batch_put(batch, SFI_STATE, SF_BYTES(key, size), sizeof *value);
-        assert_non_null(value);
-        *value = i;
-    }
-    sfi_batch_seal(batch, 1);
-    assert_int_equal(batch->op_count, distinct);
-    for (uint32_t i = 0; i < batch->op_count; i++) {
-        const struct sfi_op *op = &batch->ops[i];
-        uint32_t which = (uint32_t)op->key[op->key_size - 2] << 8 | op->key[op->key_size - 1], value;
-        memcpy(&value, sfi_op_value(op).data, sizeof value);
-        assert_int_equal(value, newest[which]);
-        if (i)
-            assert_true(compare_keys(op - 1, op) < 0);
-    }
-}
-
-/* Keys that share all their bytes but the last, in falling order, and one key again and again. */
-static void keys_that_are_hard_to_tell_apart_come_out_in_order(void **state)
-{
-    enum { LONG = 400, AGAIN = 1000 };
     struct sfi_batch *batch = &((struct rig *)*state)->batch;
-    unsigned char key[LONG];
-    memset(key, 'a', sizeof key);
-    for (uint32_t i = 0; i < AGAIN; i++) {
-        uint32_t *value = sfi_batch_put(batch, SFI_STATE, SF_BYTES(key, LONG), sizeof *value);
-        assert_non_null(value);
-        *value = i;
-        assert_int_equal(sfi_batch_delete(batch, SFI_STATE, SF_BYTES(key, LONG - 1 - i % (LONG - 1))), 0);
+    put(batch, SFI_STATE, "b", "1");
+    put(batch, SFI_STATE, "a", "2");
+    struct sfi_batch before;
+    memcpy(&before, batch, sizeof before); /* padding too */
+    sfi_batch_seal(batch, 7);
+    assert_int_equal(batch->epoch, 7);
+    before.epoch = 7;
+    assert_memory_equal(batch, &before, sizeof before);
+    is_op(batch, SFI_STATE, 0, "b", "1");
+    is_op(batch, SFI_STATE, 1, "a", "2");
+    sfi_batch_reset(batch);
+    assert_int_equal(batch->epoch, 0);
+    assert_int_equal(count_of(batch, SFI_STATE), 0);
+}
+
+static uint64_t on_eight(uint64_t size)
+{
+    return (size + 7) / 8 * 8;
+}
+
+static void the_bytes_are_those_of_all_keys_and_values(void **state)
+{
+    struct rig *rig = *state;
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < 500; i++) {
+        unsigned char key[SFI_KEY_MAX] = {1};
+        size_t key_size = 1 + draw(rig, SFI_KEY_MAX), size = draw(rig, 3000);
+        enum sfi_table table = (enum sfi_table)(i % SFI_TABLES);
+        assert_non_null(sfi_batch_put(&rig->batch, table, SF_BYTES(key, key_size), size));
+        assert_int_equal(sfi_batch_delete(&rig->batch, table, SF_BYTES(key, key_size)), 0);
+        bytes += 2 * on_eight(key_size) + on_eight(size);
+        assert_int_equal(rig->batch.bytes, bytes);
     }
-    sfi_batch_seal(batch, 1);
-    assert_int_equal(batch->op_count, LONG);
-    for (uint32_t i = 0; i < LONG; i++)
-        assert_int_equal(batch->ops[i].key_size, i + 1);
-    uint32_t value;
-    memcpy(&value, sfi_op_value(&batch->ops[LONG - 1]).data, sizeof value);
-    assert_int_equal(value, AGAIN - 1);
 }
 
 /* -- marks ------------------------------------------------------------------------------------------ */
@@ -179,13 +164,70 @@ static void a_rollback_takes_back_what_came_after_the_mark(void **state)
     sfi_batch_rollback(batch, mark);
     assert_int_equal(batch->bytes, bytes);
     put(batch, SFI_STATE, "d", "4");
-    sfi_batch_seal(batch, 1);
     assert_int_equal(batch->op_count, 2);
-    is_op(batch, 0, SFI_STATE, "a", "1");
-    is_op(batch, 1, SFI_STATE, "d", "4");
+    is_op(batch, SFI_STATE, 0, "a", "1");
+    is_op(batch, SFI_STATE, 1, "d", "4");
     sfi_batch_rollback(batch, empty);
     assert_int_equal(batch->op_count, 0);
+    assert_int_equal(count_of(batch, SFI_STATE), 0);
     assert_int_equal(batch->bytes, 0);
+}
+
+static void a_rollback_takes_back_from_every_table(void **state)
+{
+    struct sfi_batch *batch = &((struct rig *)*state)->batch;
+    for (int table = 0; table < SFI_TABLES; table++)
+        for (int i = 0; i < table; i++)
+            put(batch, (enum sfi_table)table, "kept", "1");
+    struct sfi_batch_mark mark = sfi_batch_mark(batch);
+    for (int table = 0; table < SFI_TABLES; table++)
+        for (int i = table; i < 100; i++)
+            drop(batch, (enum sfi_table)table, "gone");
+    sfi_batch_rollback(batch, mark);
+    assert_int_equal(batch->op_count, SFI_TABLES * (SFI_TABLES - 1) / 2);
+    for (int table = 0; table < SFI_TABLES; table++) {
+        assert_int_equal(count_of(batch, (enum sfi_table)table), table);
+        for (int i = 0; i < table; i++)
+            is_op(batch, (enum sfi_table)table, (uint32_t)i, "kept", "1");
+    }
+}
+
+static void a_rollback_of_nothing_changes_nothing(void **state)
+{
+    struct sfi_batch *batch = &((struct rig *)*state)->batch;
+    sfi_batch_rollback(batch, sfi_batch_mark(batch));
+    put(batch, SFI_META, "a", "1");
+    struct sfi_batch before;
+    memcpy(&before, batch, sizeof before); /* padding too */
+    sfi_batch_rollback(batch, sfi_batch_mark(batch));
+    assert_memory_equal(batch, &before, sizeof before);
+}
+
+/* One turn: up to three puts into tables at random. */
+static void random_turn(struct rig *rig, uint32_t turn, uint32_t puts)
+{
+    for (uint32_t i = 0; i < puts; i++) {
+        uint32_t key[2] = {turn, i}, size = draw(rig, 50) ? 40 : 300000;
+        enum sfi_table table = (enum sfi_table)draw(rig, SFI_TABLES);
+        unsigned char *value = sfi_batch_put(&rig->batch, table, SF_OF(key), size);
+        assert_non_null(value);
+        memset(value, (int)(turn % 251), size);
+    }
+}
+
+static uint32_t turn_of(const struct sfi_op *op)
+{
+    uint32_t key[2];
+    memcpy(key, op->key, sizeof key);
+    return key[0];
+}
+
+static void is_whole(const struct sfi_op *op)
+{
+    sf_bytes value = sfi_op_value(op);
+    for (size_t at = 0; at < value.size; at++)
+        if (((const unsigned char *)value.data)[at] != turn_of(op) % 251)
+            fail_msg("the value of turn %u was overwritten", turn_of(op));
 }
 
 /* Random turns, some of which fail, against a list of the ones that did not. */
@@ -194,31 +236,29 @@ static void any_nesting_of_turns_and_failures_leaves_the_kept_ones(void **state)
     enum { TURNS = 3000 };
     struct rig *rig = *state;
     struct sfi_batch *batch = &rig->batch;
-    uint32_t kept = 0;
+    uint32_t kept[TURNS + 1] = {0}, total = 0;
     for (uint32_t turn = 1; turn <= TURNS; turn++) {
         struct sfi_batch_mark mark = sfi_batch_mark(batch);
-        uint64_t random = rig->machine.sys.random(rig->machine.sys.ctx);
-        for (uint32_t i = 0; i < random % 4; i++) {
-            uint32_t key[2] = {turn, i}, size = (random >> 8) % 50 ? 40 : 300000;
-            unsigned char *value = sfi_batch_put(batch, SFI_STATE, SF_OF(key), size);
-            assert_non_null(value);
-            memset(value, (int)(turn % 251), size);
-        }
-        if ((random >> 16) % 3 == 0)
+        uint32_t puts = (uint32_t)draw(rig, 4);
+        random_turn(rig, turn, puts);
+        if (draw(rig, 3) == 0) {
             sfi_batch_rollback(batch, mark);
-        else
-            kept += random % 4;
+        } else {
+            kept[turn] = puts;
+            total += puts;
+        }
+        assert_int_equal(batch->op_count, total);
     }
-    sfi_batch_seal(batch, 1);
-    assert_int_equal(batch->op_count, kept);
-    for (uint32_t i = 0; i < batch->op_count; i++) {
-        sf_bytes value = sfi_op_value(&batch->ops[i]);
-        uint32_t key[2];
-        memcpy(key, batch->ops[i].key, sizeof key);
-        for (size_t at = 0; at < value.size; at++)
-            if (((const unsigned char *)value.data)[at] != key[0] % 251)
-                fail_msg("the value of turn %u was overwritten", key[0]);
+    for (int table = 0; table < SFI_TABLES; table++) {
+        const struct sfi_op_list *list = &batch->tables[table];
+        for (uint32_t i = 0; i < list->count; i++) {
+            is_whole(&list->ops[i]);
+            assert_true(kept[turn_of(&list->ops[i])]-- > 0);
+            assert_true(i == 0 || turn_of(&list->ops[i - 1]) <= turn_of(&list->ops[i]));
+            total--;
+        }
     }
+    assert_int_equal(total, 0);
 }
 
 /* -- memory ----------------------------------------------------------------------------------------- */
@@ -230,12 +270,17 @@ static void values_are_aligned_and_stay_where_they_are(void **state)
     memcpy(first, "abc", 3);
     for (size_t size = 0; size < 2000; size++) {
         char key[17] = "0123456789abcdef";
-        void *value = sfi_batch_put(batch, SFI_STATE, SF_BYTES(key, 1 + size % 16), size);
+        enum sfi_table table = (enum sfi_table)(size % SFI_TABLES);
+        void *value = sfi_batch_put(batch, table, SF_BYTES(key, 1 + size % 16), size);
+        const struct sfi_op_list *list = &batch->tables[table];
         assert_non_null(value);
         assert_int_equal((uintptr_t)value % 8, 0);
+        assert_ptr_equal(value, sfi_op_value(&list->ops[list->count - 1]).data);
         memset(value, 0xff, size);
+        assert_memory_equal(list->ops[list->count - 1].key, key, 1 + size % 16);
     }
     assert_memory_equal(first, "abc", 3);
+    assert_ptr_equal(first, sfi_op_value(&batch->tables[SFI_STATE].ops[0]).data);
 }
 
 static void the_largest_values_and_keys_fit(void **state)
@@ -246,9 +291,9 @@ static void the_largest_values_and_keys_fit(void **state)
     unsigned char *value = sfi_batch_put(batch, SFI_STATE, SF_OF(key), (16 << 20) + 100);
     assert_non_null(value);
     memset(value, 1, (16 << 20) + 100);
-    sfi_batch_seal(batch, 1);
-    assert_int_equal(sfi_op_value(&batch->ops[0]).size, (16 << 20) + 100);
-    assert_memory_equal(batch->ops[0].key, key, sizeof key);
+    const struct sfi_op *op = &batch->tables[SFI_STATE].ops[0];
+    assert_int_equal(sfi_op_value(op).size, (16 << 20) + 100);
+    assert_memory_equal(op->key, key, sizeof key);
 }
 
 static void a_batch_used_again_allocates_nothing(void **state)
@@ -259,13 +304,29 @@ static void a_batch_used_again_allocates_nothing(void **state)
         sfi_batch_reset(&rig->batch);
         assert_int_equal(rig->batch.op_count, 0);
         assert_int_equal(rig->batch.bytes, 0);
-        for (uint32_t i = 0; i < 5000; i++)
-            assert_non_null(sfi_batch_put(&rig->batch, SFI_STATE, SF_OF(i), 200));
+        for (uint32_t i = 0; i < 5000; i++) {
+            enum sfi_table table = (enum sfi_table)(i % SFI_TABLES);
+            assert_non_null(sfi_batch_put(&rig->batch, table, SF_OF(i), 200));
+        }
         sfi_batch_seal(&rig->batch, (uint64_t)round + 1);
         if (round > 0)
             assert_int_equal(rig->machine.allocations, allocations);
         allocations = rig->machine.allocations;
     }
+}
+
+static void a_reset_gives_back_what_one_large_value_took(void **state)
+{
+    struct rig *rig = *state;
+    put(&rig->batch, SFI_STATE, "small", "1");
+    uint64_t live = rig->machine.live;
+    for (int i = 0; i < 3; i++)
+        assert_non_null(sfi_batch_put(&rig->batch, SFI_STATE, sf_str("large"), 1 << 20));
+    assert_int_equal(rig->machine.live, live + 3);
+    sfi_batch_reset(&rig->batch);
+    assert_int_equal(rig->machine.live, live);
+    put(&rig->batch, SFI_STATE, "next", "2");
+    is_op(&rig->batch, SFI_STATE, 0, "next", "2");
 }
 
 static void what_was_rolled_back_is_used_again(void **state)
@@ -284,26 +345,49 @@ static void what_was_rolled_back_is_used_again(void **state)
     }
 }
 
+static size_t size_of(uint32_t i)
+{
+    return i % 500 ? 300 : 400000;
+}
+
+/* Puts and deletes in turn; NULL or SF_ENOMEM must leave no trace. */
+static int try_op(struct sfi_batch *batch, uint32_t i)
+{
+    enum sfi_table table = (enum sfi_table)(i % SFI_TABLES);
+    uint32_t *value, count = batch->op_count, in_table = batch->tables[table].count;
+    uint64_t bytes = batch->bytes;
+    int rc = 0;
+    if (i % 3 == 0)
+        rc = sfi_batch_delete(batch, table, SF_OF(i));
+    else if ((value = sfi_batch_put(batch, table, SF_OF(i), size_of(i))))
+        *value = i;
+    else
+        rc = SF_ENOMEM;
+    if (rc == 0)
+        return 1;
+    assert_int_equal(rc, SF_ENOMEM);
+    assert_int_equal(batch->op_count, count);
+    assert_int_equal(batch->tables[table].count, in_table);
+    assert_int_equal(batch->bytes, bytes);
+    return 0;
+}
+
 /* Tries each operation again after a failure, as a turn does that is run again. */
 static void fill_despite_failures(struct sfi_batch *batch)
 {
-    for (uint32_t i = 0; i < 1500; i++) {
-        uint32_t count = batch->op_count;
-        uint64_t bytes = batch->bytes;
-        size_t size = i % 500 ? 300 : 400000;
-        uint32_t *value = sfi_batch_put(batch, SFI_STATE, SF_OF(i), size);
-        if (!value) {
-            assert_int_equal(batch->op_count, count);
-            assert_int_equal(batch->bytes, bytes);
-            value = sfi_batch_put(batch, SFI_STATE, SF_OF(i), size);
-        }
-        assert_non_null(value);
-        *value = i;
-    }
+    for (uint32_t i = 0; i < 1500; i++)
+        assert_true(try_op(batch, i) || try_op(batch, i));
     assert_int_equal(batch->op_count, 1500);
     for (uint32_t i = 0; i < 1500; i++) {
-        uint32_t value;
-        memcpy(&value, sfi_op_value(&batch->ops[i]).data, sizeof value);
+        const struct sfi_op *op = &batch->tables[i % SFI_TABLES].ops[i / SFI_TABLES];
+        uint32_t key, value = 0;
+        memcpy(&key, op->key, sizeof key);
+        assert_int_equal(key, i);
+        assert_int_equal(op->is_delete, i % 3 == 0);
+        assert_int_equal(op->value_size, op->is_delete ? 0 : size_of(i));
+        if (op->is_delete)
+            continue;
+        memcpy(&value, sfi_op_value(op).data, sizeof value);
         assert_int_equal(value, i);
     }
 }
@@ -328,15 +412,18 @@ static void a_failed_allocation_leaves_the_batch_as_it_was(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_sealed_batch_is_sorted_by_table_and_key),
-        TEST(the_last_operation_on_a_key_wins),
-        TEST(any_keys_come_out_in_order_with_their_newest_value),
-        TEST(keys_that_are_hard_to_tell_apart_come_out_in_order),
+        TEST(each_table_has_its_operations_in_the_order_they_came),
+        TEST(every_operation_on_a_key_is_kept),
+        TEST(sealing_says_the_epoch_and_changes_nothing_else),
+        TEST(the_bytes_are_those_of_all_keys_and_values),
         TEST(a_rollback_takes_back_what_came_after_the_mark),
+        TEST(a_rollback_takes_back_from_every_table),
+        TEST(a_rollback_of_nothing_changes_nothing),
         TEST(any_nesting_of_turns_and_failures_leaves_the_kept_ones),
         TEST(values_are_aligned_and_stay_where_they_are),
         TEST(the_largest_values_and_keys_fit),
         TEST(a_batch_used_again_allocates_nothing),
+        TEST(a_reset_gives_back_what_one_large_value_took),
         TEST(what_was_rolled_back_is_used_again),
         TEST(a_failed_allocation_leaves_the_batch_as_it_was),
     };

@@ -17,7 +17,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "store/dir.h"
+#include "lmdb/dir.h"
 #include "support/support.h"
 
 static void made(const char *path, mode_t mode)
@@ -61,7 +61,6 @@ static void leftovers_of_our_own_are_no_hindrance(void **state)
     made(place->db, 0700);
     write_file(place_path(place, "db/data.mdb.new"), "x", 1);
     write_file(place_path(place, "db/data.mdb.new-lock"), "x", 1);
-    write_file(place_path(place, "db/lock.mdb"), "x", 1);
     assert_int_equal(mkdir(place_path(place, "db/lost+found"), 0700), 0);
     OK(sfi_dir_open(&dir, place->db, 0));
     sfi_dir_close(&dir);
@@ -75,6 +74,15 @@ static void refused(const char *path, int must_exist, int code, const char *part
     REFUSED(sfi_dir_open(&dir, path, must_exist), code);
     SAYS(part);
     sfi_dir_close(&dir); /* needs none, forgives one */
+}
+
+/* LMDB's table of readers is made after the database; without it, it has been lost. */
+static void a_directory_whose_database_is_gone_is_refused(void **state)
+{
+    const struct place *place = *state;
+    made(place->db, 0700);
+    write_file(place_path(place, "db/lock.mdb"), "x", 1);
+    refused(place->db, 0, SF_ECORRUPT, "gone");
 }
 
 static void a_name_without_sense_is_refused(void **state)
@@ -316,6 +324,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_missing_directory_is_made_for_its_owner_alone),
         TEST(leftovers_of_our_own_are_no_hindrance),
+        TEST(a_directory_whose_database_is_gone_is_refused),
         TEST(a_name_without_sense_is_refused),
         TEST(a_missing_parent_is_refused),
         TEST(what_must_exist_is_not_made),

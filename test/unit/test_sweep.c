@@ -11,7 +11,7 @@
 #include <inttypes.h>
 
 #include "run/life.h"
-#include "store/backends.h"
+#include "store/mem_store.h"
 #include "support/scenario.h"
 
 struct fixture {
@@ -20,11 +20,15 @@ struct fixture {
     struct scenario scenario;
 };
 
+/* What the scenario is opened with: NULL, or budgets that keep next to nothing in memory. */
+static const sf_options *budgets;
+static const sf_options tiny = SF_OPTIONS(.mailbox_bytes_max = 1, .cache_bytes_max = 1);
+
 static int open_memory(struct scenario *s, sf_runtime **out)
 {
     struct sfi_store *store;
     int rc = sfi_mem_open(&s->machine->sys, s->disk, &store);
-    return rc < 0 ? rc : sfi_runtime_open_with(&s->machine->sys, store, NULL, out);
+    return rc < 0 ? rc : sfi_runtime_open_with(&s->machine->sys, store, budgets, out);
 }
 
 static void setup(struct fixture *f)
@@ -66,7 +70,8 @@ static void every_allocation(int crashes, int for_good)
         f.machine.fail_for_good = for_good;
         scenario_run(&f.scenario);
         if (f.scenario.violation[0])
-            fail_msg("allocation %" PRIu64 " of %" PRIu64 ": %s", n, allocations, f.scenario.violation);
+            fail_msg("allocation %" PRIu64 " of %" PRIu64 ": %s", n, allocations,
+                     f.scenario.violation);
         teardown(&f);
     }
     print_message("%" PRIu64 " allocations\n", allocations);
@@ -120,6 +125,18 @@ static void a_crash_at_any_store_call_loses_nothing(void **state)
     every_fault(1);
 }
 
+static void it_is_so_with_next_to_nothing_in_memory(void **state)
+{
+    (void)state;
+    budgets = &tiny;
+    every_allocation(0, 0);
+    every_allocation(1, 0);
+    every_allocation(1, 1);
+    every_fault(0);
+    every_fault(1);
+    budgets = NULL;
+}
+
 /* If this passes, the sweep above could not see a sink that gets records twice. */
 static void the_sweep_sees_a_sink_that_forgets(void **state)
 {
@@ -147,6 +164,7 @@ int main(void)
         cmocka_unit_test(memory_that_is_gone_until_a_restart_loses_nothing),
         cmocka_unit_test(a_store_call_that_fails_once_loses_nothing),
         cmocka_unit_test(a_crash_at_any_store_call_loses_nothing),
+        cmocka_unit_test(it_is_so_with_next_to_nothing_in_memory),
         cmocka_unit_test(the_sweep_sees_a_sink_that_forgets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

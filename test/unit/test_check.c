@@ -1,4 +1,4 @@
-/* test_lmdb_check.c - what may be mapped, against the judge that counts: LMDB itself, in a child.
+/* test_check.c - what may be mapped, against the judge that counts: LMDB itself, in a child.
  *
  * A database that the check lets pass must be readable to its last page; one that it refuses for a
  * missing page must kill a reader who does not ask. */
@@ -17,8 +17,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "store/backends.h"
-#include "store/lmdb_check.h"
+#include "lmdb/store.h"
+#include "lmdb/check.h"
 #include "support/machine.h"
 #include "support/support.h"
 

@@ -1,0 +1,370 @@
+/* test_actor.c - the cache of actors: what one costs, who may leave, and that nothing is lost by it. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/mailbox.h"
+#include "store/mem_store.h"
+#include "support/machine.h"
+
+enum { STATE_BYTES = 64, VALUE = 1 };
+
+/* Bytes asked for and not freed; each block remembers its size in 16 bytes in front. */
+static uint64_t live_bytes, most_bytes;
+
+static void *counting_resize(void *ctx, void *old, size_t size)
+{
+    size_t *block = old ? (size_t *)((char *)old - 16) : NULL;
+    (void)ctx;
+    live_bytes += size - (block ? *block : 0);
+    most_bytes = live_bytes > most_bytes ? live_bytes : most_bytes;
+    if (size == 0) {
+        free(block);
+        return NULL;
+    }
+    block = realloc(block, size + 16);
+    if (!block)
+        abort();
+    *block = size;
+    return (char *)block + 16;
+}
+
+struct fixture {
+    struct machine machine;
+    struct sfi_actors actors;
+    struct sfi_mem_disk *disk;
+    struct sfi_store *store;
+    struct sfi_batch batch;
+    struct sfi_type type;
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    memset(&f, 0, sizeof f);
+    machine_init(&f.machine);
+    f.machine.sys.resize = counting_resize;
+    live_bytes = most_bytes = 0;
+    f.disk = sfi_mem_disk_new(sfi_sys_default()); /* what is on disk is not memory */
+    f.type.name = "test/type";
+    f.type.number = 1;
+    f.type.registered = 1;
+    f.type.desc.name = "test/type";
+    f.type.desc.state_size = STATE_BYTES;
+    sfi_actors_init(&f.actors, &f.machine.sys, UINT64_C(1) << 40);
+    sfi_batch_init(&f.batch, &f.machine.sys);
+    assert_int_equal(sfi_mem_open(&f.machine.sys, f.disk, &f.store), 0);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    sfi_actors_fini(&f->actors);
+    sfi_batch_fini(&f->batch);
+    sfi_store_close(f->store);
+    sfi_mem_disk_free(f->disk);
+    return live_bytes == 0 ? 0 : -1;
+}
+
+static struct sfi_actor *get(struct fixture *f, uint64_t number)
+{
+    char id[13];
+    snprintf(id, sizeof id, "%012" PRIu64, number);
+    struct sfi_actor *actor =
+        sfi_actors_get(&f->actors, &f->type, sfi_actors_hash(&f->actors, &f->type, id, 12), id, 12);
+    assert_non_null(actor);
+    return actor;
+}
+
+static int is_there(struct fixture *f, uint64_t number)
+{
+    char id[13];
+    snprintf(id, sizeof id, "%012" PRIu64, number);
+    return sfi_actors_find(&f->actors, &f->type, sfi_actors_hash(&f->actors, &f->type, id, 12), id,
+                           12) != NULL;
+}
+
+static uint64_t *state_of(struct fixture *f, struct sfi_actor *actor)
+{
+    if (!actor->has_state)
+        assert_int_equal(sfi_actor_load_state(&f->actors, f->store, actor), 0);
+    return sfi_actor_state(actor);
+}
+
+static void change(struct fixture *f, uint64_t number, uint64_t to)
+{
+    struct sfi_actor *actor = get(f, number);
+    *state_of(f, actor) = to;
+    sfi_actor_touch(&f->actors, actor, STATE_BYTES);
+    actor->state_dirty = 1;
+}
+
+static void seal(struct fixture *f)
+{
+    assert_int_equal(sfi_actors_save(&f->actors, &f->batch), 0);
+    sfi_actors_cleaned(&f->actors, f->store->durable + 1);
+    sfi_batch_seal(&f->batch, f->store->durable + 1);
+}
+
+static void settle(struct fixture *f)
+{
+    assert_int_equal(sfi_store_submit(f->store, &f->batch), 0);
+    assert_int_equal(sfi_store_settle(f->store, 1), SFI_DURABLE);
+    sfi_batch_reset(&f->batch);
+}
+
+/* Long enough that whoever may leave has left. */
+static void trim_all(struct fixture *f, const struct sfi_actor *kept)
+{
+    f->actors.bytes_max = 0;
+    for (int i = 0; i < 4096; i++)
+        sfi_actors_trim(&f->actors, f->store->durable, kept);
+}
+
+static void a_million_actors_cost_little_more_than_their_structs(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t worst = 0;
+    for (uint64_t n = 0; n < 1000000; n++) {
+        get(f, n);
+        uint64_t each = live_bytes / (n + 1);
+        if (n >= 50000 && each > worst)
+            worst = each;
+    }
+    print_message("%" PRIu64 " bytes each beyond the struct, %" PRIu64 " at worst\n",
+                  live_bytes / 1000000 - STATE_BYTES, worst - STATE_BYTES);
+    assert_true(live_bytes <= UINT64_C(1000000) * (STATE_BYTES + 120));
+    assert_true(worst <= STATE_BYTES + 120);
+    /* The budget knows what memory is used, but for the ends of slabs. */
+    assert_true(f->actors.bytes <= live_bytes &&
+                f->actors.bytes + f->actors.bytes / 100 >= live_bytes);
+}
+
+static void the_struct_is_aligned_whatever_the_id(void **state)
+{
+    struct fixture *f = *state;
+    char id[256];
+    memset(id, 'x', sizeof id);
+    for (size_t size = 1; size <= 255; size++) {
+        struct sfi_actor *actor = sfi_actors_get(
+            &f->actors, &f->type, sfi_actors_hash(&f->actors, &f->type, id, size), id, size);
+        assert_non_null(actor);
+        memset(sfi_actor_state(actor), 0xff, STATE_BYTES);
+        assert_int_equal((uintptr_t)sfi_actor_state(actor) % 16, 0);
+        assert_int_equal(actor->id_size, size);
+        assert_int_equal(actor->id[size], 0);
+        assert_memory_equal(actor->id, id, size);
+    }
+}
+
+static void an_actor_stays_until_its_epoch_is_durable(void **state)
+{
+    struct fixture *f = *state;
+    change(f, 1, 11);
+    trim_all(f, NULL);
+    assert_true(is_there(f, 1)); /* dirty */
+    seal(f);
+    trim_all(f, NULL);
+    assert_true(is_there(f, 1)); /* sealed: the store would say zero */
+    settle(f);
+    trim_all(f, NULL);
+    assert_false(is_there(f, 1));
+    assert_int_equal(*state_of(f, get(f, 1)), 11);
+    assert_int_equal(f->actors.count, 1);
+}
+
+static void the_turns_actor_and_paused_ones_stay(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_pause pause;
+    struct sfi_actor *kept = get(f, 1);
+    get(f, 2)->pause = &pause;
+    get(f, 3);
+    trim_all(f, kept);
+    assert_true(is_there(f, 1));
+    assert_true(is_there(f, 2));
+    assert_false(is_there(f, 3));
+}
+
+static void what_was_used_is_spared_once(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t n = 0; n < 40; n++)
+        get(f, n);
+    get(f, 7);
+    f->actors.bytes_max = f->actors.bytes - 39 * 128;
+    sfi_actors_trim(&f->actors, 0, NULL);
+    assert_int_equal(f->actors.count, 1);
+    assert_true(is_there(f, 7));
+}
+
+static void whoever_leaves_hides_nobody(void **state)
+{
+    struct fixture *f = *state;
+    enum { ACTORS = 3000 };
+    static uint8_t there[ACTORS];
+    memset(there, 0, sizeof there);
+    for (int round = 0; round < 200; round++) {
+        for (int i = 0; i < 40; i++) {
+            uint64_t n = f->machine.sys.random(&f->machine) % ACTORS;
+            get(f, n)->used = 1;
+        }
+        f->actors.bytes_max = f->actors.bytes - f->machine.sys.random(&f->machine) % (30 * 128);
+        sfi_actors_trim(&f->actors, 0, NULL);
+        size_t count = 0;
+        for (uint64_t n = 0; n < ACTORS; n++)
+            count += is_there(f, n);
+        assert_int_equal(count, f->actors.count); /* each of them is found */
+    }
+}
+
+/* Two rounds in vain, and the hand creeps; then one that may leave is found all the same. */
+static void a_cache_that_cannot_shrink_costs_little(void **state)
+{
+    struct fixture *f = *state;
+    for (uint64_t n = 0; n < 1000; n++)
+        change(f, n, n);
+    assert_false(sfi_actors_are_full(&f->actors));
+    f->actors.bytes_max = 1000;
+    assert_true(sfi_actors_are_full(&f->actors));
+    for (int i = 0; i < 100; i++)
+        sfi_actors_trim(&f->actors, 0, NULL);
+    size_t passed = f->actors.barren;
+    for (int i = 0; i < 10; i++)
+        sfi_actors_trim(&f->actors, 0, NULL);
+    assert_true(f->actors.barren - passed <= 40);
+    get(f, 5000);
+    for (int i = 0; i < 2000 && is_there(f, 5000); i++)
+        sfi_actors_trim(&f->actors, 0, NULL);
+    assert_false(is_there(f, 5000));
+}
+
+/* -- against a model ------------------------------------------------------------------------------------- */
+
+enum { MODEL_ACTORS = 2000, MODEL_TURNS = 60000 };
+
+struct model {
+    uint64_t state[MODEL_ACTORS], value[MODEL_ACTORS]; /* value 0: absent */
+};
+
+static void put_value(struct fixture *f, struct sfi_actor *actor, struct sfi_slot *slot,
+                      uint64_t value)
+{
+    char *data = NULL;
+    size_t size = 8 + value % 100;
+    if (value) {
+        data = sfi_zalloc(&f->machine.sys, size + 1);
+        memcpy(data, &value, 8);
+    }
+    f->actors.bytes += sfi_slot_bytes(data, size) - sfi_slot_bytes(slot->data, slot->size);
+    sfi_free(&f->machine.sys, slot->data);
+    slot->data = data;
+    slot->size = data ? size : 0;
+    slot->dirty = 1;
+    sfi_actor_touch(&f->actors, actor, size);
+}
+
+static void model_turn(struct fixture *f, struct model *m)
+{
+    uint64_t n = f->machine.sys.random(&f->machine) % MODEL_ACTORS,
+             what = f->machine.sys.random(&f->machine) % 4, seen = 0;
+    struct sfi_actor *actor = get(f, n);
+    struct sfi_slot *slot;
+    sfi_actors_trim(&f->actors, f->store->durable, actor);
+    assert_int_equal(*state_of(f, actor), m->state[n]);
+    if (what == 1)
+        change(f, n, ++m->state[n]);
+    if (what < 2)
+        return;
+    assert_int_equal(sfi_actor_load_slot(&f->actors, f->store, actor, VALUE, &slot), 0);
+    if (slot->data)
+        memcpy(&seen, slot->data, 8);
+    assert_int_equal(seen, m->value[n]);
+    if (what == 3) {
+        m->value[n] = f->machine.sys.random(&f->machine) % 3 ? m->value[n] + 1 : 0;
+        put_value(f, actor, slot, m->value[n]);
+    }
+}
+
+/* Commits as the engine does: sealed now, durable some turns later, or at once when the cache is full. */
+static void model_run(struct fixture *f, uint64_t bytes_max)
+{
+    static struct model m;
+    int sealed = 0;
+    m = (struct model){{0}, {0}};
+    f->actors.bytes_max = bytes_max;
+    for (int turn = 0; turn < MODEL_TURNS; turn++) {
+        model_turn(f, &m);
+        uint64_t dice = f->machine.sys.random(&f->machine) % 100;
+        if (sealed && (dice < 3 || sfi_actors_are_full(&f->actors))) {
+            settle(f);
+            sealed = 0;
+        }
+        if (!sealed && (dice > 97 || sfi_actors_are_full(&f->actors))) {
+            seal(f);
+            sealed = 1;
+        }
+    }
+    if (sealed)
+        settle(f);
+}
+
+static void any_budget_keeps_structs_and_values(void **state)
+{
+    (void)state;
+    for (uint64_t bytes_max = 1; bytes_max < 1 << 20; bytes_max *= 8) {
+        void *fixture;
+        setup(&fixture);
+        model_run(fixture, bytes_max);
+        assert_int_equal(teardown(&fixture), 0);
+    }
+}
+
+static void memory_stays_flat_when_five_times_more_is_on_disk(void **state)
+{
+    struct fixture *f = *state;
+    enum { ACTORS = 20000, BUDGET = ACTORS * 150 / 5 };
+    f->actors.bytes_max = BUDGET;
+    for (uint64_t turn = 0; turn < 400000; turn++) {
+        uint64_t n = f->machine.sys.random(&f->machine) % ACTORS;
+        sfi_actors_trim(&f->actors, f->store->durable, NULL);
+        change(f, n, n);
+        if (turn % 500 == 0) {
+            seal(f);
+            settle(f);
+        }
+        if (turn == 50000)
+            most_bytes = live_bytes;
+        assert_true(f->actors.bytes <= BUDGET + 500 * 128);
+    }
+    print_message("budget %d, %" PRIu64 " bytes at most, batch included\n", BUDGET, most_bytes);
+    /* A slab, and the batch with its operations. */
+    assert_true(most_bytes < BUDGET + 500 * 128 + 65536 + 1000000);
+}
+
+#define HERE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HERE(a_million_actors_cost_little_more_than_their_structs),
+        HERE(the_struct_is_aligned_whatever_the_id),
+        HERE(an_actor_stays_until_its_epoch_is_durable),
+        HERE(the_turns_actor_and_paused_ones_stay),
+        HERE(what_was_used_is_spared_once),
+        HERE(whoever_leaves_hides_nobody),
+        HERE(a_cache_that_cannot_shrink_costs_little),
+        cmocka_unit_test(any_budget_keeps_structs_and_values),
+        HERE(memory_stays_flat_when_five_times_more_is_on_disk),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
