@@ -1,16 +1,17 @@
 /* killstorm.c - kill -9 at random instants, and then look whether every promise was kept.
  *
  *     killstorm [KILLS EXAMPLES] [--kills N] [--flights PROGRAM] [--bank PROGRAM] [--sample CSV]
- *               [--seed S] [--dir DIR] [--only flights|bank|mesh] [--plant BUG]
+ *               [--seed S] [--dir DIR] [--only flights|bank|mesh|full] [--plant BUG]
  *
- * Three storms, one after another; half of KILLS go to flights, half to bank, and as many again to
- * the mesh (support/mesh.h):
+ * Four storms, one after another; half of KILLS go to flights, half to bank, as many again to the mesh
+ * (support/mesh.h), and a quarter to the last:
  *
  *   flights  is killed and started again until it ends; its reports and alerts must then be, byte for
  *            byte, what a small model computes from the file (support/flights_model.h), and after each
  *            kill the alerts must be a beginning of that.
  *   bank     is killed and started again; whenever it is asked in between, the sum is what was paid in.
  *   mesh     checks G1 to G5 against a model in shared memory.
+ *   full     is the mesh on a small disk that is full most of the time.  Only root can have it.
  *
  * Instants: a quarter soon after the start, so in opening, creation and recovery; the others anywhere
  * within the time that an undisturbed run takes, closing included.
@@ -20,13 +21,17 @@
  * no-position and resend in the mesh, lost-alerts in flights, lost-bank in bank. */
 #define _GNU_SOURCE
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <inttypes.h>
+#include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -405,6 +410,8 @@ static int mesh_child(struct storm *storm, struct mesh *mesh, uint64_t delay_us)
 static int mesh_settle(struct storm *storm, struct mesh *mesh, struct mesh_counts *total)
 {
     mesh->only_check = 1;
+    if (mesh->ballast[0])
+        unlink(mesh->ballast);
     int rc = mesh_child(storm, mesh, UINT64_MAX);
     mesh->only_check = 0;
     if (rc < 0)
@@ -417,36 +424,75 @@ static int mesh_settle(struct storm *storm, struct mesh *mesh, struct mesh_count
     return 0;
 }
 
-static int storm_mesh(struct storm *storm, uint64_t kills_max)
+/* Leaves little room, or, a quarter of the time, enough. */
+static void fill_disk(struct storm *storm, const char *ballast)
+{
+    enum { LEFT_MAX = 80 << 10, PIECE = 4096 };
+    static const char zeroes[PIECE];
+    struct statvfs disk;
+    unlink(ballast);
+    if (dice_below(&storm->dice, 4) == 0)
+        return;
+    uint64_t left = dice_below(&storm->dice, LEFT_MAX);
+    int fd = open(ballast, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    while (fd >= 0 && fstatvfs(fd, &disk) == 0 && (uint64_t)disk.f_bavail * disk.f_frsize > left &&
+           write(fd, zeroes, sizeof zeroes) > 0)
+        ;
+    if (fd >= 0)
+        close(fd);
+}
+
+static int storm_mesh(struct storm *storm, uint64_t kills_max, const char *dir, const char *ballast)
 {
     struct mesh *mesh = shared_new(sizeof *mesh);
     struct mesh_counts total = {0};
     uint64_t kills = 0, databases = 0, run_us = 100000;
     int rc = mesh ? 0 : violate(&storm->verdict, "no shared memory");
     if (rc == 0) {
-        snprintf(mesh->dir, sizeof mesh->dir, "%s/mesh", storm->dir);
+        snprintf(mesh->dir, sizeof mesh->dir, "%s/mesh", dir);
+        snprintf(mesh->ballast, sizeof mesh->ballast, "%s", ballast);
         mesh->plant = mesh_plant_of(storm);
     }
     while (rc == 0 && kills < kills_max) {
+        if (*ballast)
+            fill_disk(storm, ballast);
         uint64_t start_us = now_us();
         rc = mesh_child(storm, mesh, kill_delay(storm, run_us));
         if (rc > 0)
             kills++;
         else /* how long they take: half of it from the last that ended by itself */
             run_us = run_us / 2 + (now_us() - start_us) / 2 + 5000;
-        if (rc >= 0 && (mesh_is_used_up(mesh) || dice_below(&storm->dice, 40) == 0 || kills == kills_max)) {
+        if (rc >= 0 && (mesh_is_used_up(mesh) || dice_below(&storm->dice, *ballast ? 10 : 40) == 0 || kills == kills_max)) {
             databases++;
             rc = mesh_settle(storm, mesh, &total);
         }
         rc = rc < 0 ? -1 : 0;
     }
     if (mesh)
-        printf("mesh: %" PRIu64 " kills in %" PRIu64 " databases, %" PRIu64
+        printf("%s: %" PRIu64 " kills in %" PRIu64 " databases, %" PRIu64
                " runs, settled %" PRIu64 " times; %" PRIu64 " messages applied, %" PRIu64
                " acknowledged, %" PRIu64 " dead letters, %" PRIu64 " records, %" PRIu64
-               " of them again\n",
-               kills, databases, mesh->counts.runs, mesh->counts.drained, total.applied,
-               total.acked, total.dead, mesh->counts.records, mesh->counts.repeated);
+               " of them again; %" PRIu64 " refusals of the disk\n",
+               *ballast ? "full" : "mesh", kills, databases, mesh->counts.runs, mesh->counts.drained, total.applied,
+               total.acked, total.dead, mesh->counts.records, mesh->counts.repeated, mesh->counts.refused);
+    return rc;
+}
+
+/* On a file system of its own, which only this process and its children see. */
+static int storm_full(struct storm *storm, uint64_t kills_max)
+{
+    char dir[300], ballast[330];
+    snprintf(dir, sizeof dir, "%s/full", storm->dir);
+    snprintf(ballast, sizeof ballast, "%s/ballast", dir);
+    if (mkdir(dir, 0700) < 0 || unshare(CLONE_NEWNS) < 0 ||
+        mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) < 0 ||
+        mount("none", dir, "tmpfs", 0, "size=16m,mode=0700") < 0) {
+        printf("full: skipped: no file system of its own: %s\n", strerror(errno));
+        return 0;
+    }
+    int rc = storm_mesh(storm, kills_max, dir, ballast);
+    if (rc == 0)
+        umount(dir);
     return rc;
 }
 
@@ -456,7 +502,7 @@ static int usage(void)
 {
     fputs("usage: killstorm [KILLS EXAMPLES] [--kills N] [--flights PROGRAM] [--bank PROGRAM] "
           "[--sample CSV]\n"
-          "                 [--seed S] [--dir DIR] [--only flights|bank|mesh] [--plant BUG]\n"
+          "                 [--seed S] [--dir DIR] [--only flights|bank|mesh|full] [--plant BUG]\n"
           "bugs: early-ack forgetful-sink no-position resend lost-alerts lost-bank\n",
           stderr);
     return 2;
@@ -539,7 +585,9 @@ int main(int argc, char **argv)
     if (rc == 0 && wants(&storm, "bank"))
         rc = storm_bank(&storm, (storm.kills + 1) / 2);
     if (rc == 0 && wants(&storm, "mesh"))
-        rc = storm_mesh(&storm, storm.kills);
+        rc = storm_mesh(&storm, storm.kills, storm.dir, "");
+    if (rc == 0 && wants(&storm, "full"))
+        rc = storm_full(&storm, (storm.kills + 3) / 4);
     if (rc < 0) {
         printf("killstorm: VIOLATION: %s\nkillstorm: seed %" PRIu64 "; kept: %s\n", storm.verdict.sentence,
                storm.seed, storm.dir);

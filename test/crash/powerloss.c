@@ -1,42 +1,76 @@
 /* powerloss.c - what a power cut may leave, rebuilt and opened, thousands of times.
  *
- *     powerloss [--states N] [--seed S] [--records N] [--sector BYTES] [--dir DIR] [--plant nosync|early]
+ *     powerloss [--states N] [--seed S] [--records N] [--sector BYTES] [--dir DIR]
+ *               [--log-records N] [--relaxed] [--inline] [--lives N] [--faults full|eio]
+ *               [--plant nosync|early|tickets]
  *
- * (1) A child feeds records through the library.  This program defines pwrite(), writev(), fdatasync()
- *     and their like itself, so every write and sync of LMDB and the library passes here and is logged,
- *     together with what the outside world learned: positions said to be durable, records handed to
- *     the sink.
+ * (1) Children, one after another, feed records through the library (support/ledgers.h).  This program
+ *     defines pwrite(), writev(), fdatasync() and their like itself, so every write and sync of LMDB and
+ *     the library passes here, on whatever thread, and is entered in a log, together with what the outside
+ *     learned: positions and tickets said to be durable, records handed to the sink (support/disk_log.h).
+ *     All children but the last end without closing, some within a write, a sync or an opening; so the
+ *     next one's recovery is among the crash points too.  With --faults the disk refuses now and then
+ *     (support/disk_faults.h).
  * (2) At every point of that log the disk may hold: all that was synced, and of what was written since,
- *     any subset, in units of a sector; the file longer than its data; its name old or new.  States are
- *     nothing, all, prefixes, one missing, one only, a torn last write, random subsets.
+ *     any subset, in units of a sector; the file longer than its data; its name old or new
+ *     (support/disk_states.h).  States are nothing, all, prefixes, one missing, one only, a torn last
+ *     write, random subsets.
  * (3) Workers write each state as a directory, open it with the library, and compare with a model: what
- *     was said to be durable is there (G2); structs, messages, egress and dead letters agree with one
- *     position (G1, G3); the sink never holds more than the database (G5, the gate).  Then they feed
- *     more records, so that life goes on.
+ *     was said to be durable is there (G2); structs, values, messages, egress and dead letters agree with
+ *     one position (G1, G3); the sink never holds more than the database (G5, the gate).  Then they feed
+ *     more records, so that life goes on.  Half of them open it with other options than it was written with.
+ *
+ * In relaxed mode a ticket is no promise, all else is.
  *
  * --plant is the negative control: nosync logs syncs as if they had never happened, early calls a
- * position durable as soon as it was fed.  Either must turn out wrong.  Exit: 0 none was wrong, 1 some
- * were.
+ * position durable as soon as it was fed, tickets takes a ticket for a promise in relaxed mode.  Each must
+ * turn out wrong.  Exit: 0 none was wrong, 1 some were; the first one's file is kept then.
  *
- * After "All File Systems Are Not Created Equal" (Pillai et al., OSDI 2014) for the states. */
+ * After "All File Systems Are Not Created Equal" (Pillai et al., OSDI 2014) and "Can Applications Recover
+ * from fsync Failures?" (Rebello et al., USENIX ATC 2020) for the states. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <getopt.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/uio.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "statefun.h"
+#include "support/disk_faults.h"
+#include "support/disk_log.h"
+#include "support/disk_states.h"
+#include "support/ledgers.h"
+#include "support/storm.h"
 
-enum { LEDGERS = 7, LOG_BYTES = 512 << 20, IMAGE_BYTES = 64 << 20, WORKERS = 2, UNITS_MAX = 1 << 16 };
+enum {
+    WORKERS = 2,
+    KINDS = 7,
+    FEED_MORE = 12,
+    OPEN_OPS = 14,
+    LIFE_OPS = 250,
+    SYNC_US = 150,
+    ENDED = 7
+};
+
+static struct plan {
+    uint64_t states, seed, records, sector, lives;
+    struct ledgers_options options;
+    enum disk_faults_kind faults;
+    const char *dir, *plant;
+} plan = {.states = 20000,
+          .seed = 1,
+          .records = 300,
+          .sector = 512,
+          .lives = 1,
+          .dir = "/dev/shm",
+          .plant = ""};
 
 static void die(const char *what)
 {
@@ -44,72 +78,121 @@ static void die(const char *what)
     exit(2);
 }
 
-/* -- the log ------------------------------------------------------------------------------------------ */
-
-enum op { OP_WRITE, OP_WRITE_SYNCED, OP_SYNC, OP_SIZE, OP_RENAME, OP_DIR_SYNC, OP_DURABLE, OP_SUNK, OP_FED };
-
-struct entry {
-    uint32_t op;
-    uint32_t size; /* of the bytes that follow, padded to 8 */
-    uint64_t at;   /* offset, size, position or sequence */
-};
-
-/* Shared between the child that writes it and the parent. */
-static struct {
-    size_t used;
-    int plant_nosync, plant_early;
-    unsigned char bytes[];
-} *record;
-static int recording;
-
-static void log_entry(enum op op, uint64_t at, const void *data, size_t size)
+static int is_planted(const char *bug)
 {
-    struct entry entry = {op, (uint32_t)size, at};
-    if (!recording)
-        return;
-    size_t padded = (size + 7) & ~(size_t)7;
-    if (record->used + sizeof entry + padded > LOG_BYTES - sizeof *record)
-        die("the log is full");
-    memcpy(record->bytes + record->used, &entry, sizeof entry);
-    if (size)
-        memcpy(record->bytes + record->used + sizeof entry, data, size);
-    record->used += sizeof entry + padded;
+    return strcmp(plan.plant, bug) == 0;
 }
 
-/* Is it the database (under its old or new name)?  lock.mdb and everything else is not followed. */
-static int is_database(int fd)
+/* -- what is recorded ------------------------------------------------------------------------------- */
+
+/* Of the child that is recorded. */
+static struct {
+    struct disk_faults *faults; /* shared, so that all lives are counted */
+    struct dice dice;
+    struct stat dir;
+    uint64_t end_at; /* the operation after which it ends; 0: none */
+} life;
+
+enum file { OTHER, DATABASE, DIRECTORY };
+
+/* The database, under its old or new name, or the directory?  lock.mdb and all else is not followed. */
+static enum file file_of(int fd)
 {
     char link[64], path[512];
-    if (!recording)
-        return 0;
+    struct stat status;
+    if (!disk_log_is_on())
+        return OTHER;
+    if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode))
+        return status.st_dev == life.dir.st_dev && status.st_ino == life.dir.st_ino ? DIRECTORY
+                                                                                    : OTHER;
     snprintf(link, sizeof link, "/proc/self/fd/%d", fd);
     ssize_t size = readlink(link, path, sizeof path - 1);
     path[size > 0 ? size : 0] = 0;
     const char *name = strrchr(path, '/');
-    return name && (strcmp(name, "/data.mdb") == 0 || strcmp(name, "/data.mdb.new") == 0);
+    return name && (strcmp(name, "/data.mdb") == 0 || strcmp(name, "/data.mdb.new") == 0) ? DATABASE
+                                                                                          : OTHER;
 }
 
-static void log_write(int fd, uint64_t at, const void *data, size_t size)
+/* With the lock held, so that no other thread is between its write and the entry. */
+static void enter(enum disk_op op, uint64_t at, const void *bytes, size_t size)
 {
-    int synced = (fcntl(fd, F_GETFL) & O_DSYNC) && !record->plant_nosync;
-    log_entry(synced ? OP_WRITE_SYNCED : OP_WRITE, at, data, size);
+    disk_log_add(op, at, bytes, size);
+    if (life.end_at && disk_log_life_ops() == life.end_at)
+        _exit(ENDED);
+}
+
+static void nap(void)
+{
+    struct timespec pause = {.tv_nsec = (long)dice_below(&life.dice, SYNC_US) * 1000};
+    nanosleep(&pause, NULL);
+}
+
+#define REAL(type, name, ...)         \
+    static type (*real)(__VA_ARGS__); \
+    if (!real)                        \
+    real = (type(*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
+
+static ssize_t real_pwrite(int fd, const void *data, size_t size, off64_t at)
+{
+    REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t);
+    return real(fd, data, size, at);
+}
+
+static enum disk_op kind_of_write(int fd, int error)
+{
+    if (!(fcntl(fd, F_GETFL) & O_DSYNC))
+        return DISK_WRITE;
+    if (error)
+        return DISK_WRITE_LOST;
+    return is_planted("nosync") ? DISK_WRITE : DISK_WRITE_SYNCED;
+}
+
+static ssize_t record_write(int fd, const void *data, size_t size, off64_t at)
+{
+    struct stat status = {0};
+    int error;
+    disk_log_lock();
+    fstat(fd, &status);
+    size_t part =
+        disk_faults_write(life.faults, (uint64_t)status.st_size, (uint64_t)at, size, &error);
+    ssize_t done = part ? real_pwrite(fd, data, part, at) : 0;
+    if (done < 0)
+        error = errno;
+    else if (done > 0)
+        enter(kind_of_write(fd, error), (uint64_t)at, data, (size_t)done);
+    disk_log_unlock();
+    if (!error || (error == ENOSPC && done > 0))
+        return done;
+    errno = error;
+    return -1;
+}
+
+static int record_sync(int fd, enum file file, int (*real)(int fd))
+{
+    disk_log_lock();
+    size_t from = disk_log_size();
+    int error = disk_faults_sync(life.faults);
+    disk_log_unlock();
+    nap();
+    if (!error && real(fd) < 0)
+        error = errno;
+    disk_log_lock();
+    if (file == DIRECTORY && !error)
+        enter(DISK_DIR_SYNC, from, NULL, 0);
+    else if (file == DATABASE && !is_planted("nosync"))
+        enter(error ? DISK_SYNC_FAILED : DISK_SYNC, from, NULL, 0);
+    disk_log_unlock();
+    errno = error;
+    return error ? -1 : 0;
 }
 
 /* Seen by the shared libraries, or they would find the C library's. */
 #pragma GCC visibility push(default)
 
-#define REAL(type, name, ...)                                                                        \
-    static type (*real)(__VA_ARGS__);                                                                \
-    if (!real)                                                                                       \
-        real = (type (*)(__VA_ARGS__))dlsym(RTLD_NEXT, name)
-
 ssize_t pwrite64(int fd, const void *data, size_t size, off64_t at)
 {
-    REAL(ssize_t, "pwrite64", int, const void *, size_t, off64_t);
-    ssize_t done = real(fd, data, size, at);
-    if (done > 0 && is_database(fd))
-        log_write(fd, (uint64_t)at, data, (size_t)done);
-    return done;
+    return file_of(fd) == DATABASE ? record_write(fd, data, size, at)
+                                   : real_pwrite(fd, data, size, at);
 }
 
 ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
@@ -120,50 +203,46 @@ ssize_t pwrite(int fd, const void *data, size_t size, off_t at)
 ssize_t writev(int fd, const struct iovec *vector, int count)
 {
     REAL(ssize_t, "writev", int, const struct iovec *, int);
-    int follow = is_database(fd);
-    off_t at = follow ? lseek(fd, 0, SEEK_CUR) : 0;
-    ssize_t done = real(fd, vector, count), left = done;
-    for (int i = 0; follow && i < count && left > 0; i++) {
-        size_t size = (size_t)left < vector[i].iov_len ? (size_t)left : vector[i].iov_len;
-        log_write(fd, (uint64_t)at, vector[i].iov_base, size);
-        at += (off_t)size;
-        left -= (ssize_t)size;
-    }
+    size_t size = 0;
+    if (file_of(fd) != DATABASE)
+        return real(fd, vector, count);
+    for (int i = 0; i < count; i++)
+        size += vector[i].iov_len;
+    unsigned char *bytes = malloc(size), *end = bytes;
+    for (int i = 0; i < count; i++, end += vector[i - 1].iov_len)
+        memcpy(end, vector[i].iov_base, vector[i].iov_len);
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    ssize_t done = record_write(fd, bytes, size, at);
+    int error = errno;
+    lseek(fd, at + (done > 0 ? done : 0), SEEK_SET);
+    free(bytes);
+    errno = error;
     return done;
-}
-
-static int after_sync(int fd, int rc)
-{
-    struct stat status;
-    if (rc < 0 || !recording)
-        return rc;
-    if (is_database(fd)) {
-        if (!record->plant_nosync)
-            log_entry(OP_SYNC, 0, NULL, 0);
-    } else if (fstat(fd, &status) == 0 && S_ISDIR(status.st_mode)) {
-        log_entry(OP_DIR_SYNC, 0, NULL, 0);
-    }
-    return rc;
 }
 
 int fdatasync(int fd)
 {
     REAL(int, "fdatasync", int);
-    return after_sync(fd, real(fd));
+    enum file file = file_of(fd);
+    return file == OTHER ? real(fd) : record_sync(fd, file, real);
 }
 
 int fsync(int fd)
 {
     REAL(int, "fsync", int);
-    return after_sync(fd, real(fd));
+    enum file file = file_of(fd);
+    return file == OTHER ? real(fd) : record_sync(fd, file, real);
 }
 
 int ftruncate64(int fd, off64_t size)
 {
     REAL(int, "ftruncate64", int, off64_t);
+    int is_database = file_of(fd) == DATABASE;
+    disk_log_lock();
     int rc = real(fd, size);
-    if (rc == 0 && is_database(fd))
-        log_entry(OP_SIZE, (uint64_t)size, NULL, 0);
+    if (rc == 0 && is_database)
+        enter(DISK_SIZE, (uint64_t)size, NULL, 0);
+    disk_log_unlock();
     return rc;
 }
 
@@ -175,535 +254,348 @@ int ftruncate(int fd, off_t size)
 int renameat(int from_dir, const char *from, int to_dir, const char *to)
 {
     REAL(int, "renameat", int, const char *, int, const char *);
+    disk_log_lock();
     int rc = real(from_dir, from, to_dir, to);
-    if (rc == 0)
-        log_entry(OP_RENAME, 0, NULL, 0);
+    if (rc == 0 && disk_log_is_on())
+        enter(DISK_RENAME, 0, NULL, 0);
+    disk_log_unlock();
+    return rc;
+}
+
+int unlinkat(int dir, const char *name, int flags)
+{
+    REAL(int, "unlinkat", int, const char *, int);
+    disk_log_lock();
+    int rc = real(dir, name, flags);
+    if (rc == 0 && disk_log_is_on() && strcmp(name, "data.mdb.new") == 0)
+        enter(DISK_UNLINK, 0, NULL, 0);
+    disk_log_unlock();
     return rc;
 }
 
 #pragma GCC visibility pop
 
-/* -- the workload and its model ------------------------------------------------------------------------- */
+/* -- lives ------------------------------------------------------------------------------------------ */
 
-static const char LEDGER[] = "test/ledger", AUDIT[] = "test/audit", OUT[] = "test/out";
-
-struct ledger { uint64_t entries, sum; char padding[200]; };
-struct audit { uint64_t seen; };
-struct sink { uint64_t last; int wrong; };
-
-static const sf_value last_entry = SF_VALUE("last");
-
-static int is_rejected(uint64_t n) { return n % 50 == 13; }
-static int is_emitted(uint64_t n) { return n % 3 == 0; }
-
-static int ledger_add(sf_turn *turn)
+static void give_up(const struct ledgers *ledgers, uint64_t number)
 {
-    struct ledger *self = sf_state(turn);
-    const uint64_t *n = sf_body(turn, sizeof *n);
-    self->entries++;
-    self->sum += *n;
-    sf_value_put(turn, &last_entry, SF_OF(*n));
-    if (is_emitted(*n))
-        sf_emit(turn, OUT, "entry", SF_OF(*n));
-    sf_tell(turn, sf_addr(AUDIT, "all"), "seen", SF_NONE);
-    return is_rejected(*n) ? sf_reject(turn, "no") : 0;
+    printf("powerloss: life %" PRIu64 ": %s\n", number, ledgers->wrong);
+    fflush(NULL);
+    _exit(1);
 }
 
-static int audit_seen(sf_turn *turn)
+static struct ledgers ledgers_now(uint64_t dice)
 {
-    struct audit *self = sf_state(turn);
-    self->seen++;
-    return 0;
+    return (struct ledgers){.dice = {dice},
+                            .tolerates = plan.faults != DISK_FAULTS_NONE,
+                            .is_early = is_planted("early"),
+                            .emitted = disk_known(disk_log_known(), DISK_SUNK)};
 }
 
-static const sf_type ledger_type = SF_TYPE(LEDGER, .on = {{"add", ledger_add}}, .values = {&last_entry},
-                                           .state_size = sizeof(struct ledger));
-static const sf_type audit_type =
-    SF_TYPE(AUDIT, .on = {{"seen", audit_seen}}, .state_size = sizeof(struct audit));
-
-/* The number that the record with this sequence must carry: the sequence-th that is emitted. */
-static uint64_t emitted_number(uint64_t sequence)
+/* The operation of the disk after which a life ends: the first one makes the database meanwhile, others
+ * open it, or work. */
+static uint64_t when_to_end(uint64_t number)
 {
-    static uint64_t known[1 << 16], count, n;
-    while (count < sequence && count + 1 < sizeof known / sizeof *known)
-        if (is_emitted(++n) && !is_rejected(n))
-            known[++count] = n;
-    return sequence <= count ? known[sequence] : 0;
+    uint64_t how = dice_below(&life.dice, 4), opening = 1 + dice_below(&life.dice, OPEN_OPS);
+    if (number + 1 == plan.lives || (number && how == 0))
+        return 0;
+    return number == 0 || how == 1 ? opening : 1 + dice_below(&life.dice, LIFE_OPS);
 }
 
-static int take(const sf_message *const *records, size_t count, void *userdata)
+/* One life, in a child; all but the last end without a close, wherever they are. */
+static void live(const char *dir, uint64_t number)
 {
-    struct sink *sink = userdata;
-    for (size_t i = 0; i < count; i++) {
-        const uint64_t *n = records[i]->body.data;
-        if (records[i]->sequence != sink->last + 1 || *n != emitted_number(records[i]->sequence))
-            sink->wrong = 1;
-        sink->last = records[i]->sequence;
-        log_entry(OP_SUNK, sink->last, NULL, 0);
-    }
-    return (int)count;
-}
-
-static int open_all(const char *dir, struct sink *sink, sf_runtime **rt, sf_source **source)
-{
-    sf_options options = SF_OPTIONS(.store_bytes_max = IMAGE_BYTES);
-    int rc = sf_runtime_open(dir, &options, rt);
-    if (rc < 0)
-        return rc;
-    if ((rc = sf_register(*rt, &ledger_type, NULL)) < 0 || (rc = sf_register(*rt, &audit_type, NULL)) < 0 ||
-        (rc = sf_egress_register(*rt, OUT, take, sink)) < 0 ||
-        (rc = sf_egress_ack(*rt, OUT, sink->last)) < 0 || (rc = sf_source_open(*rt, "in", 0, source)) < 0)
-        return rc;
-    return 0;
-}
-
-/* Feeds records from `from` on; steps in between so that messages wait over commits now and then. */
-static int feed(sf_runtime *rt, sf_source *source, uint64_t from, uint64_t to, int turns)
-{
-    char id[2] = "0";
-    int rc = 0;
-    for (uint64_t n = from; n <= to && rc >= 0; n++) {
-        id[0] = (char)('0' + n % LEDGERS);
-        log_entry(OP_FED, n, NULL, 0);
-        sf_source_send(source, sf_addr(LEDGER, id), "add", SF_OF(n));
-        rc = sf_source_advance(source, n);
-        if (rc >= 0 && n % 5 == 0)
-            rc = sf_step(rt, turns);
-        log_entry(OP_DURABLE, record->plant_early ? n : sf_source_position(source), NULL, 0);
-    }
-    return rc < 0 ? rc : 0;
-}
-
-static void run_workload(const char *dir, uint64_t records)
-{
-    sf_runtime *rt;
-    sf_source *source;
-    struct sink sink = {0};
-    recording = 1;
-    if (open_all(dir, &sink, &rt, &source) < 0 || feed(rt, source, 1, records, 3) < 0) {
-        fprintf(stderr, "powerloss: workload: %s\n", sf_errmsg());
-        _exit(2);
-    }
-    sf_source_close(source);
-    if (sf_runtime_close(rt) < 0)
-        _exit(2);
+    int is_last = number + 1 == plan.lives;
+    life.dice.state = mix64(plan.seed * 1000 + number);
+    life.end_at = when_to_end(number);
+    disk_faults_init(life.faults, plan.faults, dice_throw(&life.dice));
+    struct ledgers ledgers = ledgers_now(dice_throw(&life.dice));
+    if (stat(dir, &life.dir) < 0)
+        die(dir);
+    disk_log_start();
+    if (ledgers_open(&ledgers, dir, &plan.options) < 0 ||
+        (!ledgers.is_early && ledgers_check_promises(&ledgers, disk_log_known(), 1) < 0) ||
+        (number && ledgers_settle(&ledgers) < 0) ||
+        ledgers_feed(&ledgers, plan.records * (number + 1) / plan.lives) < 0)
+        give_up(&ledgers, number);
+    disk_log_lock();
+    if (!is_last)
+        _exit(ENDED);
+    disk_log_unlock();
+    if (ledgers_close(&ledgers) < 0)
+        give_up(&ledgers, number);
     _exit(0);
 }
 
-/* -- is a state right? ------------------------------------------------------------------------------------- */
-
-/* What the outside knew when the power went. */
-struct known {
-    uint64_t durable, fed, sunk;
-};
-
-static char wrong[300];
-
-static int say(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static int say(const char *format, ...)
+/* What is in the directory itself in the end: killing loses nothing. */
+static void look_back(const char *dir)
 {
-    va_list args;
-    va_start(args, format);
-    vsnprintf(wrong, sizeof wrong, format, args);
-    va_end(args);
-    return -1;
+    struct ledgers ledgers = ledgers_now(1);
+    ledgers.tolerates = 0;
+    if (ledgers_open(&ledgers, dir, &plan.options) < 0 ||
+        (!ledgers.is_early && ledgers_check_promises(&ledgers, disk_log_known(), 1) < 0) ||
+        ledgers_settle(&ledgers) < 0 || ledgers_close(&ledgers) < 0)
+        give_up(&ledgers, plan.lives);
+    _exit(0);
 }
 
-struct totals { uint64_t entries, sum, seen, dead, emitted; };
-
-static struct totals model(uint64_t position)
+static void make_dir(char *path, size_t size, const char *name)
 {
-    struct totals t = {0};
-    for (uint64_t n = 1; n <= position; n++) {
-        t.dead += is_rejected(n);
-        if (is_rejected(n))
-            continue;
-        t.entries++;
-        t.sum += n;
-        t.emitted += is_emitted(n);
-    }
-    t.seen = t.entries;
-    return t;
-}
-
-static struct totals read_totals(sf_runtime *rt, const struct sink *sink)
-{
-    struct totals t = {.emitted = sink->last};
-    sf_view *view;
-    if (sf_view_open(rt, &view) < 0)
-        return t;
-    for (int i = 0; i < LEDGERS; i++) {
-        char id[2] = {(char)('0' + i), 0};
-        const struct ledger *ledger = sf_view_state(view, sf_addr(LEDGER, id)).data;
-        t.entries += ledger ? ledger->entries : 0;
-        t.sum += ledger ? ledger->sum : 0;
-    }
-    const struct audit *audit = sf_view_state(view, sf_addr(AUDIT, "all")).data;
-    t.seen = audit ? audit->seen : 0;
-    while (sf_view_dead(view, t.dead))
-        t.dead++;
-    sf_view_close(view);
-    return t;
-}
-
-static int compare(sf_runtime *rt, const struct sink *sink, uint64_t position)
-{
-    struct totals is = read_totals(rt, sink), must = model(position);
-    if (sink->wrong)
-        return say("the sink saw a hole, a double or other bytes");
-    if (memcmp(&is, &must, sizeof is) == 0)
-        return 0;
-    return say("at position %" PRIu64 ": entries %" PRIu64 "/%" PRIu64 " sum %" PRIu64 "/%" PRIu64
-               " seen %" PRIu64 "/%" PRIu64 " dead %" PRIu64 "/%" PRIu64 " emitted %" PRIu64 "/%" PRIu64,
-               position, is.entries, must.entries, is.sum, must.sum, is.seen, must.seen, is.dead, must.dead,
-               is.emitted, must.emitted);
-}
-
-static int check_open(sf_runtime *rt, sf_source *source, struct sink *sink, const struct known *known)
-{
-    uint64_t position = sf_source_position(source);
-    if (position < known->durable)
-        return say("position %" PRIu64 " was durable, %" PRIu64 " is there", known->durable, position);
-    if (position > known->fed)
-        return say("position %" PRIu64 " is there, only %" PRIu64 " was fed", position, known->fed);
-    if (sf_run_until_idle(rt) < 0)
-        return say("cannot go on: %s", sf_errmsg());
-    if (compare(rt, sink, position) < 0)
-        return -1;
-    if (feed(rt, source, position + 1, position + 12, 2) < 0 || sf_run_until_idle(rt) < 0)
-        return say("cannot be fed: %s", sf_errmsg());
-    return compare(rt, sink, position + 12);
-}
-
-static int check_state(const char *dir, const struct known *known)
-{
-    sf_runtime *rt = NULL;
-    sf_source *source = NULL;
-    struct sink sink = {.last = known->sunk};
-    int rc = open_all(dir, &sink, &rt, &source);
-    rc = rc < 0 ? say("refused: %s", sf_errmsg()) : check_open(rt, source, &sink, known);
-    sf_source_close(source);
-    if (sf_runtime_close(rt) < 0 && rc == 0)
-        rc = say("close: %s", sf_errmsg());
-    return rc;
-}
-
-/* -- states ---------------------------------------------------------------------------------------------- */
-
-struct unit { /* a sector written and not synced */
-    uint64_t at;
-    uint32_t size;
-    const unsigned char *bytes;
-};
-
-enum names { ABSENT, NEW, DATA };
-
-/* Follows the log. */
-struct disk {
-    unsigned char *synced; /* IMAGE_BYTES */
-    uint64_t size;         /* synced */
-    struct unit *pending;
-    size_t pending_count;
-    enum names name, name_synced;
-    struct known known;
-};
-
-static uint64_t sector = 512, random_state, states_left, states_done;
-static char worker_dir[200];
-
-static uint64_t next_random(void)
-{
-    random_state ^= random_state << 13;
-    random_state ^= random_state >> 7;
-    random_state ^= random_state << 17;
-    return random_state;
-}
-
-static void apply(unsigned char *image, uint64_t *size, const struct unit *unit)
-{
-    memcpy(image + unit->at, unit->bytes, unit->size);
-    if (unit->at + unit->size > *size)
-        *size = unit->at + unit->size;
-}
-
-static void write_image(const unsigned char *image, uint64_t size, enum names name)
-{
-    static const char *const files[] = {"lock.mdb", "data.mdb", "data.mdb.new", "data.mdb.new-lock"};
-    char path[300];
-    for (int i = 0; i < 4; i++) {
-        snprintf(path, sizeof path, "%s/%s", worker_dir, files[i]);
-        unlink(path);
-    }
-    if (name == ABSENT)
-        return;
-    snprintf(path, sizeof path, "%s/%s", worker_dir, name == DATA ? "data.mdb" : "data.mdb.new");
-    int fd = open(path, O_CREAT | O_TRUNC | O_WRONLY, 0600);
-    if (fd < 0 || write(fd, image, size) != (ssize_t)size)
-        die(path);
-    close(fd);
-}
-
-/* What keep[] picks: 0 lost, 1 whole, else that many bytes of the unit, torn. */
-static void try_state(const struct disk *disk, const uint16_t *keep, int grown, int *bad)
-{
-    static unsigned char *image;
-    uint64_t size = disk->size, end = disk->size;
-    if (!image)
-        image = malloc(IMAGE_BYTES);
-    memcpy(image, disk->synced, disk->size);
-    for (size_t i = 0; i < disk->pending_count; i++)
-        if (disk->pending[i].at + disk->pending[i].size > end)
-            end = disk->pending[i].at + disk->pending[i].size;
-    memset(image + disk->size, 0, end - disk->size);
-    for (size_t i = 0; i < disk->pending_count; i++) {
-        struct unit unit = disk->pending[i];
-        if (keep[i] > 1)
-            unit.size = keep[i] < unit.size ? keep[i] : unit.size;
-        if (keep[i])
-            apply(image, &size, &unit);
-    }
-    enum names name = next_random() % 2 ? disk->name : disk->name_synced;
-    write_image(image, grown ? end : size, name);
-    struct known known = disk->known;
-    if (check_state(worker_dir, &known) < 0) {
-        if (++*bad <= 5)
-            fprintf(stderr, "powerloss: state %" PRIu64 ", fed %" PRIu64 ": %s\n", states_done, known.fed, wrong);
-    }
-    states_done++;
-    if (states_left)
-        states_left--;
-}
-
-/* The k-th state of a crash point, by kind; after the systematic ones, random subsets. */
-static void pick(const struct disk *disk, uint64_t k, uint16_t *keep)
-{
-    size_t n = disk->pending_count, one = n ? next_random() % n : 0;
-    memset(keep, 0, n * sizeof *keep);
-    switch (k % 7) {
-    case 0: /* nothing */
-        break;
-    case 1: /* all */
-    case 2: /* all but one */
-        for (size_t i = 0; i < n; i++)
-            keep[i] = k % 7 == 1 || i != one;
-        break;
-    case 3: /* only one */
-        if (n)
-            keep[one] = 1;
-        break;
-    case 4: /* a prefix */
-    case 5: /* a prefix whose last sector is torn: its first bytes made it */
-        for (size_t i = 0; i < one; i++)
-            keep[i] = 1;
-        if (k % 7 == 5 && n)
-            keep[one] = (uint16_t)(2 + next_random() % (sector - 2));
-        break;
-    default: { /* any subset */
-        uint64_t odds = 1 + next_random() % 7;
-        for (size_t i = 0; i < n; i++)
-            keep[i] = next_random() % 8 < odds;
-    }
-    }
-}
-
-static void crash_here(const struct disk *disk, uint64_t states, int *bad)
-{
-    static uint16_t keep[UNITS_MAX];
-    for (uint64_t i = 0; i < states; i++) {
-        uint64_t k = i < 7 ? i : 6 - (next_random() % 3) * (next_random() % 2);
-        pick(disk, k, keep);
-        try_state(disk, keep, next_random() % 4 == 0, bad);
-    }
-}
-
-static void add_pending(struct disk *disk, const struct entry *entry, const unsigned char *bytes)
-{
-    for (uint64_t at = 0; at < entry->size;) {
-        uint64_t size = sector - (entry->at + at) % sector;
-        if (size > entry->size - at)
-            size = entry->size - at;
-        if (disk->pending_count == UNITS_MAX || entry->at + at + size > IMAGE_BYTES)
-            die("the workload is too large");
-        disk->pending[disk->pending_count++] = (struct unit){entry->at + at, (uint32_t)size, bytes + at};
-        at += size;
-    }
-}
-
-static void flush_pending(struct disk *disk, size_t from)
-{
-    for (size_t i = from; i < disk->pending_count; i++) {
-        const struct unit *unit = &disk->pending[i];
-        if (unit->at > disk->size)
-            memset(disk->synced + disk->size, 0, unit->at - disk->size);
-        apply(disk->synced, &disk->size, unit);
-    }
-    disk->pending_count = from;
-}
-
-/* Returns 1 if a crash behind this entry may leave something new. */
-static int follow(struct disk *disk, const struct entry *entry, const unsigned char *bytes)
-{
-    size_t before = disk->pending_count;
-    switch (entry->op) {
-    case OP_WRITE:
-        disk->name = disk->name == ABSENT ? NEW : disk->name;
-        add_pending(disk, entry, bytes);
-        return 1;
-    case OP_WRITE_SYNCED:
-        add_pending(disk, entry, bytes);
-        flush_pending(disk, before);
-        return 1;
-    case OP_SYNC:
-        flush_pending(disk, 0);
-        return 1;
-    case OP_SIZE:
-        if (entry->at < disk->size)
-            disk->size = entry->at;
-        return 1;
-    case OP_RENAME:
-        disk->name = DATA;
-        return 1;
-    case OP_DIR_SYNC:
-        disk->name_synced = disk->name;
-        return 1;
-    case OP_DURABLE:
-        if (entry->at == disk->known.durable)
-            return 0;
-        disk->known.durable = entry->at;
-        return 1;
-    case OP_SUNK:
-        disk->known.sunk = entry->at;
-        return 1;
-    case OP_FED:
-        disk->known.fed = entry->at;
-        return 0;
-    }
-    return 0;
-}
-
-/* Walks the log; at every worker-th crash point tries its share of states.  Their number. */
-static uint64_t walk(int worker, uint64_t states_each, int *bad)
-{
-    struct disk disk = {.synced = calloc(1, IMAGE_BYTES), .pending = calloc(UNITS_MAX, sizeof(struct unit))};
-    uint64_t points = 0;
-    if (!disk.synced || !disk.pending)
-        die("memory");
-    for (size_t at = 0; at < record->used;) {
-        struct entry entry;
-        memcpy(&entry, record->bytes + at, sizeof entry);
-        const unsigned char *bytes = record->bytes + at + sizeof entry;
-        at += sizeof entry + ((entry.size + 7) & ~(size_t)7);
-        if (follow(&disk, &entry, bytes) && points++ % WORKERS == (uint64_t)worker && states_each)
-            crash_here(&disk, states_each, bad);
-    }
-    free(disk.synced);
-    free(disk.pending);
-    return points;
-}
-
-/* -- the run ------------------------------------------------------------------------------------------------ */
-
-struct plan {
-    uint64_t states, seed, records;
-    const char *dir, *plant;
-};
-
-static struct plan parse(int argc, char **argv)
-{
-    struct plan plan = {.states = 20000, .seed = 1, .records = 150, .dir = "/dev/shm", .plant = ""};
-    for (int i = 1; i < argc; i++) {
-        const char *value = i + 1 < argc ? argv[i + 1] : "";
-        if (strcmp(argv[i], "--states") == 0)
-            plan.states = strtoull(value, NULL, 10);
-        else if (strcmp(argv[i], "--seed") == 0)
-            plan.seed = strtoull(value, NULL, 10);
-        else if (strcmp(argv[i], "--records") == 0)
-            plan.records = strtoull(value, NULL, 10);
-        else if (strcmp(argv[i], "--sector") == 0)
-            sector = strtoull(value, NULL, 10);
-        else if (strcmp(argv[i], "--dir") == 0)
-            plan.dir = value;
-        else if (strcmp(argv[i], "--plant") == 0)
-            plan.plant = value;
-        else {
-            fprintf(stderr, "usage: powerloss [--states N] [--seed S] [--records N] [--sector BYTES] "
-                            "[--dir DIR] [--plant nosync|early]\n");
-            exit(2);
-        }
-        i++;
-    }
-    return plan;
-}
-
-static void make_dir(char *path, size_t size, const char *base, int number)
-{
-    snprintf(path, size, "%s/powerloss-%d-%d", base, (int)getpid(), number);
+    snprintf(path, size, "%s/powerloss-%d-%s", plan.dir, (int)getpid(), name);
     if (mkdir(path, 0700) < 0)
         die(path);
 }
 
-static void remove_dir(const char *path)
-{
-    static const char *const files[] = {"lock", "lock.mdb", "data.mdb", "data.mdb.new", "data.mdb.new-lock"};
-    char file[1000];
-    for (int i = 0; i < 5; i++) {
-        snprintf(file, sizeof file, "%s/%s", path, files[i]);
-        unlink(file);
-    }
-    rmdir(path);
-}
-
-static void record_workload(const struct plan *plan)
+static void record_lives(void)
 {
     char dir[200];
-    int status;
-    record = mmap(NULL, LOG_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-    if (record == MAP_FAILED)
+    int status = 0;
+    life.faults = shared_new(sizeof *life.faults);
+    if (disk_log_init() < 0 || !life.faults)
         die("memory");
-    record->plant_nosync = strcmp(plan->plant, "nosync") == 0;
-    record->plant_early = strcmp(plan->plant, "early") == 0;
-    make_dir(dir, sizeof dir, plan->dir, 0);
-    pid_t child = fork();
-    if (child == 0)
-        run_workload(dir, plan->records);
-    waitpid(child, &status, 0);
-    remove_dir(dir);
-    if (status != 0)
-        exit(2);
+    make_dir(dir, sizeof dir, "run");
+    for (uint64_t i = 0; i <= plan.lives && (status == 0 || status == ENDED); i++) {
+        disk_log_renew();
+        fflush(NULL);
+        pid_t child = fork();
+        if (child == 0 && i < plan.lives)
+            live(dir, i);
+        else if (child == 0)
+            look_back(dir);
+        if (child < 0 || waitpid(child, &status, 0) < 0)
+            die("fork");
+        status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+    }
+    if (status != 0) {
+        printf("powerloss: seed %" PRIu64 ": the run itself ended with %d; kept: %s\n", plan.seed,
+               status, dir);
+        exit(status == 1 ? 1 : 2);
+    }
+    remove_tree(dir);
+}
+
+/* -- is a state right? ------------------------------------------------------------------------------ */
+
+static struct ledgers_options options_of_state(struct dice *dice)
+{
+    static const uint32_t log_records[] = {0, 24, 200, 1000};
+    struct ledgers_options options = plan.options;
+    if (dice_below(dice, 2))
+        return options;
+    options.log_records = log_records[dice_below(dice, 4)];
+    options.commit_inline = (int)dice_below(dice, 2);
+    options.relaxed = dice_below(dice, 8) == 0;
+    return options;
+}
+
+static int check_state(const char *dir, const struct disk_known *known, struct dice *dice,
+                       char *wrong, size_t size)
+{
+    struct ledgers_options options = options_of_state(dice);
+    struct ledgers ledgers = {.dice = {dice_throw(dice)}, .emitted = disk_known(known, DISK_SUNK)};
+    int with_tickets = !plan.options.relaxed || is_planted("tickets");
+    int rc = ledgers_open(&ledgers, dir, &options);
+    if (rc == 0)
+        rc = ledgers_check_promises(&ledgers, known, with_tickets);
+    if (rc == 0)
+        rc = ledgers_settle(&ledgers);
+    if (rc == 0)
+        rc = ledgers_feed(&ledgers, ledgers.position + FEED_MORE);
+    if (rc == 0)
+        rc = ledgers_settle(&ledgers);
+    if (rc == 0)
+        rc = ledgers_close(&ledgers);
+    else
+        ledgers_drop(&ledgers);
+    if (rc < 0)
+        snprintf(wrong, size, "opened with %u log records%s%s: %s", options.log_records,
+                 options.relaxed ? ", relaxed" : "", options.commit_inline ? ", inline" : "",
+                 ledgers.wrong);
+    return rc;
+}
+
+/* -- workers ---------------------------------------------------------------------------------------- */
+
+struct worker {
+    struct disk_states disk;
+    struct dice dice;
+    uint64_t points, states, bad;
+    char dir[200];
+};
+
+static void complain(struct worker *worker, uint64_t kind, const char *wrong)
+{
+    char kept[200];
+    if (++worker->bad > 5)
+        return;
+    fprintf(stderr,
+            "powerloss: seed %" PRIu64 ", at byte %zu of the log, kind %" PRIu64 ", fed %" PRIu64
+            ", %s\n",
+            plan.seed, worker->disk.log_at, kind, disk_known(&worker->disk.known, DISK_FED), wrong);
+    if (worker->bad > 1 || *plan.plant)
+        return;
+    make_dir(kept, sizeof kept, "kept");
+    disk_states_write_again(&worker->disk, kept);
+    fprintf(stderr, "powerloss: kept: %s\n", kept);
+}
+
+static void try_state(struct worker *worker, uint64_t kind)
+{
+    char wrong[600];
+    disk_states_write(&worker->disk, kind, &worker->dice, worker->dir);
+    if (check_state(worker->dir, &worker->disk.known, &worker->dice, wrong, sizeof wrong) < 0)
+        complain(worker, kind, wrong);
+    worker->states++;
+}
+
+/* All kinds in turn, if there is time for that, else any; random subsets more often. */
+static uint64_t kind_of(struct worker *worker, uint64_t i, uint64_t states)
+{
+    if (states >= KINDS && i < KINDS)
+        return i;
+    return dice_below(&worker->dice, 2) ? KINDS - 1 : dice_below(&worker->dice, KINDS);
+}
+
+/* Walks the log; each point gets its part of the states, and each worker every second point.  Returns all
+ * parts. */
+static uint64_t walk(struct worker *worker, int number, uint64_t states, uint64_t parts)
+{
+    uint64_t done = 0;
+    int part;
+    if (disk_states_init(&worker->disk, plan.sector, LEDGERS_BYTES_MAX) < 0)
+        die("memory");
+    while ((part = disk_states_follow(&worker->disk)) >= 0) {
+        uint64_t before = done;
+        done += (uint64_t)part;
+        worker->points += part > 0;
+        if (part == 0 || parts == 0 || worker->points % WORKERS != (uint64_t)number)
+            continue;
+        uint64_t here = states * done / parts - states * before / parts;
+        for (uint64_t i = 0; i < here; i++)
+            try_state(worker, kind_of(worker, i, here));
+    }
+    disk_states_fini(&worker->disk);
+    return done;
+}
+
+static int work(struct worker *worker, int number, uint64_t parts)
+{
+    worker->dice.state = mix64(plan.seed) + (uint64_t)number;
+    walk(worker, number, plan.states, parts);
+    printf("worker %d: %" PRIu64 " states, %" PRIu64 " wrong\n", number, worker->states,
+           worker->bad);
+    fflush(NULL);
+    return worker->bad ? 1 : 0;
+}
+
+static int start_workers(uint64_t parts)
+{
+    static struct worker workers[WORKERS];
+    pid_t children[WORKERS];
+    int worst = 0;
+    for (int i = 0; i < WORKERS; i++) {
+        make_dir(workers[i].dir, sizeof workers[i].dir, i ? "two" : "one");
+        fflush(NULL);
+        children[i] = fork();
+        if (children[i] == 0)
+            _exit(work(&workers[i], i, parts));
+    }
+    for (int i = 0; i < WORKERS; i++) {
+        int status = 0;
+        waitpid(children[i], &status, 0);
+        if (WIFSIGNALED(status) && !*plan.plant)
+            fprintf(stderr, "powerloss: a state killed its worker with signal %d; kept: %s\n",
+                    WTERMSIG(status), workers[i].dir);
+        else
+            remove_tree(workers[i].dir);
+        worst |= status != 0;
+    }
+    return worst;
+}
+
+/* -- the run ---------------------------------------------------------------------------------------- */
+
+static void usage(void)
+{
+    fputs(
+        "usage: powerloss [--states N] [--seed S] [--records N] [--sector BYTES] [--dir DIR]\n"
+        "                 [--log-records N] [--relaxed] [--inline] [--lives N] [--faults full|eio]\n"
+        "                 [--plant nosync|early|tickets]\n",
+        stderr);
+    exit(2);
+}
+
+static enum disk_faults_kind faults_named(const char *name)
+{
+    if (strcmp(name, "full") != 0 && strcmp(name, "eio") != 0)
+        usage();
+    return *name == 'f' ? DISK_FAULTS_FULL : DISK_FAULTS_EIO;
+}
+
+static void parse(int argc, char **argv)
+{
+    static const struct option options[] = {
+        {"states", required_argument, NULL, 's'},  {"seed", required_argument, NULL, 'e'},
+        {"records", required_argument, NULL, 'n'}, {"sector", required_argument, NULL, 'b'},
+        {"dir", required_argument, NULL, 'd'},     {"log-records", required_argument, NULL, 'l'},
+        {"relaxed", no_argument, NULL, 'r'},       {"inline", no_argument, NULL, 'i'},
+        {"lives", required_argument, NULL, 'v'},   {"faults", required_argument, NULL, 'f'},
+        {"plant", required_argument, NULL, 'p'},   {0},
+    };
+    for (int option; (option = getopt_long(argc, argv, "", options, NULL)) != -1;) {
+        uint64_t number = optarg ? strtoull(optarg, NULL, 10) : 0;
+        switch (option) {
+        case 's':
+            plan.states = number;
+            break;
+        case 'e':
+            plan.seed = number;
+            break;
+        case 'n':
+            plan.records = number;
+            break;
+        case 'b':
+            plan.sector = number;
+            break;
+        case 'd':
+            plan.dir = optarg;
+            break;
+        case 'l':
+            plan.options.log_records = (uint32_t)number;
+            break;
+        case 'r':
+            plan.options.relaxed = 1;
+            break;
+        case 'i':
+            plan.options.commit_inline = 1;
+            break;
+        case 'v':
+            plan.lives = number;
+            break;
+        case 'f':
+            plan.faults = faults_named(optarg);
+            break;
+        case 'p':
+            plan.plant = optarg;
+            break;
+        default:
+            usage();
+        }
+    }
+    if (optind < argc || plan.lives == 0 || plan.sector < 16 || plan.sector > 4096)
+        usage();
 }
 
 int main(int argc, char **argv)
 {
-    struct plan plan = parse(argc, argv);
-    pid_t workers[WORKERS];
-    char dirs[WORKERS][200];
-    int worst = 0;
-    record_workload(&plan);
-    uint64_t points = walk(0, 0, NULL), states_each = plan.states / (points ? points : 1) + 1;
-    fflush(NULL);
-    for (int i = 0; i < WORKERS; i++) {
-        int bad = 0;
-        make_dir(dirs[i], sizeof dirs[i], plan.dir, i + 1);
-        workers[i] = fork();
-        if (workers[i] != 0)
-            continue;
-        memcpy(worker_dir, dirs[i], sizeof worker_dir);
-        random_state = plan.seed * 0x9e3779b97f4a7c15u + (uint64_t)i + 1;
-        walk(i, states_each, &bad);
-        printf("worker %d: %" PRIu64 " states, %d wrong\n", i, states_done, bad);
-        fflush(NULL);
-        _exit(bad ? 1 : 0);
-    }
-    for (int i = 0; i < WORKERS; i++) {
-        int status = 0;
-        waitpid(workers[i], &status, 0);
-        remove_dir(dirs[i]);
-        if (WIFSIGNALED(status))
-            fprintf(stderr, "powerloss: a state killed its worker with signal %d\n", WTERMSIG(status));
-        worst |= status != 0;
-    }
-    printf("powerloss: seed %" PRIu64 ", %" PRIu64 " crash points, %" PRIu64 " states, sectors of %" PRIu64
-           " bytes: %s\n",
-           plan.seed, points, points * states_each, sector, worst ? "WRONG" : "none was wrong");
+    struct worker counter = {0};
+    parse(argc, argv);
+    record_lives();
+    uint64_t parts = walk(&counter, 0, 0, 0), start_us = now_us();
+    int worst = start_workers(parts);
+    printf("powerloss: seed %" PRIu64 ", %" PRIu64 " crash points, %" PRIu64 " refusals, %" PRIu64
+           " states, sectors of %" PRIu64 " bytes, %" PRIu64 " ms: %s\n",
+           plan.seed, counter.points, life.faults->total, plan.states, plan.sector,
+           (now_us() - start_us) / 1000, worst ? "WRONG" : "none was wrong");
     return worst ? 1 : 0;
 }

@@ -4,7 +4,8 @@
  * tokens, emit a record for each message, and fail now and then.  What must come of it follows from
  * the numbers alone; what was promised (acknowledged, delivered, durable) is noted in memory shared
  * with the parent, after the promise was made and before anything else.  The process that runs the
- * library is killed; the next one checks:
+ * library is killed; the next one, which opens with other options (changelog, budgets, commit thread,
+ * relaxed), checks:
  *
  *   G1  balances add up with tokens and messages; one egress record for each applied message
  *   G2  every acknowledged message and durable position is there
@@ -44,7 +45,7 @@ struct mesh_model {
 };
 
 struct mesh_counts {
-    _Atomic uint64_t runs, drained, acked, applied, dead, records, repeated;
+    _Atomic uint64_t runs, drained, acked, applied, dead, records, repeated, refused;
 };
 
 struct mesh {
@@ -54,6 +55,7 @@ struct mesh {
     uint64_t sink_calls;
     /* set by the parent for the next run */
     char dir[300];
+    char ballast[300]; /* a file that fills the disk, removed when there is to be room; or "" */
     uint64_t seed;
     uint32_t run;      /* rises */
     int only_check;    /* settle everything, compare, close */

@@ -1,0 +1,52 @@
+/* ledgers.h - a workload for power cuts, and its model.
+ *
+ * Record n of a source goes to one of LEDGERS actors, which adds it up, keeps it as a value or drops that
+ * value, emits every third and tells an auditor; some are rejected.  So what must be there follows from
+ * the position alone: structs, values, messages, egress records and dead letters.
+ *
+ * What the outside learns is entered in the log of the disk (disk_log.h), the sink's records too.  Each
+ * record is one advance, so ticket t is record base + t. */
+#ifndef TEST_LEDGERS_H
+#define TEST_LEDGERS_H
+
+#include <stdint.h>
+
+#include "statefun.h"
+#include "support/disk_log.h"
+#include "support/storm.h"
+
+enum { LEDGERS = 40 };
+#define LEDGERS_BYTES_MAX ((uint64_t)64 << 20)
+
+struct ledgers_options {
+    uint32_t log_records;
+    int relaxed, commit_inline;
+};
+
+struct ledgers {
+    struct dice dice;
+    int tolerates; /* SF_EDISK is no surprise: again, later */
+    int is_early;  /* planted: calls a position durable when it is only fed */
+    sf_runtime *rt;
+    sf_source *source;
+    uint64_t base, position; /* at open, and fed */
+    uint64_t emitted;        /* the newest record that the sink holds */
+    int sink_is_wrong;
+    char wrong[400];
+};
+
+/* Each: 0, or -1 with a sentence in `wrong`.  `ledgers` must not move while open. */
+
+/* The sink holds `emitted` records.  Close it, or drop it after a failure, in any case. */
+int ledgers_open(struct ledgers *ledgers, const char *dir, const struct ledgers_options *options);
+/* Was all that was promised kept?  Tickets are a promise unless relaxed. */
+int ledgers_check_promises(struct ledgers *ledgers, const struct disk_known *known,
+                           int with_tickets);
+/* Feeds up to that record, stepping now and then. */
+int ledgers_feed(struct ledgers *ledgers, uint64_t to);
+/* Until nothing is under way; then everything is compared. */
+int ledgers_settle(struct ledgers *ledgers);
+int ledgers_close(struct ledgers *ledgers);
+void ledgers_drop(struct ledgers *ledgers); /* leaves the sentence as it is */
+
+#endif
