@@ -1,4 +1,4 @@
-/* by_hand_sqlite.c - the workload "counters" as a C programmer would write it over SQLite.
+/* by_hand_sqlite.c - the workload as a C programmer would write it over SQLite.
  *
  * Two tables: the mailbox, keyed by one global sequence, and the states.  `--batch` messages share
  * one transaction; journal_mode=WAL and synchronous=FULL, so each commit is synced.  Checkpoints
@@ -134,13 +134,13 @@ static void handle_one(struct loop *loop, const struct workload *w, uint64_t *se
     struct workload_message msg;
 
     if (loop->waiting == 0) {
-        msg = workload_message_next(seed);
+        msg = workload_message_next(w, seed);
         push(loop, &msg);
     }
     msg = pop(loop);
     count(loop, workload_target(w->actors, &msg), w->state_size);
     if (msg.hops) {
-        msg.hops--;
+        workload_message_onward(&msg);
         push(loop, &msg);
     }
 }
@@ -172,28 +172,31 @@ static struct workload_sum walk(void)
 
 int main(int argc, char **argv)
 {
-    struct workload w = {.name = "counters", .actors = 10000, .state_size = 64, .batch = 1000};
+    struct workload w = {.name = "counters", .hops = 1, .actors = 10000};
     struct loop loop = {0};
+    struct workload_clock clock;
     uint64_t seed = WORKLOAD_SEED, done = 0, commits = 0;
-    double start, seconds;
 
     w.messages = 200000;
+    w.state_size = 64;
+    w.batch = 1000;
     workload_options(&w, argc, argv);
     if (w.batch == 0)
         w.batch = 1;
     store_open(&loop, w.dir);
     fill(&loop, &w);
-    start = workload_now();
+    workload_clock_start(&clock);
     while (done < w.messages) {
         run(loop.begin);
         for (uint64_t i = 0; i < w.batch && done < w.messages; i++, done++)
             handle_one(&loop, &w, &seed);
         run(loop.commit);
         commits++;
+        workload_clock_at(&clock, &w, done);
     }
-    seconds = workload_now() - start;
+    workload_clock_stop(&clock, &w);
     workload_verify(&w, walk());
-    workload_print(&w, "sqlite", commits, seconds);
+    workload_print(&w, "sqlite", commits, &clock);
     store_close(&loop);
     return 0;
 }

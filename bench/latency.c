@@ -1,19 +1,21 @@
 /* latency.c - how long one client waits until one message is durable, beside a bare LMDB commit.
  *
  * One after another, in one process and in turn, so that a slow moment of the disk meets all alike:
- *   lmdb           begin, put one state, commit; default flags, so it is synced
- *   ours           sf_send(), sf_wait() of the ticket; the waiting thread drives
- *   ours --thread  the same while the library's own thread drives
+ *   lmdb                 begin, put one state, commit; default flags, so it is synced
+ *   ours                 sf_send(), sf_wait() of the ticket; the waiting thread drives
+ *   ours, inline         the same with commit_inline: that thread also commits
+ *   ours, ... --thread   the same two while the library's own thread drives
  * Each has its own database below --dir, with the same actors in it, and the same sequence of them.
- * Prints one line of JSON for each, with the median and the 99th percentile.  --messages: of each. */
+ * Prints one line of JSON for each, with the median and the 99th percentile.  --messages: of each.
+ * Afterwards each message must have been counted. */
 #include <lmdb.h>
 
-#include "statefun.h"
-#include "workload.h"
+#include "ours.h"
 
 struct client {
     const char *name;
     void (*once)(struct client *client, uint64_t actor);
+    int commit_inline, thread; /* ours */
     sf_runtime *rt;
     double *seconds; /* one a message */
 };
@@ -22,24 +24,10 @@ static MDB_env *env;
 static MDB_dbi states;
 static uint64_t state_size;
 
-static int count(sf_turn *turn)
-{
-    ++*(uint64_t *)sf_state(turn);
-    return 0;
-}
-
-static sf_type counter_type = SF_TYPE("bench/counter", .handler = count);
-
 static void check_lmdb(int rc, const char *what)
 {
     if (rc)
         workload_fail("%s: %s", what, mdb_strerror(rc));
-}
-
-static void check(int64_t rc, const char *what)
-{
-    if (rc < 0)
-        workload_fail("%s: %s", what, sf_errmsg());
 }
 
 /* -- what is measured ---------------------------------------------------------------------------- */
@@ -57,23 +45,12 @@ static void once_lmdb(struct client *client, uint64_t actor)
     check_lmdb(mdb_txn_commit(txn), "commit");
 }
 
-static int64_t send_one(sf_runtime *rt, uint64_t actor)
-{
-    unsigned char id[WORKLOAD_ID_SIZE];
-    sf_address to = {counter_type.name, (const char *)id, WORKLOAD_ID_SIZE};
-    struct workload_message msg = {.drawn = actor};
-    int64_t ticket;
-
-    workload_id(actor, id);
-    while ((ticket = sf_send(rt, to, "count", SF_OF(msg))) == SF_EAGAIN)
-        check(sf_step(rt, 0), "step");
-    check(ticket, "send");
-    return ticket;
-}
-
 static void once_ours(struct client *client, uint64_t actor)
 {
-    check(sf_wait(client->rt, send_one(client->rt, actor), -1), "wait");
+    struct workload_message msg = {.drawn = actor};
+    int64_t ticket = ours_send(client->rt, client->thread, &msg, actor);
+
+    ours_check(sf_wait(client->rt, ticket, -1), "wait");
 }
 
 /* -- around it ----------------------------------------------------------------------------------- */
@@ -107,18 +84,17 @@ static void open_lmdb(const struct workload *w)
     check_lmdb(mdb_txn_commit(txn), "commit");
 }
 
-static sf_runtime *open_ours(const struct workload *w, const char *name)
+static void open_ours(const struct workload *w, struct client *client)
 {
+    sf_options options = ours_options(w);
     char path[4096];
-    sf_runtime *rt;
 
-    dir_make(path, sizeof path, w->dir, name);
-    check(sf_runtime_open(path, NULL, &rt), "open");
-    check(sf_register(rt, &counter_type, NULL), "register");
-    for (uint64_t i = 0; i < w->actors; i++)
-        send_one(rt, i);
-    check(sf_run_until_idle(rt), "fill");
-    return rt;
+    options.commit_inline = client->commit_inline;
+    dir_make(path, sizeof path, w->dir, client->name);
+    client->rt = ours_open(w, path, &options);
+    ours_fill(client->rt, w);
+    if (client->thread)
+        ours_check(sf_runtime_start(client->rt), "start");
 }
 
 static int order(const void *left, const void *right)
@@ -136,11 +112,9 @@ static void print(const struct workload *w, struct client *client)
     for (size_t i = 0; i < n; i++)
         sum += client->seconds[i];
     qsort(client->seconds, n, sizeof *client->seconds, order);
-    printf("{\"workload\":\"latency\",\"program\":\"%s\",\"batch\":1,\"actors\":%" PRIu64
-           ",\"state\":%" PRIu64 ",\"messages\":%zu,\"seconds\":%.6f,\"rate\":%.0f"
-           ",\"p50_us\":%.1f,\"p99_us\":%.1f,\"round\":%" PRIu64 "}\n",
-           client->name, w->actors, w->state_size, n, sum, (double)n / sum,
-           client->seconds[n / 2] * 1e6, client->seconds[n * 99 / 100] * 1e6, w->round);
+    workload_print_head(w, client->name);
+    printf(",\"seconds\":%.6f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", sum,
+           client->seconds[n / 2] * 1e6, client->seconds[n * 99 / 100] * 1e6);
 }
 
 static void measure(const struct workload *w, struct client *clients, size_t count)
@@ -161,26 +135,31 @@ static void measure(const struct workload *w, struct client *clients, size_t cou
 
 int main(int argc, char **argv)
 {
-    struct workload w = {.actors = 10000, .state_size = 64};
-    struct client clients[] = {{"lmdb", once_lmdb, NULL, NULL},
-                               {"ours", once_ours, NULL, NULL},
-                               {"ours --thread", once_ours, NULL, NULL}};
+    struct workload w = {.name = "latency", .actors = 10000, .state_size = 64, .batch = 1};
+    struct client clients[] = {
+        {.name = "lmdb", .once = once_lmdb},
+        {.name = "ours", .once = once_ours},
+        {.name = "ours, inline", .once = once_ours, .commit_inline = 1},
+        {.name = "ours --thread", .once = once_ours, .thread = 1},
+        {.name = "ours, inline --thread", .once = once_ours, .commit_inline = 1, .thread = 1}};
     size_t client_count = sizeof clients / sizeof *clients;
 
     w.messages = 1000;
     workload_options(&w, argc, argv);
-    state_size = counter_type.state_size = w.state_size;
+    state_size = w.state_size;
     open_lmdb(&w);
-    clients[1].rt = open_ours(&w, "ours");
-    clients[2].rt = open_ours(&w, "ours-thread");
-    check(sf_runtime_start(clients[2].rt), "start");
-    for (size_t i = 0; i < client_count; i++)
+    for (size_t i = 0; i < client_count; i++) {
+        if (clients[i].once == once_ours)
+            open_ours(&w, &clients[i]);
         if ((clients[i].seconds = calloc(w.messages, sizeof(double))) == NULL)
             workload_fail("out of memory");
+    }
     measure(&w, clients, client_count);
     for (size_t i = 0; i < client_count; i++) {
         print(&w, &clients[i]);
-        check(sf_runtime_close(clients[i].rt), "close");
+        if (clients[i].rt)
+            workload_verify(&w, ours_walk(clients[i].rt));
+        ours_check(sf_runtime_close(clients[i].rt), "close");
         free(clients[i].seconds);
     }
     mdb_env_close(env);
