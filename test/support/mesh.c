@@ -86,20 +86,25 @@ static int tell_token(sf_turn *turn, struct node *self, uint32_t to)
     return sf_tell(turn, node_address(to), "token", SF_OF(self->told[to]));
 }
 
+/* A struct that could not be loaded, since the disk refuses, is handed out as zeroes and the turn undone: such
+ * a turn judges nothing.  It is one in which nothing can be sent any more. */
+#define JUDGE(turn, ...)                                                                             \
+    ((void)(sf_tell((turn), node_address(0), "probe", SF_NONE) < 0 ? 0 : violate(__VA_ARGS__)))
+
 /* G3, G4: each number once, in order, none left out but poison and what a kill took. */
-static void check_order(struct mesh *mesh, const struct node *self, uint32_t me, const struct order *order)
+static void check_order(sf_turn *turn, struct mesh *mesh, const struct node *self, uint32_t me, const struct order *order)
 {
     if (order->number == 0 || order->number > MESH_NUMBERS) {
-        violate(&mesh->verdict, "G1: actor %u got number %u", me, order->number);
+        JUDGE(turn, &mesh->verdict, "G1: actor %u got number %u", me, order->number);
         return;
     }
     if (self->seen[order->number / 8] & 1 << order->number % 8)
-        violate(&mesh->verdict, "G3: actor %u got number %u twice", me, order->number);
+        JUDGE(turn, &mesh->verdict, "G3: actor %u got number %u twice", me, order->number);
     if (order->number <= self->last || order->run < self->last_run)
-        violate(&mesh->verdict, "G4: actor %u got number %u of run %u after %u of run %u", me,
+        JUDGE(turn, &mesh->verdict, "G4: actor %u got number %u of run %u after %u of run %u", me,
                 order->number, order->run, self->last, self->last_run);
     if (order->run == self->last_run && order->number != next_sound(me, self->last))
-        violate(&mesh->verdict, "G4: actor %u got number %u after %u in one run", me, order->number,
+        JUDGE(turn, &mesh->verdict, "G4: actor %u got number %u after %u in one run", me, order->number,
                 self->last);
 }
 
@@ -111,7 +116,7 @@ static int node_order(sf_turn *turn)
     uint32_t me = node_number(sf_self(turn));
     uint64_t dice = fate(me, order->number);
     if (!is_poison(me, order->number))
-        check_order(mesh, self, me, order);
+        check_order(turn, mesh, self, me, order);
     self->seen[order->number / 8 % sizeof self->seen] |= (unsigned char)(1 << order->number % 8);
     self->last = order->number;
     self->last_run = order->run;
@@ -134,8 +139,11 @@ static int node_token(sf_turn *turn)
     uint32_t from = node_number(sf_msg(turn)->from), me = node_number(sf_self(turn));
     uint64_t number = *(const uint64_t *)sf_body(turn, sizeof number);
     if (number != self->heard[from] + 1)
-        violate(&mesh->verdict, "G4: actor %u heard %" PRIu64 " after %" PRIu64 " from actor %u", me, number,
-                self->heard[from], from);
+        JUDGE(turn, &mesh->verdict,
+                "G4: actor %u heard %" PRIu64 " after %" PRIu64 " from actor %u; applied %" PRIu64
+                ", balance %" PRId64 ", attempt %u; this thread's last refusal: %s",
+                me, number, self->heard[from], from, self->applied, self->balance,
+                sf_msg(turn)->attempt, sf_errmsg());
     self->heard[from] = number;
     self->balance++;
     if (mix64(number + from) % 4 == 0) /* and so on, until it dies out */
@@ -150,7 +158,7 @@ static int node_feed(sf_turn *turn)
     const struct feed *feed = sf_body(turn, sizeof *feed);
     uint32_t partition = feed->partition % MESH_PARTITIONS, me = node_number(sf_self(turn));
     if (feed->position <= self->fed_last[partition])
-        violate(&mesh->verdict, "G3: actor %u got record %" PRIu64 " after %" PRIu64 " of partition %u", me,
+        JUDGE(turn, &mesh->verdict, "G3: actor %u got record %" PRIu64 " after %" PRIu64 " of partition %u", me,
                 feed->position, self->fed_last[partition], partition);
     self->fed[partition]++;
     self->fed_sum[partition] += feed->position;
