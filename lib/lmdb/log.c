@@ -2,7 +2,6 @@
 
 #include "base/endian.h"
 #include "base/err.h"
-#include "lmdb/room.h"
 
 enum {
     SLICE_MIN = 64,    /* units of sweeping in a commit, if there are so many */

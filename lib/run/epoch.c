@@ -11,14 +11,12 @@
 enum {
     TIME_MAX_MS = 100,
     BYTES_MAX = 32 << 20, /* of rows */
-    STORE_PART =
-        64, /* likewise, of the store's ceiling: so that its room is looked at often enough */
-    ROWS_MAX = 1 << 16, /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
-    CLOCK_EVERY = 256,  /* turns between looks at the clock */
+    STORE_PART = 64,      /* likewise, of the store's ceiling: its room is to be looked at often */
+    ROWS_MAX = 1 << 16,   /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
+    CLOCK_EVERY = 256,    /* turns between looks at the clock */
     SMALL_ROWS = 64,
     SMALL_BYTES = 64 << 10,
-    QUIET_MS = 10,  /* before the store's own work is done */
-    SHORT_PART = 2, /* with less room than this part of it, it is looked at in every step */
+    QUIET_MS = 10, /* before the store's own work is done */
     COUNTERS_BYTES = SFI_RECORD_HEADER + 24
 };
 
@@ -291,7 +289,8 @@ int sfi_epoch_settle(sf_runtime *rt, int wait)
         became_durable(rt);
         return 1;
     }
-    if (epoch->shown != epoch->marked || rt->store_room < rt->store_bytes_max / SHORT_PART) {
+    if (epoch->shown != epoch->marked ||
+        sfi_room_left(rt->store_room, rt->store_bytes_max) != SFI_ROOM_ENOUGH) {
         pthread_mutex_lock(&rt->lock); /* the store's own work may have changed both */
         show_safe(rt);
         measure_room(rt);

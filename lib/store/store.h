@@ -93,6 +93,20 @@ static inline uint64_t sfi_store_room(struct sfi_store *store)
     return store->ops->room(store);
 }
 
+/* What room() says, by the part of the ceiling that is left. */
+enum sfi_room_left {
+    SFI_ROOM_ENOUGH,
+    SFI_ROOM_SHORT, /* less than half: a store makes room early when it is idle */
+    SFI_ROOM_TIGHT  /* less than a quarter: with every commit */
+};
+
+static inline enum sfi_room_left sfi_room_left(uint64_t room, uint64_t bytes_max)
+{
+    return room >= bytes_max / 2   ? SFI_ROOM_ENOUGH
+           : room >= bytes_max / 4 ? SFI_ROOM_SHORT
+                                   : SFI_ROOM_TIGHT;
+}
+
 static inline void sfi_store_close(struct sfi_store *store)
 {
     if (store)
