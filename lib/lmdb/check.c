@@ -24,8 +24,8 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "statefun.h"
 #include "lmdb/disk.h"
+#include "statefun.h"
 
 #define MAGIC 0xBEEFC0DEu
 #define NO_PAGE SIZE_MAX

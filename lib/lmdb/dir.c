@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "statefun.h"
-#include "lmdb/disk.h"
 #include "lmdb/check.h"
+#include "lmdb/disk.h"
+#include "statefun.h"
 
 /* -- the list of open directories ------------------------------------------------------------------- */
 

@@ -40,10 +40,10 @@
 #include <stdatomic.h>
 
 #include "base/hash.h"
-#include "lmdb/db.h"
-#include "lmdb/sweep.h"
 #include "lmdb/chunk.h"
+#include "lmdb/db.h"
 #include "lmdb/index.h"
+#include "lmdb/sweep.h"
 
 struct sfi_generation {
     const struct sfi_sys *sys;

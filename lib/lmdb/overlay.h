@@ -6,8 +6,8 @@
 #ifndef SFI_LMDB_OVERLAY_H
 #define SFI_LMDB_OVERLAY_H
 
-#include "lmdb/db.h"
 #include "lmdb/chunk.h"
+#include "lmdb/db.h"
 
 struct sfi_overlay;
 

@@ -3,8 +3,8 @@
 #include <assert.h>
 
 #include "base/err.h"
-#include "store/key_order.h"
 #include "lmdb/overlay.h"
+#include "store/key_order.h"
 
 struct sfi_lmdb_snapshot {
     struct sfi_snapshot base;

@@ -6,13 +6,13 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "store/batch.h"
 #include "lmdb/committer.h"
-#include "store/key_order.h"
 #include "lmdb/log.h"
 #include "lmdb/room.h"
 #include "lmdb/snapshot.h"
 #include "lmdb/writer.h"
+#include "store/batch.h"
+#include "store/key_order.h"
 
 enum {
     READER_CHECK_EVERY = 64, /* commits */

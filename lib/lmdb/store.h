@@ -33,8 +33,8 @@ struct sfi_lmdb_options {
     uint32_t log_records_max; /* likewise */
     int relaxed;              /* commits wait for the disk once, and may be lost with the power */
     int commit_inline;        /* no thread is started */
-    void (*wake)(
-        void *ctx); /* on the thread that commits: settle() has something to say; or NULL */
+    /* Called on the thread that commits: settle() has something to say; or NULL. */
+    void (*wake)(void *ctx);
     void *wake_ctx;
 };
 

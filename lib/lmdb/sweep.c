@@ -33,11 +33,6 @@ void sfi_sweep_reset(struct sfi_sweep *sweep)
     sfi_sweep_init(sweep, sys);
 }
 
-void sfi_sweep_fini(struct sfi_sweep *sweep)
-{
-    sfi_sweep_reset(sweep);
-}
-
 static uint64_t to_trim(const struct sfi_generation *generation)
 {
     return generation->end - generation->first;
@@ -109,7 +104,6 @@ static int make_chunks(struct slice *slice)
     if (sweep->chunks)
         return 0;
     sweep->chunks = sfi_zalloc(slice->db->sys, count * sizeof *sweep->chunks);
-    sweep->chunk_count = count;
     return sweep->chunks ? 0 : sfi_err(SF_ENOMEM, "out of memory");
 }
 

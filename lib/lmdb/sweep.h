@@ -10,8 +10,8 @@
 #ifndef SFI_LMDB_SWEEP_H
 #define SFI_LMDB_SWEEP_H
 
-#include "store/key_order.h"
 #include "lmdb/db.h"
+#include "store/key_order.h"
 
 struct sfi_generation;
 struct sfi_swept_chunk;
@@ -20,7 +20,6 @@ struct sfi_sweep {
     struct sfi_key_order order;
     uint32_t collected; /* entries of the generation that are in `order` */
     struct sfi_swept_chunk *chunks;
-    uint64_t chunk_count;
     uint64_t slice;       /* counts up; says which chunks were looked up in this transaction */
     uint64_t units_max;   /* of a slice */
     uint32_t next;        /* the newest transaction's order.next */
@@ -29,7 +28,6 @@ struct sfi_sweep {
 };
 
 void sfi_sweep_init(struct sfi_sweep *sweep, const struct sfi_sys *sys);
-void sfi_sweep_fini(struct sfi_sweep *sweep);
 void sfi_sweep_reset(struct sfi_sweep *sweep);
 
 /* Units of work that the generation still needs: about one a row. */

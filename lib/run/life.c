@@ -4,11 +4,11 @@
 
 #include "actor/key.h"
 #include "base/err.h"
+#include "lmdb/store.h"
 #include "run/delivery.h"
 #include "run/drive.h"
 #include "run/recover.h"
 #include "run/runtime.h"
-#include "lmdb/store.h"
 
 #define INBOX_DEFAULT_BYTES (UINT64_C(16) << 20)
 #define LOG_DEFAULT_BYTES (UINT64_C(256) << 20)

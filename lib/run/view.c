@@ -53,8 +53,8 @@ int sfi_view_open(sf_runtime *rt, sf_view **out)
 void sfi_view_close(sf_view *view)
 {
     sf_runtime *rt = view->rt;
-    if (sfi_life_check(rt, "sf_view_close()") <
-        0) /* after fork() it is the parent's, and so is its slot */
+    /* After fork() it is the parent's, and so is its slot among LMDB's readers. */
+    if (sfi_life_check(rt, "sf_view_close()") < 0)
         return;
     for (sf_cursor *cursor = view->cursors, *next; cursor; cursor = next) {
         next = cursor->next;

@@ -49,8 +49,7 @@ static int drive_until(sf_runtime *rt, uintptr_t frame, sfi_condition *met, cons
         if ((rc = sfi_drive_enter(rt, frame, "waiting")) < 0)
             return rc;
         rc = sfi_step(rt, 0, 1);
-        if (rc ==
-            SF_EFORK) /* a handler has forked, and this is the child: the lock may be held for ever */
+        if (rc == SF_EFORK) /* this is a handler's child, where the lock may be held for ever */
             return rc;
         int rests = !sfi_has_work(rt);
         sfi_drive_leave(rt);
@@ -61,9 +60,10 @@ static int drive_until(sf_runtime *rt, uintptr_t frame, sfi_condition *met, cons
         int wait_ms = left_ms(rt, deadline);
         if (wait_ms == 0)
             return sfi_err(SF_ETIMEOUT, "not in time");
+        if (!rests)
+            continue;
         int due_ms = sfi_timeout(rt);
-        if (rests)
-            sfi_poll_wait(rt, due_ms >= 0 && due_ms < wait_ms ? due_ms : wait_ms);
+        sfi_poll_wait(rt, due_ms >= 0 && due_ms < wait_ms ? due_ms : wait_ms);
     }
 }
 
