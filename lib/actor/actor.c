@@ -94,12 +94,11 @@ static int actors_grow(struct sfi_actors *actors)
 
 static int dirty_grow(struct sfi_actors *actors)
 {
-    uint32_t capacity = actors->dirty_capacity ? actors->dirty_capacity * 2 : DIRTY_MIN;
-    void *dirty = sfi_resize(actors->sys, actors->dirty, capacity * sizeof *actors->dirty);
+    void *dirty = sfi_grow(actors->sys, actors->dirty, &actors->dirty_capacity,
+                           (uint64_t)actors->dirty_count + 1, DIRTY_MIN, sizeof *actors->dirty);
     if (!dirty)
         return SF_ENOMEM;
     actors->dirty = dirty;
-    actors->dirty_capacity = capacity;
     return 0;
 }
 

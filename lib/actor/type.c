@@ -98,12 +98,11 @@ struct sfi_type *sfi_type_new(const struct sfi_sys *sys, const char *name, size_
 static int types_add(struct sfi_types *types, struct sfi_type *type)
 {
     if (types->count == types->capacity) {
-        uint32_t capacity = types->capacity ? types->capacity * 2 : 16;
-        void *all = sfi_resize(types->sys, types->all, capacity * sizeof *types->all);
+        void *all = sfi_grow(types->sys, types->all, &types->capacity, (uint64_t)types->count + 1,
+                             16, sizeof *types->all);
         if (!all)
             return SF_ENOMEM;
         types->all = all;
-        types->capacity = capacity;
     }
     types->all[types->count++] = type;
     return 0;

@@ -97,3 +97,15 @@ void *sfi_zalloc(const struct sfi_sys *sys, size_t size)
         memset(memory, 0, size);
     return memory;
 }
+
+void *sfi_grow(const struct sfi_sys *sys, void *items, uint32_t *capacity, uint64_t need,
+               uint32_t least, size_t size)
+{
+    uint64_t fresh = (uint64_t)*capacity + *capacity / 2;
+    fresh = fresh < least ? least : fresh;
+    fresh = fresh < need ? need : fresh;
+    void *grown = fresh <= UINT32_MAX ? sfi_resize(sys, items, fresh * size) : NULL;
+    if (grown)
+        *capacity = (uint32_t)fresh;
+    return grown;
+}

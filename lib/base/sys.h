@@ -46,6 +46,11 @@ static inline void sfi_free(const struct sfi_sys *sys, void *old)
 
 void *sfi_zalloc(const struct sfi_sys *sys, size_t size);
 
+/* Room for `need` items, more than `*capacity`, of `size` bytes in an array that grows by half, and to
+ * `least` at first.  The array, moved perhaps; NULL: no memory, and it is as it was. */
+void *sfi_grow(const struct sfi_sys *sys, void *items, uint32_t *capacity, uint64_t need,
+               uint32_t least, size_t size);
+
 static inline int sfi_fault(const struct sfi_sys *sys, const char *point)
 {
     return sys->fault(sys->ctx, point);

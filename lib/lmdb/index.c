@@ -51,16 +51,13 @@ static int more_heads(struct sfi_log_index *index, uint32_t need)
 
 static int more_places(struct sfi_log_index *index, uint32_t need)
 {
-    uint64_t capacity = (uint64_t)index->capacity + index->capacity / 2;
     if (need <= index->capacity)
         return 0;
-    capacity = capacity < CAPACITY_MIN ? CAPACITY_MIN : capacity;
-    capacity = capacity < need ? need : capacity;
-    void *places = sfi_resize(index->sys, index->places, capacity * sizeof *index->places);
+    void *places = sfi_grow(index->sys, index->places, &index->capacity, need, CAPACITY_MIN,
+                            sizeof *index->places);
     if (!places)
         return SF_ENOMEM;
     index->places = places;
-    index->capacity = (uint32_t)capacity;
     return 0;
 }
 

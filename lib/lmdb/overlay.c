@@ -46,16 +46,14 @@ static sf_bytes key_of(void *ctx, uint32_t item)
 
 static int reserve(struct sfi_overlay *overlay, uint32_t more)
 {
-    uint64_t need = (uint64_t)overlay->count + more,
-             capacity = overlay->capacity + overlay->capacity / 2;
+    uint64_t need = (uint64_t)overlay->count + more;
     if (need <= overlay->capacity)
         return 0;
-    capacity = capacity < need ? need : capacity;
-    void *places = sfi_resize(overlay->sys, overlay->places, capacity * sizeof *overlay->places);
+    void *places = sfi_grow(overlay->sys, overlay->places, &overlay->capacity, need, 0,
+                            sizeof *overlay->places);
     if (!places)
         return no_memory();
     overlay->places = places;
-    overlay->capacity = (uint32_t)capacity;
     return 0;
 }
 

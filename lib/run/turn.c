@@ -55,12 +55,11 @@ static int no_memory(struct sf_turn *turn)
 static struct sfi_undo *push_undo(struct sf_turn *turn)
 {
     if (turn->undo_count == turn->undo_capacity) {
-        size_t capacity = turn->undo_capacity ? turn->undo_capacity * 2 : 16;
-        void *undo = sfi_resize(turn->rt->sys, turn->undo, capacity * sizeof *turn->undo);
+        void *undo = sfi_grow(turn->rt->sys, turn->undo, &turn->undo_capacity,
+                              (uint64_t)turn->undo_count + 1, 16, sizeof *turn->undo);
         if (!undo)
             return NULL;
         turn->undo = undo;
-        turn->undo_capacity = capacity;
     }
     struct sfi_undo *entry = &turn->undo[turn->undo_count++];
     *entry = (struct sfi_undo){0};

@@ -49,7 +49,7 @@ struct sf_turn {
     struct sfi_arena arena;
     void *old_state; /* a copy in the arena of what the struct was; NULL: it was not handed out */
     struct sfi_undo *undo;
-    size_t undo_count, undo_capacity;
+    uint32_t undo_count, undo_capacity;
     struct sfi_message_list sent;
     struct sfi_reply_list replies;
     struct sfi_batch_mark mark; /* of the open batch, before the first record was put there */

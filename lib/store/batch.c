@@ -79,12 +79,11 @@ static int reserve_op(const struct sfi_batch *batch, struct sfi_op_list *list)
 {
     if (list->count < list->capacity)
         return 0;
-    uint32_t capacity = list->capacity ? list->capacity * 2 : OPS_MIN;
-    void *ops = sfi_resize(batch->sys, list->ops, capacity * sizeof *list->ops);
+    void *ops = sfi_grow(batch->sys, list->ops, &list->capacity, (uint64_t)list->count + 1, OPS_MIN,
+                         sizeof *list->ops);
     if (!ops)
         return SF_ENOMEM;
     list->ops = ops;
-    list->capacity = capacity;
     return 0;
 }
 

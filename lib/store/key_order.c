@@ -41,18 +41,14 @@ void sfi_key_order_reset(struct sfi_key_order *order)
 
 int sfi_key_order_reserve(struct sfi_key_order *order, uint32_t more)
 {
-    uint64_t need = (uint64_t)order->count + more, capacity = order->capacity;
-    if (need <= capacity)
+    uint64_t need = (uint64_t)order->count + more;
+    if (need <= order->capacity)
         return 0;
-    capacity = capacity + capacity / 2 > CAPACITY_MIN ? capacity + capacity / 2 : CAPACITY_MIN;
-    capacity = need > capacity ? need : capacity;
-    void *refs = capacity <= UINT32_MAX
-                     ? sfi_resize(order->sys, order->refs, capacity * sizeof *order->refs)
-                     : NULL;
+    void *refs = sfi_grow(order->sys, order->refs, &order->capacity, need, CAPACITY_MIN,
+                          sizeof *order->refs);
     if (!refs)
         return sfi_err(SF_ENOMEM, "out of memory");
     order->refs = refs;
-    order->capacity = (uint32_t)capacity;
     return 0;
 }
 

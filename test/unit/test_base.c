@@ -116,6 +116,31 @@ static void a_hash_depends_on_key_seed_size_and_every_byte(void **state)
     }
 }
 
+static void an_array_grows_by_half_or_as_needed_and_keeps_what_it_has(void **state)
+{
+    (void)state;
+    struct machine machine;
+    uint32_t capacity = 0;
+    machine_init(&machine);
+    uint64_t *items = sfi_grow(&machine.sys, NULL, &capacity, 1, 4, sizeof *items);
+    assert_non_null(items);
+    assert_int_equal(capacity, 4);
+    for (uint64_t i = 0; i < 4; i++)
+        items[i] = i;
+    machine.fail_allocation = machine.allocations + 1;
+    assert_null(sfi_grow(&machine.sys, items, &capacity, 5, 4, sizeof *items));
+    assert_null(sfi_grow(&machine.sys, items, &capacity, UINT64_C(1) << 32, 4, sizeof *items));
+    assert_int_equal(capacity, 4);
+    items = sfi_grow(&machine.sys, items, &capacity, 5, 4, sizeof *items);
+    assert_int_equal(capacity, 6);
+    items = sfi_grow(&machine.sys, items, &capacity, 100, 4, sizeof *items);
+    assert_int_equal(capacity, 100);
+    for (uint64_t i = 0; i < 4; i++)
+        assert_int_equal(items[i], i);
+    sfi_free(&machine.sys, items);
+    assert_int_equal(machine.live, 0);
+}
+
 static void a_sentence_is_wrapped_on_its_way_out(void **state)
 {
     (void)state;
@@ -138,6 +163,7 @@ int main(void)
         cmocka_unit_test(a_pool_hands_freed_objects_out_again),
         cmocka_unit_test(a_heap_gives_the_earliest_first_and_ties_in_order),
         cmocka_unit_test(a_hash_depends_on_key_seed_size_and_every_byte),
+        cmocka_unit_test(an_array_grows_by_half_or_as_needed_and_keeps_what_it_has),
         cmocka_unit_test(a_sentence_is_wrapped_on_its_way_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
