@@ -1,6 +1,5 @@
 #include "run/wait.h"
 
-#include "base/cond.h"
 #include "base/err.h"
 #include "run/drive.h"
 #include "run/runtime.h"
@@ -104,24 +103,8 @@ void sfi_waiters_wake(struct sfi_waiter *taken)
 {
     for (struct sfi_waiter *waiter = taken, *next; waiter; waiter = next) {
         next = waiter->next; /* the waiter is gone as soon as it wakes */
-        pthread_mutex_lock(&waiter->lock);
-        waiter->is_woken = 1;
-        pthread_cond_signal(&waiter->wake);
-        pthread_mutex_unlock(&waiter->lock);
+        sfi_latch_open(&waiter->woken);
     }
-}
-
-static void waiter_init(struct sfi_waiter *waiter, sfi_condition *met, const void *what)
-{
-    *waiter = (struct sfi_waiter){.met = met, .what = what};
-    pthread_mutex_init(&waiter->lock, NULL);
-    sfi_cond_init(&waiter->wake);
-}
-
-static void waiter_fini(struct sfi_waiter *waiter)
-{
-    pthread_cond_destroy(&waiter->wake);
-    pthread_mutex_destroy(&waiter->lock);
 }
 
 /* Not woken in time: out of the list, unless the driver has taken it out already and is about to wake it. */
@@ -132,40 +115,22 @@ static void leave(sf_runtime *rt, struct sfi_waiter *waiter)
     if (!is_taken)
         take_out(waiter);
     pthread_mutex_unlock(&rt->lock);
-    pthread_mutex_lock(&waiter->lock);
-    while (is_taken && !waiter->is_woken)
-        pthread_cond_wait(&waiter->wake, &waiter->lock);
-    pthread_mutex_unlock(&waiter->lock);
-}
-
-/* In the list.  Returns when it is out. */
-static void sleep_in_list(sf_runtime *rt, struct sfi_waiter *waiter, int wait_ms)
-{
-    struct timespec until = sfi_cond_deadline(wait_ms);
-    int rc = 0;
-    pthread_mutex_lock(&waiter->lock);
-    while (!waiter->is_woken && rc == 0)
-        rc = pthread_cond_timedwait(&waiter->wake, &waiter->lock, &until);
-    int is_woken = waiter->is_woken;
-    pthread_mutex_unlock(&waiter->lock);
-    if (!is_woken)
-        leave(rt, waiter);
+    while (is_taken && !sfi_latch_wait(&waiter->woken, LOOK_AGAIN_MS))
+        ;
 }
 
 /* What the condition says now, or when somebody sees it met. */
 static int sleep_once(sf_runtime *rt, sfi_condition *met, const void *what, int wait_ms)
 {
-    struct sfi_waiter waiter;
-    waiter_init(&waiter, met, what);
+    struct sfi_waiter waiter = {.met = met, .what = what};
     pthread_mutex_lock(&rt->lock);
     waiter.outcome = met(rt, what);
     int sleeps = waiter.outcome == 0 && wait_ms > 0 && !atomic_load(&rt->broken);
     if (sleeps)
         insert(rt, &waiter);
     pthread_mutex_unlock(&rt->lock);
-    if (sleeps)
-        sleep_in_list(rt, &waiter, wait_ms);
-    waiter_fini(&waiter);
+    if (sleeps && !sfi_latch_wait(&waiter.woken, wait_ms))
+        leave(rt, &waiter);
     return waiter.outcome;
 }
 

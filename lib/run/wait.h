@@ -3,15 +3,15 @@
  * The thread whose job it is to drive drives while it waits; every other thread sleeps until the
  * driver wakes it.
  *
- * A thousand threads may sleep, so each is woken alone, when what it waits for is there, and then needs
- * no lock but its own: the driver takes out of the list who is to be woken, under the runtime's lock, and
- * wakes them without it.  Who was taken out is waited for by its sleeper, so that it may lie on a stack. */
+ * A thousand threads may sleep, so each is woken alone, when what it waits for is there, and needs no lock
+ * then: the driver takes out of the list who is to be woken, under the runtime's lock, and wakes them
+ * without it.  Who was taken out is waited for by its sleeper, so that it may lie on a stack. */
 #ifndef SFI_RUN_WAIT_H
 #define SFI_RUN_WAIT_H
 
-#include <pthread.h>
 #include <stdint.h>
 
+#include "base/latch.h"
 #include "run/ask.h"
 
 /* What is waited for; called under the lock, also by the driver.  1: there; 0: not yet; negative: never. */
@@ -22,9 +22,7 @@ struct sfi_waiter {
     sfi_condition *met;
     const void *what;
     int outcome;
-    pthread_mutex_t lock; /* guards is_woken */
-    pthread_cond_t wake;
-    int is_woken;
+    struct sfi_latch woken;
 };
 
 struct sfi_waiters {

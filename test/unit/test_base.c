@@ -1,10 +1,11 @@
-/* test_base.c - arena, pool, heap, hash: what everything else stands on. */
+/* test_base.c - arena, pool, heap, hash, latch: what everything else stands on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,8 +13,10 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/heap.h"
+#include "base/latch.h"
 #include "base/pool.h"
 #include "support/machine.h"
+#include "support/support.h"
 #include "statefun.h"
 
 static void an_arena_lends_aligned_zero_ended_copies(void **state)
@@ -141,6 +144,49 @@ static void an_array_grows_by_half_or_as_needed_and_keeps_what_it_has(void **sta
     assert_int_equal(machine.live, 0);
 }
 
+struct visit {
+    struct sfi_latch *latch; /* on the other thread's stack */
+    uint64_t told;
+};
+
+static void *open_it(void *arg)
+{
+    struct visit *visit = arg;
+    visit->told = 7;
+    sfi_latch_open(visit->latch);
+    return NULL;
+}
+
+static void a_latch_shows_its_sleeper_all_that_the_opener_did(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2000; i++) {
+        struct sfi_latch latch = {0};
+        struct visit visit = {.latch = &latch};
+        pthread_t thread;
+        assert_int_equal(pthread_create(&thread, NULL, open_it, &visit), 0);
+        while (!sfi_latch_wait(&latch, 1000))
+            ;
+        memset(&latch, 0xA5, sizeof latch); /* it is the sleeper's again */
+        assert_int_equal(visit.told, 7);
+        pthread_join(thread, NULL);
+        assert_int_equal(latch.is_open, 0xA5A5A5A5);
+    }
+}
+
+static void a_latch_that_nobody_opens_lets_go_in_time(void **state)
+{
+    (void)state;
+    struct sfi_latch latch = {0};
+    uint64_t start_ms = mono_ms();
+    while (mono_ms() - start_ms < 20)
+        assert_int_equal(sfi_latch_wait(&latch, 5), 0);
+    assert_int_equal(sfi_latch_wait(&latch, 0), 0);
+    sfi_latch_open(&latch);
+    assert_int_equal(sfi_latch_wait(&latch, 0), 1);
+    assert_int_equal(sfi_latch_wait(&latch, 1000), 1);
+}
+
 static void a_sentence_is_wrapped_on_its_way_out(void **state)
 {
     (void)state;
@@ -164,6 +210,8 @@ int main(void)
         cmocka_unit_test(a_heap_gives_the_earliest_first_and_ties_in_order),
         cmocka_unit_test(a_hash_depends_on_key_seed_size_and_every_byte),
         cmocka_unit_test(an_array_grows_by_half_or_as_needed_and_keeps_what_it_has),
+        cmocka_unit_test(a_latch_shows_its_sleeper_all_that_the_opener_did),
+        cmocka_unit_test(a_latch_that_nobody_opens_lets_go_in_time),
         cmocka_unit_test(a_sentence_is_wrapped_on_its_way_out),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

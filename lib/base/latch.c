@@ -1,0 +1,28 @@
+#include "base/latch.h"
+
+#include <linux/futex.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+void sfi_latch_open(struct sfi_latch *latch)
+{
+    void *address = latch;
+    atomic_store_explicit(&latch->is_open, 1, memory_order_release);
+    (void)syscall(SYS_futex, address, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
+}
+
+static int is_open(struct sfi_latch *latch)
+{
+    return (int)atomic_load_explicit(&latch->is_open, memory_order_acquire);
+}
+
+/* The kernel compares before it puts the thread to sleep, so that an opening in between is not missed; its
+ * clock for this is the monotonic one. */
+int sfi_latch_wait(struct sfi_latch *latch, int wait_ms)
+{
+    struct timespec most = {wait_ms / 1000, (long)(wait_ms % 1000) * 1000000};
+    if (!is_open(latch))
+        (void)syscall(SYS_futex, &latch->is_open, FUTEX_WAIT_PRIVATE, 0, &most, NULL, 0);
+    return is_open(latch);
+}
