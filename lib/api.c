@@ -221,7 +221,7 @@ int sf_ask(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, int t
     if (rc == 0 && !out)
         rc = sfi_err(SF_EINVAL, "sf_ask: no place for the reply");
     if (rc == 0)
-        rc = sfi_wait_allowed(rt, SFI_HERE, "sf_ask()");
+        rc = sfi_callback_check(rt, SFI_HERE, "sf_ask()");
     if (rc < 0)
         return rc;
     struct sfi_ask *question = sfi_zalloc(rt->sys, sizeof *question);

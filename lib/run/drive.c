@@ -22,9 +22,11 @@ static int in_handler(const sf_runtime *rt, uintptr_t frame)
     return rt->owner == self() && rt->turn.active && is_inside(frame, rt->turn.frame);
 }
 
-static int in_callback(const sf_runtime *rt, uintptr_t frame)
+int sfi_callback_check(const sf_runtime *rt, uintptr_t frame, const char *call)
 {
-    return rt->owner == self() && is_inside(frame, rt->callback_frame);
+    if (rt->owner == self() && is_inside(frame, rt->callback_frame))
+        return sfi_err(SF_EBUSY, "%s called inside a callback", call);
+    return 0;
 }
 
 void sfi_break(sf_runtime *rt, int code, const char *why)
@@ -81,8 +83,8 @@ static int check_driver(sf_runtime *rt, uintptr_t frame, const char *call)
     uintptr_t background = atomic_load(&rt->background);
     if (rt->has_dir && rt->dir.pid != getpid()) /* forked around the C library */
         return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
-    if (in_callback(rt, frame))
-        return sfi_err(SF_EBUSY, "%s called inside a callback", call);
+    if ((rc = sfi_callback_check(rt, frame, call)) < 0)
+        return rc;
     if (background && background != self())
         return sfi_err(SF_EBUSY, "%s: the background thread drives", call);
     return check_broken(rt);

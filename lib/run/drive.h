@@ -19,6 +19,9 @@ int sfi_life_check(const sf_runtime *rt, const char *call);
  * runtime, whose turn is doomed with a sentence naming `call`. */
 int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead);
 
+/* Outside of callbacks, where it would wait for itself?  0, SF_EBUSY. */
+int sfi_callback_check(const sf_runtime *rt, uintptr_t frame, const char *call);
+
 /* Takes and gives back the right to drive. */
 int sfi_drive_enter(sf_runtime *rt, uintptr_t frame, const char *call);
 void sfi_drive_leave(sf_runtime *rt);

@@ -69,6 +69,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->commits_inline = options->commit_inline;
     rt->tend_ns = options->commit_inline; /* what an earlier run left, at once */
     rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
+    rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
     atomic_store(&rt->driver, (uintptr_t)pthread_self());
     pthread_mutex_init(&rt->lock, NULL);
     sfi_inbox_init(&rt->inbox, options->inbox_bytes_max);
@@ -122,6 +123,16 @@ static int bring_up(sf_runtime *rt)
     return rc;
 }
 
+/* Hands it out, or drops it. */
+static int opened(sf_runtime *rt, int rc, sf_runtime **out)
+{
+    if (rc < 0)
+        sfi_runtime_drop(rt);
+    else
+        *out = rt;
+    return rc;
+}
+
 int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store,
                           const sf_options *given, sf_runtime **out)
 {
@@ -132,16 +143,8 @@ int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store,
         return sfi_err(SF_ENOMEM, "out of memory");
     }
     rt->store = store;
-    rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
     int rc = sfi_poll_open(&rt->poll);
-    if (rc == 0)
-        rc = bring_up(rt);
-    if (rc < 0) {
-        sfi_runtime_drop(rt);
-        return rc;
-    }
-    *out = rt;
-    return 0;
+    return opened(rt, rc < 0 ? rc : bring_up(rt), out);
 }
 
 /* The commit thread has something to say: whoever drives is to come and settle. */
@@ -179,14 +182,8 @@ int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_optio
     sf_runtime *rt = runtime_new(sys, &options);
     if (!rt)
         return sfi_err(SF_ENOMEM, "out of memory");
-    rt->turn.rt = rt;
-    rc = open_dir(rt, path, &options);
-    if (rc < 0) {
-        sfi_runtime_drop(rt);
-        return sfi_err_in(rc, "open '%.200s'", path);
-    }
-    *out = rt;
-    return 0;
+    rc = opened(rt, open_dir(rt, path, &options), out);
+    return rc < 0 ? sfi_err_in(rc, "open '%.200s'", path) : 0;
 }
 
 /* -- names ------------------------------------------------------------------------------------------- */

@@ -157,17 +157,10 @@ static int sleep_until(sf_runtime *rt, sfi_condition *met, const void *what,
     return rc > 0 ? 0 : rc < 0 ? rc : why_not(rt);
 }
 
-int sfi_wait_allowed(sf_runtime *rt, uintptr_t frame, const char *call)
-{
-    if (rt->owner == (uintptr_t)pthread_self() && rt->callback_frame && frame < rt->callback_frame)
-        return sfi_err(SF_EBUSY, "%s called inside a callback", call);
-    return 0;
-}
-
 static int wait_until(sf_runtime *rt, uintptr_t frame, sfi_condition *met, const void *what,
                       struct deadline deadline)
 {
-    int rc = sfi_wait_allowed(rt, frame, "waiting");
+    int rc = sfi_callback_check(rt, frame, "waiting");
     if (rc < 0)
         return rc;
     return sfi_drive_is_mine(rt) ? drive_until(rt, frame, met, what, deadline)

@@ -34,8 +34,6 @@ struct sfi_waiter *sfi_waiters_take(sf_runtime *rt);
 /* Without it: wakes them. */
 void sfi_waiters_wake(struct sfi_waiter *taken);
 
-/* SF_EBUSY inside a callback: waiting there would wait for itself. */
-int sfi_wait_allowed(sf_runtime *rt, uintptr_t frame, const char *call);
 int sfi_wait_durable(sf_runtime *rt, uintptr_t frame, int64_t ticket, int timeout_ms);
 int sfi_wait_room(sf_runtime *rt, uintptr_t frame, int timeout_ms);
 /* Takes the ask over: in the heap, because an exception may leave this call. */

@@ -1147,7 +1147,6 @@ static void keep_and_let_go(struct place *place, int is_inline, int each, int ro
         let_go(rt);
         assert_int_equal(hoards_stored(rt, kept), 0);
         first = round == 0 ? kept : first;
-        print_message("kept %d of %d, first %d, round %d\n", kept, CEILING / PIECE, first, round);
         /* Half of the room is kept for what was accepted and may lie in two places for a while. */
         assert_true(kept > CEILING / PIECE / 5 && kept >= first / 2);
     }
