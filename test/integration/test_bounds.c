@@ -12,7 +12,6 @@
 #include <cmocka.h>
 #include <inttypes.h>
 #include <stdatomic.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "run/life.h"
@@ -20,6 +19,7 @@
 #include "store/mem_store.h"
 #include "support/machine.h"
 #include "support/support.h"
+#include "support/weighed.h"
 
 enum { TELLERS = 3, LISTENERS = 6, BYSTANDERS = 400, RECORDS = 150, FAN_OUT = 25 };
 
@@ -255,26 +255,6 @@ static void small_budgets_do_the_same_on_a_disk(void **state)
 
 enum { BIG_TURNS = 1000, BIG_FAN_OUT = 100, BIG_BODY = 400 };
 
-static _Atomic uint64_t live_bytes, most_bytes;
-
-/* Each block remembers its size in 16 bytes in front. */
-static void *counting_resize(void *ctx, void *old, size_t size)
-{
-    size_t *block = old ? (size_t *)((char *)old - 16) : NULL;
-    (void)ctx;
-    uint64_t more = size - (block ? *block : 0), live = atomic_fetch_add(&live_bytes, more) + more;
-    most_bytes = live > most_bytes ? live : most_bytes; /* near enough */
-    if (size == 0) {
-        free(block);
-        return NULL;
-    }
-    block = realloc(block, size + 16);
-    if (!block)
-        abort();
-    *block = size;
-    return (char *)block + 16;
-}
-
 static int spread_go(sf_turn *turn)
 {
     char body[BIG_BODY] = {0};
@@ -296,8 +276,8 @@ static void memory_is_bounded_while_the_backlog_is_not(void **state)
                                     .store_bytes_max = UINT64_C(1) << 30);
     sf_runtime *rt;
     uint64_t most_waiting = 0;
-    live_bytes = most_bytes = 0;
-    sys.resize = counting_resize;
+    weighed_reset();
+    sys.resize = weighed_resize;
     OK(sfi_runtime_open(&sys, place->db, &options, &rt));
     OK(sf_register(rt, &spread_type, NULL));
     OK(sf_register(rt, &other_type, NULL));
@@ -309,12 +289,12 @@ static void memory_is_bounded_while_the_backlog_is_not(void **state)
             most_waiting = stats_of(rt).messages_waiting;
     } while (stats_of(rt).messages_waiting);
     print_message("%" PRIu64 " messages waited at most, %" PRIu64 " KiB at most\n", most_waiting,
-                  most_bytes / 1024);
+                  weighed_most / 1024);
     assert_true(most_waiting > BIG_TURNS * BIG_FAN_OUT / 2);
-    assert_true(most_bytes < 16 << 20); /* the messages alone would be more than 40 */
+    assert_true(weighed_most < 16 << 20); /* the messages alone would be more than 40 */
     assert_int_equal(stats_of(rt).turns, BIG_TURNS + BIG_TURNS * BIG_FAN_OUT);
     OK(sf_runtime_close(rt));
-    assert_int_equal(live_bytes, 0);
+    assert_int_equal(weighed_live, 0);
 }
 
 int main(void)

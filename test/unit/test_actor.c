@@ -7,34 +7,14 @@
 #include <cmocka.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "actor/mailbox.h"
 #include "store/mem_store.h"
 #include "support/machine.h"
+#include "support/weighed.h"
 
 enum { STATE_BYTES = 64, VALUE = 1 };
-
-/* Bytes asked for and not freed; each block remembers its size in 16 bytes in front. */
-static uint64_t live_bytes, most_bytes;
-
-static void *counting_resize(void *ctx, void *old, size_t size)
-{
-    size_t *block = old ? (size_t *)((char *)old - 16) : NULL;
-    (void)ctx;
-    live_bytes += size - (block ? *block : 0);
-    most_bytes = live_bytes > most_bytes ? live_bytes : most_bytes;
-    if (size == 0) {
-        free(block);
-        return NULL;
-    }
-    block = realloc(block, size + 16);
-    if (!block)
-        abort();
-    *block = size;
-    return (char *)block + 16;
-}
 
 struct fixture {
     struct machine machine;
@@ -50,8 +30,8 @@ static int setup(void **state)
     static struct fixture f;
     memset(&f, 0, sizeof f);
     machine_init(&f.machine);
-    f.machine.sys.resize = counting_resize;
-    live_bytes = most_bytes = 0;
+    f.machine.sys.resize = weighed_resize;
+    weighed_reset();
     f.disk = sfi_mem_disk_new(sfi_sys_default()); /* what is on disk is not memory */
     f.type.name = "test/type";
     f.type.number = 1;
@@ -72,7 +52,7 @@ static int teardown(void **state)
     sfi_batch_fini(&f->batch);
     sfi_store_close(f->store);
     sfi_mem_disk_free(f->disk);
-    return live_bytes == 0 ? 0 : -1;
+    return weighed_live == 0 ? 0 : -1;
 }
 
 static struct sfi_actor *get(struct fixture *f, uint64_t number)
@@ -136,17 +116,17 @@ static void a_million_actors_cost_little_more_than_their_structs(void **state)
     uint64_t worst = 0;
     for (uint64_t n = 0; n < 1000000; n++) {
         get(f, n);
-        uint64_t each = live_bytes / (n + 1);
+        uint64_t each = weighed_live / (n + 1);
         if (n >= 50000 && each > worst)
             worst = each;
     }
     print_message("%" PRIu64 " bytes each beyond the struct, %" PRIu64 " at worst\n",
-                  live_bytes / 1000000 - STATE_BYTES, worst - STATE_BYTES);
-    assert_true(live_bytes <= UINT64_C(1000000) * (STATE_BYTES + 120));
+                  weighed_live / 1000000 - STATE_BYTES, worst - STATE_BYTES);
+    assert_true(weighed_live <= UINT64_C(1000000) * (STATE_BYTES + 120));
     assert_true(worst <= STATE_BYTES + 120);
     /* The budget knows what memory is used, but for the ends of slabs. */
-    assert_true(f->actors.bytes <= live_bytes &&
-                f->actors.bytes + f->actors.bytes / 100 >= live_bytes);
+    assert_true(f->actors.bytes <= weighed_live &&
+                f->actors.bytes + f->actors.bytes / 100 >= weighed_live);
 }
 
 static void the_struct_is_aligned_whatever_the_id(void **state)
@@ -343,12 +323,12 @@ static void memory_stays_flat_when_five_times_more_is_on_disk(void **state)
             settle(f);
         }
         if (turn == 50000)
-            most_bytes = live_bytes;
+            weighed_most = weighed_live;
         assert_true(f->actors.bytes <= BUDGET + 500 * 128);
     }
-    print_message("budget %d, %" PRIu64 " bytes at most, batch included\n", BUDGET, most_bytes);
+    print_message("budget %d, %" PRIu64 " bytes at most, batch included\n", BUDGET, weighed_most);
     /* A slab, and the batch with its operations. */
-    assert_true(most_bytes < BUDGET + 500 * 128 + 65536 + 1000000);
+    assert_true(weighed_most < BUDGET + 500 * 128 + 65536 + 1000000);
 }
 
 #define HERE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
