@@ -70,7 +70,7 @@ static void tend(sf_runtime *rt)
     rt->tend_ns = rc > 0 ? now_ns : rc < 0 ? now_ns + RETRY_MAX_MS * UINT64_C(1000000) : 0;
 }
 
-/* Is there something that comes to an end by itself? */
+/* Is there something that comes to an end by itself, unless the disk refuses? */
 static int is_under_way(const sf_runtime *rt)
 {
     return rt->epoch.is_sealed || rt->epoch.shown != rt->epoch.marked;
@@ -85,7 +85,7 @@ static void account(sf_runtime *rt, int stalled)
     epoch->stats.actors = rt->actors.count;
     pthread_mutex_lock(&rt->lock);
     rt->stats = epoch->stats;
-    rt->is_under_way = is_under_way(rt);
+    rt->is_under_way = stalled >= 0 && is_under_way(rt);
     if (stalled < 0)
         snprintf(rt->stall_why, sizeof rt->stall_why, "%.255s", sf_errmsg());
     if (stalled < 0 || !epoch->failures) /* while it is tried again, what was said stands */
@@ -195,12 +195,14 @@ int sfi_step(sf_runtime *rt, int turns_max, int waits)
             return SF_EFORK;
         stalled = commit(rt, waits, epochs);
     }
-    account(rt, stalled < 0 ? stalled : rc);
+    stalled = stalled < 0 ? stalled : rc;
+    account(rt, stalled);
     make_callbacks(rt);
-    int delivered = sfi_life_check(rt, "a step") < 0 ? SF_EFORK : sfi_delivery_run(rt);
-    if (delivered == SF_EFORK)
-        return delivered;
-    rc = stalled < 0 ? stalled : rc < 0 ? rc : delivered;
+    rc = sfi_life_check(rt, "a step") < 0 ? SF_EFORK : sfi_delivery_run(rt);
+    if (rc == SF_EFORK)
+        return rc;
+    if (stalled < 0) /* the callbacks' own failures have left other sentences */
+        rc = sfi_err(stalled, "%s", rt->stall_why);
     set_alarm(rt, rc < 0);
     if (rc == SF_ECORRUPT || rc == SF_ENEWER)
         sfi_break(rt, rc, sf_errmsg());

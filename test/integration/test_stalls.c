@@ -285,6 +285,70 @@ static void so_it_does_with_a_store_in_memory(void **state)
     }
 }
 
+/* As a host without poll(): only by sf_timeout_ms(). */
+static int timed_steps(sf_runtime *rt, int for_ms)
+{
+    int steps = 0;
+    for (uint64_t end = mono_ms() + (uint64_t)for_ms; mono_ms() < end; steps++) {
+        int rc = sf_step(rt, 0);
+        assert_true(rc >= 0 || rc == SF_EDISK);
+        int due_ms = sf_timeout_ms(rt);
+        usleep((unsigned)(due_ms < 0 || due_ms > 100 ? 100 : due_ms) * 1000);
+    }
+    return steps;
+}
+
+static void a_host_that_asks_for_the_time_sleeps_while_the_disk_refuses(void **state)
+{
+    struct place *place = *state;
+    for (int is_inline = 0; is_inline < 2; is_inline++) {
+        struct fickle fickle;
+        fickle_init(&fickle);
+        snprintf(place->db, sizeof place->db, "%.200s/%d", place->dir, is_inline);
+        sf_runtime *rt =
+            fickle_open(&fickle, place, (sf_options)SF_OPTIONS(.commit_inline = is_inline));
+        OK(sf_run_until_idle(rt));
+        fickle.times = 1000000;
+        fickle.point = "lmdb.begin";
+        int64_t ticket = counter_add(rt, "a", 1);
+        assert_in_range(timed_steps(rt, 400), 1, 39);
+        fickle.point = NULL;
+        OK(sf_wait(rt, ticket, 10000));
+        OK(sf_runtime_close(rt));
+    }
+}
+
+static void fail_at_something_else(int result, const sf_message *reply, void *userdata)
+{
+    int *answers = userdata;
+    (void)result;
+    (void)reply;
+    ++*answers;
+    assert_int_equal(sf_send(NULL, sf_addr("a/b", "c"), "kind", SF_NONE), SF_EINVAL);
+}
+
+static void a_step_says_why_it_failed_whatever_its_callbacks_fail_at(void **state)
+{
+    struct fickle fickle;
+    int answers = 0, rc;
+    fickle_init(&fickle);
+    sf_runtime *rt = fickle_open(&fickle, *state, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    OK(sf_run_until_idle(rt));
+    fickle.times = 1000000;
+    fickle.point = "lmdb.begin";
+    OK(sf_ask_then(rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){1}), 20, fail_at_something_else,
+                   &answers));
+    for (uint64_t end = mono_ms() + 10000; answers == 0;) {
+        assert_true(mono_ms() < end);
+        rc = sf_step(rt, 0);
+        assert_true(rc == SF_EDISK);
+        assert_non_null(strstr(sf_errmsg(), "lmdb.begin"));
+        usleep(1000);
+    }
+    fickle.point = NULL;
+    OK(sf_runtime_close(rt));
+}
+
 /* Nobody fetched the failure before close does. */
 static void close_tries_once_more_after_a_failure_that_it_learns_of_late(void **state)
 {
@@ -618,6 +682,8 @@ int main(void)
         TEST(so_it_does_for_what_a_source_sent),
         TEST(a_host_that_polls_sleeps_while_the_disk_refuses),
         TEST(so_it_does_with_a_store_in_memory),
+        TEST(a_host_that_asks_for_the_time_sleeps_while_the_disk_refuses),
+        TEST(a_step_says_why_it_failed_whatever_its_callbacks_fail_at),
         TEST(close_tries_once_more_after_a_failure_that_it_learns_of_late),
         TEST(a_step_left_by_longjmp_leaves_the_descriptor_readable),
         TEST(near_the_ceiling_all_waits_for_the_sink_and_then_goes_on),
