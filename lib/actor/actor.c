@@ -242,14 +242,15 @@ void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct s
 
 /* -- loading ------------------------------------------------------------------------------------- */
 
-/* The old bytes are copied: what we lend is aligned, the page they lie in is not. */
+/* The old bytes are copied: what we lend is aligned, with a zero behind, and the page they lie in is not. */
 static int migrate(const struct sfi_sys *sys, const struct sfi_type *type, uint32_t version,
                    sf_bytes old, void *state)
 {
-    void *copy = sfi_alloc(sys, old.size);
+    char *copy = sfi_alloc(sys, old.size + 1);
     if (!copy)
         return no_memory();
     memcpy(copy, old.data, old.size);
+    copy[old.size] = 0;
     int refused = type->desc.state_migrate(version, SF_BYTES(copy, old.size), state);
     sfi_free(sys, copy);
     if (refused)
