@@ -323,6 +323,11 @@ int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_actor *actor, stru
     return 0;
 }
 
+void sfi_mailbox_again(struct sfi_mailbox *mailbox)
+{
+    pass(mailbox, mailbox->queue.first);
+}
+
 void sfi_mailbox_wake(struct sfi_mailbox *mailbox, uint64_t now_ns)
 {
     for (struct sfi_heap_node *node;
@@ -375,8 +380,7 @@ static void drop_front(struct sfi_mailbox *mailbox, struct sfi_message_list *lis
     }
 }
 
-/* Cuts the queue behind a quarter of the budget, or behind the last one that has passed before; the head,
- * whose attempts may be known in memory only, stays. */
+/* Cuts the queue behind a quarter of the budget, or behind the last one that has passed before. */
 static void cut_queue(struct sfi_mailbox *mailbox)
 {
     struct sfi_message_list *queue = &mailbox->queue;

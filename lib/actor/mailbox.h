@@ -22,7 +22,7 @@
  *     holds a row for each of the `count`.
  *
  * NOTHING IS READ BACK TWICE.  `passed` is the greatest sequence that ever left the run queue by its head,
- * or was read back to somewhere else (a pause, an unregistered type).  Only messages with a greater one are
+ * failed there, or was read back to somewhere else (a pause, an unregistered type).  Only messages with a greater one are
  * dropped, and only with one below `durable_next`, which was next_sequence when the newest durable epoch
  * was sealed.  Then, while there is a backlog:
  *   - Of those in the run queue, what is greater than `passed` is its end, and rises: messages come in
@@ -103,6 +103,9 @@ void sfi_mailbox_done(struct sfi_mailbox *mailbox);
  * attempts and due time. */
 int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
                       uint64_t pause_ms);
+/* The head failed and is tried again at once.  Its attempts are known in memory only, so there it stays,
+ * also when something is put in front of it. */
+void sfi_mailbox_again(struct sfi_mailbox *mailbox);
 /* Brings back the pauses that are due. */
 void sfi_mailbox_wake(struct sfi_mailbox *mailbox, uint64_t now_ns);
 

@@ -325,6 +325,33 @@ static void no_memory_for_a_pause_leaves_the_message_at_the_head(void **state)
     }
 }
 
+static void a_message_tried_again_at_once_keeps_its_attempts_in_memory(void **state)
+{
+    struct fixture *f = *state;
+    commit(f);
+    restart(f, 4096);
+    push(f, "a", "fails");
+    for (int i = 0; i < 16; i++)
+        push(f, "a", "behind it");
+    push(f, "b", "poison");
+    commit(f);
+    expect_head(f, "a", "fails");
+    assert_int_equal(fails(f, 10), 0);
+    expect_head(f, "b", "poison");
+    f->mailbox.queue.first->attempts++;
+    sfi_mailbox_again(&f->mailbox);
+    for (int i = 0; i < 100; i++)
+        push(f, "c", "much");
+    sfi_mailbox_wake(&f->mailbox, f->machine.now_ns + 10 * 1000000);
+    commit(f);
+    assert_true(sfi_backlog_is_open(&f->mailbox.backlog));
+    handle(f, "a", "fails");
+    for (int i = 0; i < 16; i++)
+        handle(f, "a", "behind it");
+    expect_head(f, "b", "poison");
+    assert_int_equal(f->mailbox.queue.first->attempts, 1);
+}
+
 /* -- the backlog ------------------------------------------------------------------------------------- */
 
 static void push_number(struct fixture *f, const char *id, uint64_t number)
@@ -541,6 +568,7 @@ int main(void)
         HERE(a_pause_goes_on_after_a_restart),
         HERE(a_pause_goes_on_when_its_type_comes_late),
         HERE(no_memory_for_a_pause_leaves_the_message_at_the_head),
+        HERE(a_message_tried_again_at_once_keeps_its_attempts_in_memory),
         HERE(what_is_over_budget_waits_on_disk_and_comes_back_in_order),
         HERE(what_is_not_durable_stays_in_memory),
         HERE(a_failure_to_read_loses_nothing),
