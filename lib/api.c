@@ -465,7 +465,7 @@ const void *sf_body(sf_turn *turn, size_t size)
         return turn->view.body.data ? turn->view.body.data : "";
     sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "the body of '%s' has %zu bytes, not %zu",
                   turn->view.kind, turn->view.body.size, size);
-    return sfi_turn_scratch(turn, size);
+    return sfi_turn_no_body(turn, size);
 }
 
 sf_address sf_self(sf_turn *turn)

@@ -191,9 +191,9 @@ int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_optio
 int sfi_runtime_register(sf_runtime *rt, const sf_type *desc, void *userdata)
 {
     struct sfi_type *type;
-    int rc = desc ? sfi_turn_scratch_reserve(
-                        &rt->turn, desc->state_size <= SFI_STATE_MAX ? desc->state_size : 0)
-                  : 0;
+    int rc = desc && desc->state_size <= SFI_STATE_MAX
+                 ? sfi_turn_reserve_state(&rt->turn, desc->state_size)
+                 : 0;
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&rt->lock);

@@ -10,20 +10,47 @@
 
 enum { SCRATCH_BYTES = 64 * 1024 };
 
+static int reserve(struct sf_turn *turn, struct sfi_scratch *scratch, size_t size)
+{
+    if (size <= scratch->size)
+        return 0;
+    void *memory = sfi_resize(turn->rt->sys, scratch->memory, size);
+    if (!memory)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    *scratch = (struct sfi_scratch){memory, size};
+    return 0;
+}
+
+int sfi_turn_reserve_state(struct sf_turn *turn, size_t size)
+{
+    return reserve(turn, &turn->no_state, size);
+}
+
+/* NULL only above the reserved size. */
+static void *zeroes(struct sf_turn *turn, const struct sfi_scratch *scratch, size_t size)
+{
+    void *memory = size <= scratch->size ? scratch->memory : sfi_arena_alloc(&turn->arena, size);
+    if (memory)
+        memset(memory, 0, size);
+    return memory;
+}
+
 int sfi_turn_init(struct sf_turn *turn, sf_runtime *rt)
 {
     *turn = (struct sf_turn){.rt = rt};
     sfi_arena_init(&turn->arena, rt->sys);
-    return sfi_turn_scratch_reserve(turn, SCRATCH_BYTES);
+    int rc = reserve(turn, &turn->no_state, SCRATCH_BYTES);
+    return rc < 0 ? rc : reserve(turn, &turn->no_body, SCRATCH_BYTES);
 }
 
 void sfi_turn_fini(struct sf_turn *turn)
 {
     sfi_arena_fini(&turn->arena);
     sfi_free(turn->rt->sys, turn->undo);
-    sfi_free(turn->rt->sys, turn->scratch);
+    sfi_free(turn->rt->sys, turn->no_state.memory);
+    sfi_free(turn->rt->sys, turn->no_body.memory);
     turn->undo = NULL;
-    turn->scratch = NULL;
+    turn->no_state = turn->no_body = (struct sfi_scratch){NULL, 0};
 }
 
 void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, const char *format,
@@ -66,26 +93,6 @@ static struct sfi_undo *push_undo(struct sf_turn *turn)
     return entry;
 }
 
-void *sfi_turn_scratch(struct sf_turn *turn, size_t size)
-{
-    void *memory = size <= turn->scratch_size ? turn->scratch : sfi_arena_alloc(&turn->arena, size);
-    if (memory)
-        memset(memory, 0, size);
-    return memory;
-}
-
-int sfi_turn_scratch_reserve(struct sf_turn *turn, size_t size)
-{
-    if (size <= turn->scratch_size)
-        return 0;
-    void *scratch = sfi_resize(turn->rt->sys, turn->scratch, size);
-    if (!scratch)
-        return sfi_err(SF_ENOMEM, "out of memory");
-    turn->scratch = scratch;
-    turn->scratch_size = size;
-    return 0;
-}
-
 static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
 {
     int rc = actor->has_state ? 0 : sfi_actor_load_state(&turn->rt->actors, turn->rt->store, actor);
@@ -106,6 +113,11 @@ static int save_state(struct sf_turn *turn, struct sfi_actor *actor, size_t size
     return 0;
 }
 
+const void *sfi_turn_no_body(struct sf_turn *turn, size_t size)
+{
+    return zeroes(turn, &turn->no_body, size);
+}
+
 void *sfi_turn_state(struct sf_turn *turn)
 {
     struct sfi_actor *actor = turn->actor;
@@ -116,7 +128,7 @@ void *sfi_turn_state(struct sf_turn *turn)
         return sfi_actor_state(actor);
     if (turn->verdict != SFI_KEEP || load_state(turn, actor) < 0 ||
         save_state(turn, actor, size) < 0)
-        return sfi_turn_scratch(turn, size); /* written to in vain: the turn is undone */
+        return zeroes(turn, &turn->no_state, size); /* written to in vain: the turn is undone */
     return sfi_actor_state(actor);
 }
 
@@ -365,6 +377,8 @@ static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject,
         if (type->backoff_ms)
             rc = sfi_mailbox_pause(&rt->mailbox, rt->turn.actor, sfi_epoch_batch(&rt->epoch),
                                    backoff_ms(type, message->attempts));
+        else
+            sfi_mailbox_again(&rt->mailbox);
         if (rc < 0)
             message->attempts--;
     }

@@ -36,6 +36,11 @@ struct sfi_undo {
     uint64_t sequence;
 };
 
+struct sfi_scratch {
+    void *memory;
+    size_t size;
+};
+
 struct sf_turn {
     sf_runtime *rt;
     struct sfi_message *message;
@@ -56,16 +61,18 @@ struct sf_turn {
     int emitted;
     size_t bytes; /* staged */
     uint64_t now_ms;
-    void *scratch; /* handed out where a struct is promised and there is none */
-    size_t scratch_size;
+    /* Handed out where a struct or a body is promised and there is none; apart, since what is written to
+     * the one must not be read in the other. */
+    struct sfi_scratch no_state, no_body;
 };
 
 int sfi_turn_init(struct sf_turn *turn, sf_runtime *rt);
 void sfi_turn_fini(struct sf_turn *turn);
 
-/* Zeroed memory to lend in place of what could not be had; NULL only above the reserved size. */
-void *sfi_turn_scratch(struct sf_turn *turn, size_t size);
-int sfi_turn_scratch_reserve(struct sf_turn *turn, size_t size);
+/* Zeroes to lend in place of a body; NULL only above 64 KiB. */
+const void *sfi_turn_no_body(struct sf_turn *turn, size_t size);
+/* So that there are always zeroes to lend in place of such a struct. */
+int sfi_turn_reserve_state(struct sf_turn *turn, size_t size);
 
 /* Runs the head of the mailbox.  1: kept; 0: it failed and was dealt with (again, later, or dead);
  * negative: trouble, nothing happened. */

@@ -373,6 +373,34 @@ static int read_a_wrong_body(sf_turn *turn)
     return 0;
 }
 
+struct shelf {
+    uint64_t total, slots[4];
+};
+
+/* Checks, then writes to its struct, which is nobody's since the body was wrong. */
+static int write_behind_a_wrong_body(sf_turn *turn)
+{
+    struct place *place = sf_userdata(turn);
+    const uint64_t *slot = sf_body(turn, sizeof *slot);
+    struct shelf *self = sf_state(turn);
+    memset(self, 0xFF, sizeof *self);
+    note(&place->notes, "%s ", *slot == 0 ? "zeroes" : "not zeroes");
+    return 0;
+}
+
+static void what_is_written_to_a_lost_struct_is_not_read_in_the_body(void **state)
+{
+    static const sf_type type = SF_TYPE("test/shelf", .handler = write_behind_a_wrong_body,
+                                        .state_size = sizeof(struct shelf));
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &type, place));
+    OK(sf_send(rt, sf_addr("test/shelf", "s"), "go", sf_str("not eight bytes")));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(place->notes.text, "zeroes ");
+    OK(sf_runtime_close(rt));
+}
+
 static void a_body_of_the_wrong_size_reads_as_zeroes_and_is_rejected(void **state)
 {
     static const sf_type type = SF_TYPE("test/reader", .handler = read_a_wrong_body);
@@ -678,6 +706,7 @@ int main(void)
         TEST(a_turn_that_tells_an_unregistered_type_fails_with_a_reason),
         TEST(the_first_failure_of_a_turn_is_the_one_that_counts),
         TEST(a_body_of_the_wrong_size_reads_as_zeroes_and_is_rejected),
+        TEST(what_is_written_to_a_lost_struct_is_not_read_in_the_body),
         TEST(kinds_go_to_their_handlers_and_the_rest_to_the_default),
         TEST(what_a_handler_is_lent_is_aligned_zero_ended_and_stays_where_it_is),
         TEST(a_message_knows_who_sent_it_and_a_reply_finds_the_way_back),
