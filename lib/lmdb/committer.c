@@ -62,7 +62,9 @@ static void tidy(struct sfi_committer *committer)
 static int is_quiet(struct sfi_committer *committer)
 {
     struct timespec until = sfi_cond_deadline(QUIET_MS);
-    return pthread_cond_timedwait(&committer->changed, &committer->lock, &until) != 0;
+    uint64_t uses = committer->uses;
+    return pthread_cond_timedwait(&committer->changed, &committer->lock, &until) != 0 &&
+           committer->uses == uses && !committer->is_taken;
 }
 
 static void *run(void *arg)
@@ -77,8 +79,7 @@ static void *run(void *arg)
             run_job(committer);
         else if (!committer->is_untidy)
             pthread_cond_wait(&committer->changed, &committer->lock);
-        else if (is_quiet(committer) && !committer->stops && !committer->is_taken &&
-                 committer->state != SFI_JOB_WAITS)
+        else if (is_quiet(committer) && !committer->stops && committer->state != SFI_JOB_WAITS)
             tidy(committer);
     }
     pthread_mutex_unlock(&committer->lock);
@@ -156,6 +157,7 @@ void sfi_committer_take(struct sfi_committer *committer)
     while (committer->is_taken)
         pthread_cond_wait(&committer->changed, &committer->lock);
     committer->is_taken = 1;
+    committer->uses++;
     pthread_mutex_unlock(&committer->lock);
 }
 

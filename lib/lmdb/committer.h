@@ -5,7 +5,7 @@
  *
  * (1) At most one job is handed over and not finished.  Its outcome, with its sentence, is kept until the
  *     engine fetches it.
- * (2) After QUIET_MS without a job the thread tidies, one slice at a time, as long as tidy() returns 1.
+ * (2) After QUIET_MS in which nobody used the database the thread tidies, one slice at a time, as long as tidy() returns 1.
  * (3) `wake` is called with no lock held, after each job, and after a slice of tidying that tells. */
 #ifndef SFI_LMDB_COMMITTER_H
 #define SFI_LMDB_COMMITTER_H
@@ -32,8 +32,9 @@ struct sfi_committer {
     pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t changed;
     enum { SFI_JOB_NONE, SFI_JOB_WAITS, SFI_JOB_RUNS, SFI_JOB_DONE } state;
-    int is_taken; /* somebody uses the database */
-    int waits;    /* the thread waits until it is given back */
+    int is_taken;  /* somebody uses the database */
+    uint64_t uses; /* how often the engine has taken it */
+    int waits;     /* the thread waits until it is given back */
     int is_untidy, stops;
     int result;
     char why[256];
