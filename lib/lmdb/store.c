@@ -270,6 +270,12 @@ static int lmdb_submit(struct sfi_store *base, const struct sfi_batch *batch)
     return 0;
 }
 
+static void give_back(struct lmdb_store *store)
+{
+    sfi_committer_give(&store->committer,
+                       !sfi_snapshots_are_shut(&store->snapshots) && is_untidy(store));
+}
+
 /* Here and now. */
 static int commit_here(struct lmdb_store *store)
 {
@@ -277,8 +283,7 @@ static int commit_here(struct lmdb_store *store)
     int rc = sfi_snapshots_are_shut(&store->snapshots) ? find_out(store) : 0;
     if (rc == 0 && store->batch)
         rc = commit(store);
-    sfi_committer_give(&store->committer,
-                       !sfi_snapshots_are_shut(&store->snapshots) && is_untidy(store));
+    give_back(store);
     return rc;
 }
 
@@ -306,11 +311,16 @@ static void show_safe(struct lmdb_store *store)
     store->base.safe = safe < durable ? safe : durable;
 }
 
+static int says_broken(const struct lmdb_store *store)
+{
+    return sfi_err(store->broken, "the database broke its own rules earlier");
+}
+
 static int lmdb_settle(struct sfi_store *base, int wait)
 {
     struct lmdb_store *store = (struct lmdb_store *)base;
     if (store->broken)
-        return sfi_err(store->broken, "the database broke its own rules earlier");
+        return says_broken(store);
     int rc = settle_batch(store, wait);
     if (rc == SF_ECORRUPT)
         store->broken = rc;
@@ -333,6 +343,20 @@ static int lmdb_tend(struct sfi_store *base)
     }
     show_safe(store);
     return rc;
+}
+
+static int lmdb_make_safe(struct sfi_store *base)
+{
+    struct lmdb_store *store = (struct lmdb_store *)base;
+    if (store->broken)
+        return says_broken(store);
+    sfi_committer_take(&store->committer);
+    int rc = sfi_snapshots_are_shut(&store->snapshots) ? find_out(store) : 0;
+    if (rc >= 0 && atomic_load(&store->safe) < store->committed)
+        rc = make_safe(store);
+    give_back(store);
+    show_safe(store);
+    return rc < 0 ? rc : 0;
 }
 
 static uint64_t lmdb_room(struct sfi_store *base)
@@ -359,9 +383,6 @@ static void lmdb_close(struct sfi_store *base)
 {
     struct lmdb_store *store = (struct lmdb_store *)base;
     sfi_committer_fini(&store->committer);
-    if (store->db.env && !sfi_snapshots_are_shut(&store->snapshots) &&
-        atomic_load(&store->safe) < store->committed)
-        sfi_db_sync(&store->db); /* if it fails: relaxed mode has promised nothing */
     sfi_log_fini(&store->log);
     sfi_snapshots_fini(&store->snapshots);
     sfi_key_order_fini(&store->order);
@@ -373,6 +394,7 @@ static const struct sfi_store_ops lmdb_ops = {
     .submit = lmdb_submit,
     .settle = lmdb_settle,
     .tend = lmdb_tend,
+    .make_safe = lmdb_make_safe,
     .room = lmdb_room,
     .snapshot_open = lmdb_snapshot_open,
     .snapshot_close = sfi_lmdb_snapshot_close,

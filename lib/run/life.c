@@ -239,7 +239,7 @@ static int commit_rest(sf_runtime *rt)
         rc = again ? sfi_epoch_seal(rt) : rc;
         rc = rc > 0 ? 0 : rc;
     }
-    return rc;
+    return rc < 0 ? rc : sfi_store_make_safe(rt->store);
 }
 
 int sfi_runtime_close(sf_runtime *rt)

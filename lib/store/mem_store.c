@@ -329,6 +329,12 @@ static int mem_tend(struct sfi_store *base)
     return 0;
 }
 
+static int mem_make_safe(struct sfi_store *base)
+{
+    base->safe = base->durable;
+    return 0;
+}
+
 static uint64_t mem_room(struct sfi_store *base)
 {
     struct sfi_mem_disk *disk = ((struct mem_store *)base)->disk;
@@ -430,6 +436,7 @@ static const struct sfi_store_ops mem_ops = {
     .submit = mem_submit,
     .settle = mem_settle,
     .tend = mem_tend,
+    .make_safe = mem_make_safe,
     .room = mem_room,
     .snapshot_open = mem_snapshot_open,
     .snapshot_close = mem_snapshot_close,

@@ -14,7 +14,8 @@
  *     an error is on disk is found out by reading the disk, not guessed.
  *     settle(wait 0) does not wait for the disk if the store has a thread; settle(wait 1) does.
  * (3) Durable may mean less than safe: in relaxed mode a power cut can still take the newest durable
- *     epochs, but none up to `safe`, which follows by itself while the store is left in peace.
+ *     epochs, but none up to `safe`, which follows by itself while the store is left in peace, and with
+ *     make_safe().
  * (4) A store may have work of its own that is not urgent.  With a thread it does it by itself; without
  *     one tend() does a slice of it.
  * (5) Reads see the newest settled epoch, or the one that is committed already and not settled yet, whole;
@@ -53,6 +54,8 @@ struct sfi_store_ops {
     int (*settle)(struct sfi_store *store, int wait);
     /* Not while a batch is submitted.  1: there is more to do; 0: there is not; negative: as settle(). */
     int (*tend)(struct sfi_store *store);
+    /* Not while a batch is submitted.  0: all that is durable is safe; negative: as settle(). */
+    int (*make_safe)(struct sfi_store *store);
     /* Bytes that can still be written before the store's own ceiling; a lower bound. */
     uint64_t (*room)(struct sfi_store *store);
     int (*snapshot_open)(struct sfi_store *store, struct sfi_snapshot **out);
@@ -86,6 +89,11 @@ static inline int sfi_store_settle(struct sfi_store *store, int wait)
 static inline int sfi_store_tend(struct sfi_store *store)
 {
     return store->ops->tend(store);
+}
+
+static inline int sfi_store_make_safe(struct sfi_store *store)
+{
+    return store->ops->make_safe(store);
 }
 
 static inline uint64_t sfi_store_room(struct sfi_store *store)

@@ -990,11 +990,14 @@ static void a_relaxed_epoch_makes_the_one_before_it_safe(void **state)
 struct watched {
     struct machine machine; /* first */
     _Atomic int unsynced;   /* commits since the newest sync */
+    _Atomic int refuses;    /* to sync */
 };
 
 static int watch(void *ctx, const char *point)
 {
     struct watched *watched = ctx;
+    if (strcmp(point, "lmdb.sync") == 0 && watched->refuses)
+        return SF_EDISK;
     if (strcmp(point, "lmdb.sync") == 0)
         atomic_store(&watched->unsynced, 0);
     if (strcmp(point, "lmdb.commit.before") == 0)
@@ -1020,6 +1023,25 @@ static void closing_makes_a_relaxed_database_safe(void **state)
         counter_add(rt, "a", 1);
         OK(sf_runtime_close(rt));
         assert_int_equal(watched.unsynced, 0);
+    }
+}
+
+static void a_close_that_cannot_make_it_safe_says_so(void **state)
+{
+    struct place *place = *state;
+    for (int is_inline = 0; is_inline < 2; is_inline++) {
+        struct watched watched = {.unsynced = 0};
+        sf_options options =
+            SF_OPTIONS(.relaxed = 1, .commit_inline = is_inline, .store_bytes_max = 1 << 28);
+        sf_runtime *rt;
+        machine_init(&watched.machine);
+        watched.machine.sys.fault = watch;
+        OK(sfi_runtime_open(&watched.machine.sys, place_path(place, how(is_inline)), &options,
+                            &rt));
+        OK(sf_register(rt, &counter_type, NULL));
+        counter_add(rt, "a", 1);
+        atomic_store(&watched.refuses, 1);
+        REFUSED(sf_runtime_close(rt), SF_EDISK);
     }
 }
 
@@ -1314,6 +1336,7 @@ int main(void)
         TEST(relaxed_and_full_take_turns_on_one_database),
         TEST(a_relaxed_epoch_makes_the_one_before_it_safe),
         TEST(closing_makes_a_relaxed_database_safe),
+        TEST(a_close_that_cannot_make_it_safe_says_so),
         TEST(near_the_ceiling_sends_are_refused_until_values_are_deleted),
         TEST(near_the_ceiling_larger_epochs_find_their_place),
         TEST(they_do_so_again_and_again_among_scattered_free_pages),
