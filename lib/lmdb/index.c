@@ -92,20 +92,18 @@ void sfi_log_index_rollback(struct sfi_log_index *index, uint32_t count)
     }
 }
 
-static uint32_t follow(const struct sfi_log_index *index, uint32_t at, uint32_t hash)
+/* Where to begin: behind `before`, if that is still an entry of this chain. */
+static uint32_t start_of(const struct sfi_log_index *index, uint32_t hash, uint32_t before)
 {
-    while (at != SFI_INDEX_NONE && index->places[at].hash != hash)
+    if (before < index->count && index->places[before].hash == hash)
+        return index->places[before].older;
+    return index->head_count ? *head_of(index, hash) : SFI_INDEX_NONE;
+}
+
+uint32_t sfi_log_index_find(const struct sfi_log_index *index, uint32_t hash, uint32_t before)
+{
+    uint32_t at = start_of(index, hash, before);
+    while (at != SFI_INDEX_NONE && (at >= before || index->places[at].hash != hash))
         at = index->places[at].older;
     return at;
-}
-
-uint32_t sfi_log_index_find(const struct sfi_log_index *index, uint32_t hash)
-{
-    return index->head_count ? follow(index, *head_of(index, hash), hash) : SFI_INDEX_NONE;
-}
-
-uint32_t sfi_log_index_older(const struct sfi_log_index *index, uint32_t at)
-{
-    const struct sfi_log_place *place = &index->places[at];
-    return follow(index, place->older, place->hash);
 }

@@ -42,8 +42,8 @@ void sfi_log_index_add(struct sfi_log_index *index, uint32_t hash, uint32_t chun
 /* Takes back all but the first `count` entries. */
 void sfi_log_index_rollback(struct sfi_log_index *index, uint32_t count);
 
-/* The newest entry with that hash, or the next older one behind `at`; SFI_INDEX_NONE: there is none. */
-uint32_t sfi_log_index_find(const struct sfi_log_index *index, uint32_t hash);
-uint32_t sfi_log_index_older(const struct sfi_log_index *index, uint32_t at);
+/* The newest entry with that hash and a number below `before`; SFI_INDEX_NONE: there is none.  `before` is
+ * SFI_INDEX_NONE or what was found before; that may have been taken back since, and its number given again. */
+uint32_t sfi_log_index_find(const struct sfi_log_index *index, uint32_t hash, uint32_t before);
 
 #endif

@@ -382,8 +382,8 @@ static int get_at(const struct sfi_db *db, MDB_txn *txn, uint64_t chunk, size_t 
     return rc > 0 ? sfi_key_compare(out->key, key) == 0 : rc;
 }
 
-/* The lock guards the index, not the disk: it is not held while a chunk is looked into.  Meanwhile an entry
- * may be taken back and its place given to another, but never one that the snapshot has: those stay. */
+/* The lock guards the index, not the disk: it is not held while a chunk is looked into.  Meanwhile entries may
+ * be taken back and their numbers given to others, but never those that the snapshot has. */
 static int get_in(struct sfi_log *log, const struct sfi_generation *generation, MDB_txn *txn,
                   sf_bytes key, uint32_t hash, struct sfi_log_entry *out)
 {
@@ -391,8 +391,7 @@ static int get_in(struct sfi_log *log, const struct sfi_generation *generation, 
     int rc = 0;
     for (uint32_t at = SFI_INDEX_NONE; rc == 0;) {
         pthread_mutex_lock(log->lock);
-        at = at == SFI_INDEX_NONE ? sfi_log_index_find(&generation->index, hash)
-                                  : sfi_log_index_older(&generation->index, at);
+        at = sfi_log_index_find(&generation->index, hash, at);
         if (at != SFI_INDEX_NONE)
             place = generation->index.places[at];
         pthread_mutex_unlock(log->lock);

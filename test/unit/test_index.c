@@ -49,14 +49,14 @@ static void add(struct rig *rig, uint32_t hash)
     assert_int_equal(rig->index.count, number + 1);
 }
 
-static uint32_t older(const struct rig *rig, uint32_t at)
-{
-    return sfi_log_index_older(&rig->index, at);
-}
-
 static uint32_t find(const struct rig *rig, uint32_t hash)
 {
-    return sfi_log_index_find(&rig->index, hash);
+    return sfi_log_index_find(&rig->index, hash, SFI_INDEX_NONE);
+}
+
+static uint32_t older(const struct rig *rig, uint32_t at)
+{
+    return sfi_log_index_find(&rig->index, rig->index.places[at].hash, at);
 }
 
 /* The entries of that hash are `numbers`, the last of them first, and no others. */
@@ -326,6 +326,25 @@ static void the_end_gives_the_memory_back(void **state)
     HAS(rig, 2, 0);
 }
 
+static void a_reader_goes_on_when_the_entry_it_stands_on_was_taken_back(void **state)
+{
+    struct rig *rig = *state;
+    add(rig, 5);
+    add(rig, 6);
+    add(rig, 5);
+    add(rig, 5);
+    uint32_t at = find(rig, 5);
+    assert_int_equal(at, 3);
+    sfi_log_index_rollback(&rig->index, 2);
+    assert_int_equal(sfi_log_index_find(&rig->index, 5, at), 0);
+    add(rig, 6);
+    add(rig, 6); /* another has its number now */
+    assert_int_equal(sfi_log_index_find(&rig->index, 5, at), 0);
+    add(rig, 5);
+    assert_int_equal(sfi_log_index_find(&rig->index, 5, at), 0);
+    assert_int_equal(sfi_log_index_find(&rig->index, 5, 0), SFI_INDEX_NONE);
+}
+
 /* -- random ------------------------------------------------------------------------------------------- */
 
 enum { MODEL_STEPS = 20000, MODEL_ENTRIES = 60000, MODEL_HASHES = 64 };
@@ -421,6 +440,7 @@ int main(void)
         HERE(a_failed_reserve_leaves_the_index_as_it_was),
         HERE(the_first_reserve_may_fail),
         HERE(more_entries_than_numbers_do_not_fit),
+        HERE(a_reader_goes_on_when_the_entry_it_stands_on_was_taken_back),
         HERE(the_end_gives_the_memory_back),
         HERE(any_run_of_appends_and_rollbacks_agrees_with_a_list),
     };
