@@ -376,7 +376,7 @@ static int save_state(struct sfi_actor *actor, struct sfi_batch *batch)
         return no_memory();
     sfi_le32_put(record + SFI_RECORD_HEADER, actor->type->desc.state_version);
     memcpy(record + SFI_RECORD_HEADER + 4, sfi_actor_state(actor), actor->type->desc.state_size);
-    sfi_record_seal(record, size, SFI_RECORD_STATE, sfi_key_bytes(&key));
+    sfi_record_finish(record, size, SFI_RECORD_STATE, sfi_key_bytes(&key));
     return 0;
 }
 
@@ -392,7 +392,7 @@ static int save_slot(const struct sfi_actor *actor, const struct sfi_slot *slot,
     if (!record)
         return no_memory();
     memcpy(record + SFI_RECORD_HEADER, slot->data, slot->size);
-    sfi_record_seal(record, size, SFI_RECORD_VALUE, sfi_key_bytes(&key));
+    sfi_record_finish(record, size, SFI_RECORD_VALUE, sfi_key_bytes(&key));
     return 0;
 }
 

@@ -70,7 +70,7 @@ int sfi_egress_put(const struct sfi_egress *egress, struct sfi_batch *batch,
     memcpy(at + 2, kind, kind_size);
     if (body.size)
         memcpy(at + 2 + kind_size, body.data, body.size);
-    sfi_record_seal(record, size, SFI_RECORD_OUTBOX, sfi_key_bytes(&key));
+    sfi_record_finish(record, size, SFI_RECORD_OUTBOX, sfi_key_bytes(&key));
     return 0;
 }
 
@@ -129,7 +129,7 @@ static int save_counters(const struct sfi_egress *egress, struct sfi_batch *batc
     sfi_le64_put(at + 4, egress->next);
     sfi_le64_put(at + 12, egress->acked);
     sfi_le64_put(at + 20, trim_to(egress));
-    sfi_record_seal(record, COUNTERS_BYTES, SFI_RECORD_EGRESS, sfi_key_bytes(&key));
+    sfi_record_finish(record, COUNTERS_BYTES, SFI_RECORD_EGRESS, sfi_key_bytes(&key));
     return 0;
 }
 

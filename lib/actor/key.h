@@ -22,13 +22,7 @@
 
 enum { SFI_ID_MAX = 255, SFI_NAME_MAX = 255 };
 
-enum sfi_meta {
-    SFI_META_COUNTERS = 1,
-    SFI_META_TYPE,
-    SFI_META_SOURCE,
-    SFI_META_EGRESS,
-    SFI_META_END
-};
+enum sfi_meta { SFI_META_COUNTERS = 1, SFI_META_TYPE, SFI_META_SOURCE, SFI_META_EGRESS };
 
 struct sfi_key {
     unsigned char bytes[SFI_KEY_MAX];

@@ -138,7 +138,7 @@ int sfi_message_save(const struct sfi_message *message, uint64_t retry_ms, struc
     if (!record)
         return sfi_err(SF_ENOMEM, "out of memory");
     put_envelope(record + SFI_RECORD_HEADER, message, retry_ms);
-    sfi_record_seal(record, size, SFI_RECORD_MESSAGE, sfi_key_bytes(&key));
+    sfi_record_finish(record, size, SFI_RECORD_MESSAGE, sfi_key_bytes(&key));
     return 0;
 }
 
@@ -154,7 +154,7 @@ int sfi_message_save_dead(const struct sfi_message *message, uint64_t sequence, 
         return sfi_err(SF_ENOMEM, "out of memory");
     sfi_le16_put(record + SFI_RECORD_HEADER, (uint16_t)reason_size);
     put_envelope(put_bytes(record + SFI_RECORD_HEADER + 2, reason, reason_size), message, 0);
-    sfi_record_seal(record, size, SFI_RECORD_DEAD, sfi_key_bytes(&key));
+    sfi_record_finish(record, size, SFI_RECORD_DEAD, sfi_key_bytes(&key));
     return 0;
 }
 

@@ -94,7 +94,6 @@ struct sfi_type *sfi_type_new(const struct sfi_sys *sys, const char *name, size_
     return NULL;
 }
 
-/* Puts the type at the place of its number; those between stay empty until loaded. */
 static int types_add(struct sfi_types *types, struct sfi_type *type)
 {
     if (types->count == types->capacity) {
@@ -123,7 +122,8 @@ int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const ch
     return 0;
 }
 
-uint16_t sfi_type_slot_named(const struct sfi_type *type, const char *name)
+/* Of any value that was ever stored. */
+static uint16_t slot_named(const struct sfi_type *type, const char *name)
 {
     for (uint32_t i = 0; i < type->slot_count; i++)
         if (strcmp(type->slot_names[i], name) == 0)
@@ -234,7 +234,7 @@ static int add_slots(const struct sfi_sys *sys, struct sfi_type *type, const sf_
 {
     for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++) {
         const char *name = desc->values[i]->name;
-        if (sfi_type_slot_named(type, name))
+        if (slot_named(type, name))
             continue;
         if (type->slot_count == SFI_SLOTS_MAX)
             return sfi_err(SF_EINVAL, "type '%s': more than %d values in its life", type->name,
@@ -260,7 +260,7 @@ static void bind_type(struct sfi_type *type, const sf_type *desc, void *userdata
     type->backoff_ms_max = desc->backoff_ms_max ? desc->backoff_ms_max : BACKOFF_MAX_DEFAULT_MS;
     type->value_count = 0;
     for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++)
-        type->value_slots[type->value_count++] = sfi_type_slot_named(type, desc->values[i]->name);
+        type->value_slots[type->value_count++] = slot_named(type, desc->values[i]->name);
     type->registered = 1;
 }
 
@@ -297,7 +297,8 @@ int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userd
     return 0;
 }
 
-/* Names come in the order of their bytes, numbers do not: the place of each number is made first. */
+/* Names come in the order of their bytes, numbers do not: the places of those before it stay empty until
+ * they are loaded. */
 int sfi_types_place(struct sfi_types *types, struct sfi_type *type)
 {
     if (type->number == 0 || type->number > 1u << 20)

@@ -62,14 +62,13 @@ int sfi_type_name_check(const char *name);
 struct sfi_type *sfi_types_find(const struct sfi_types *types, const char *name);
 struct sfi_type *sfi_types_number(const struct sfi_types *types, uint32_t number);
 
-/* Binds the description, giving numbers to what is new.  On failure nothing changed. */
+/* Binds the description, giving numbers to what is new.  On failure it is not bound; names may have got
+ * their numbers already. */
 int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userdata,
                        struct sfi_type **out);
 
 /* The slot of a value that the type lists; 0: it does not. */
 uint16_t sfi_type_slot(const struct sfi_type *type, const sf_value *value);
-/* The same for any value that was ever stored, by name. */
-uint16_t sfi_type_slot_named(const struct sfi_type *type, const char *name);
 
 /* The handler for a kind; NULL: it does not understand it. */
 sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind);

@@ -70,7 +70,7 @@ int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch)
     unsigned char *record = sfi_batch_put(batch, SFI_META, sfi_key_bytes(&key), size);
     if (record) {
         memcpy(record + SFI_RECORD_HEADER, packed, writer.size);
-        sfi_record_seal(record, size, SFI_RECORD_TYPE, sfi_key_bytes(&key));
+        sfi_record_finish(record, size, SFI_RECORD_TYPE, sfi_key_bytes(&key));
     }
     sfi_free(batch->sys, packed);
     return record ? 0 : sfi_err(SF_ENOMEM, "out of memory");

@@ -26,12 +26,12 @@ size_t sfi_chunk_put(unsigned char *chunk, size_t at, const struct sfi_op *op)
     return end;
 }
 
-void sfi_chunk_seal(unsigned char *chunk, size_t size, uint32_t generation, uint32_t count,
-                    const unsigned char key[SFI_CHUNK_KEY])
+void sfi_chunk_finish(unsigned char *chunk, size_t size, uint32_t generation, uint32_t count,
+                      const unsigned char key[SFI_CHUNK_KEY])
 {
     sfi_le32_put(chunk + SFI_RECORD_HEADER, generation);
     sfi_le32_put(chunk + SFI_RECORD_HEADER + 4, count);
-    sfi_record_seal(chunk, size, SFI_RECORD_LOG, SF_BYTES(key, SFI_CHUNK_KEY));
+    sfi_record_finish(chunk, size, SFI_RECORD_LOG, SF_BYTES(key, SFI_CHUNK_KEY));
 }
 
 int sfi_chunk_open(sf_bytes chunk, sf_bytes key, uint32_t *out_generation, uint32_t *out_count)

@@ -35,8 +35,8 @@ static inline size_t sfi_log_entry_size(const struct sfi_op *op)
 /* Writes an entry; it must fit.  The offset behind it. */
 size_t sfi_chunk_put(unsigned char *chunk, size_t at, const struct sfi_op *op);
 /* Completes a chunk of `size` bytes with its header. */
-void sfi_chunk_seal(unsigned char *chunk, size_t size, uint32_t generation, uint32_t count,
-                    const unsigned char key[SFI_CHUNK_KEY]);
+void sfi_chunk_finish(unsigned char *chunk, size_t size, uint32_t generation, uint32_t count,
+                      const unsigned char key[SFI_CHUNK_KEY]);
 
 /* Checks a whole chunk.  SF_ECORRUPT, SF_ENEWER. */
 int sfi_chunk_open(sf_bytes chunk, sf_bytes key, uint32_t *out_generation, uint32_t *out_count);

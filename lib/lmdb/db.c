@@ -69,8 +69,8 @@ static void format_write(unsigned char record[FORMAT_BYTES], uint64_t epoch)
     memcpy(payload, format_magic, sizeof format_magic);
     sfi_le32_put(payload + 4, FORMAT);
     sfi_le64_put(payload + 8, epoch);
-    sfi_record_seal(record, FORMAT_BYTES, SFI_RECORD_FORMAT,
-                    SF_BYTES(format_key, sizeof format_key));
+    sfi_record_finish(record, FORMAT_BYTES, SFI_RECORD_FORMAT,
+                      SF_BYTES(format_key, sizeof format_key));
 }
 
 static int format_read(sf_bytes record, uint64_t *out_epoch)

@@ -232,7 +232,7 @@ static int write_chunk(struct sfi_log *log, MDB_cursor *cursor, const struct sfi
     if (error)
         return sfi_db_error(log->db, error, "append to the changelog");
     write_entries(log, value.mv_data, ops, count);
-    sfi_chunk_seal(value.mv_data, size, log->active->number, count, key);
+    sfi_chunk_finish(value.mv_data, size, log->active->number, count, key);
     log->active->end++;
     log->active->bytes += size;
     return 0;

@@ -26,10 +26,10 @@ struct lmdb_store {
     struct sfi_snapshots snapshots;
     struct sfi_committer committer;
     const struct sfi_batch *batch; /* submitted and not settled, or NULL */
-    int is_inline;
+    int commit_inline;
     int broken; /* a code: over for good */
     struct sfi_room room;
-    _Atomic uint64_t safe; /* what settle() and tend() show as base.safe */
+    _Atomic uint64_t safe; /* what settle() and tidy() show as base.safe */
     _Atomic uint64_t log_bytes;
 
     /* Whoever commits. */
@@ -290,7 +290,7 @@ static int commit_here(struct lmdb_store *store)
 /* 1: durable; 0: under way; negative: stalled. */
 static int settle_batch(struct lmdb_store *store, int wait)
 {
-    if (!store->is_inline) {
+    if (!store->commit_inline) {
         if (sfi_committer_has_job(&store->committer))
             return sfi_committer_fetch(&store->committer, wait);
         if (!wait && store->batch && !sfi_snapshots_are_shut(&store->snapshots)) {
@@ -332,11 +332,11 @@ static int lmdb_settle(struct sfi_store *base, int wait)
     return rc;
 }
 
-static int lmdb_tend(struct sfi_store *base)
+static int lmdb_tidy(struct sfi_store *base)
 {
     struct lmdb_store *store = (struct lmdb_store *)base;
     int rc = 0, tells;
-    if (store->is_inline && !store->broken) {
+    if (store->commit_inline && !store->broken) {
         sfi_committer_take(&store->committer);
         rc = tidy(store, &tells);
         sfi_committer_give(&store->committer, 0);
@@ -393,7 +393,7 @@ static void lmdb_close(struct sfi_store *base)
 static const struct sfi_store_ops lmdb_ops = {
     .submit = lmdb_submit,
     .settle = lmdb_settle,
-    .tend = lmdb_tend,
+    .tidy = lmdb_tidy,
     .make_safe = lmdb_make_safe,
     .room = lmdb_room,
     .snapshot_open = lmdb_snapshot_open,
@@ -422,7 +422,7 @@ static struct lmdb_store *store_new(const struct sfi_sys *sys, int dir_fd,
         return NULL;
     struct sfi_committer_job job = {commit, tidy, store, options->wake, options->wake_ctx};
     size_t page_size = (size_t)sysconf(_SC_PAGESIZE);
-    store->is_inline = options->commit_inline;
+    store->commit_inline = options->commit_inline;
     store->base = (struct sfi_store){.ops = &lmdb_ops, .sys = sys};
     store->db = (struct sfi_db){.sys = sys,
                                 .dir_fd = dir_fd,
@@ -450,7 +450,7 @@ static int bring_up(struct lmdb_store *store, const char *dir,
     store->committed = store->base.safe = store->base.durable;
     atomic_store(&store->safe, store->committed);
     atomic_store(&store->log_bytes, sfi_log_bytes(&store->log));
-    return store->is_inline ? 0 : sfi_committer_start(&store->committer);
+    return store->commit_inline ? 0 : sfi_committer_start(&store->committer);
 }
 
 int sfi_lmdb_open(const struct sfi_sys *sys, const char *dir, int dir_fd,

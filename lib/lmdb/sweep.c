@@ -16,12 +16,12 @@ enum {
 struct sfi_swept_chunk {
     const void *data;
     size_t size;
-    uint64_t slice;
+    uint64_t round;
 };
 
 void sfi_sweep_init(struct sfi_sweep *sweep, const struct sfi_sys *sys)
 {
-    *sweep = (struct sfi_sweep){.slice = 1, .units_max = UNITS_MAX};
+    *sweep = (struct sfi_sweep){.round = 1, .units_max = UNITS_MAX};
     sfi_key_order_init(&sweep->order, sys);
 }
 
@@ -62,7 +62,7 @@ static int look_up(const struct slice *slice, uint32_t chunk, struct sfi_swept_c
     int rc = sfi_log_chunk(slice->db, slice->txn, slice->generation->base + chunk, &bytes);
     if (rc <= 0)
         return rc < 0 ? rc : sfi_err(SF_ECORRUPT, "a chunk of the changelog is missing");
-    *out = (struct sfi_swept_chunk){bytes.data, bytes.size, slice->sweep->slice};
+    *out = (struct sfi_swept_chunk){bytes.data, bytes.size, slice->sweep->round};
     return 0;
 }
 
@@ -70,7 +70,7 @@ static int entry_of(const struct slice *slice, uint32_t item, struct sfi_log_ent
 {
     const struct sfi_log_place *place = &slice->generation->index.places[item];
     struct sfi_swept_chunk *chunk = &slice->sweep->chunks[place->chunk];
-    int rc = chunk->slice == slice->sweep->slice ? 0 : look_up(slice, place->chunk, chunk);
+    int rc = chunk->round == slice->sweep->round ? 0 : look_up(slice, place->chunk, chunk);
     return rc < 0 ? rc : sfi_chunk_entry(SF_BYTES(chunk->data, chunk->size), place->offset, out);
 }
 
@@ -79,7 +79,7 @@ static void expect_entry(const struct slice *slice, uint32_t item)
 {
     const struct sfi_log_place *place = &slice->generation->index.places[item];
     const struct sfi_swept_chunk *chunk = &slice->sweep->chunks[place->chunk];
-    if (chunk->slice == slice->sweep->slice)
+    if (chunk->round == slice->sweep->round)
         __builtin_prefetch((const char *)chunk->data + place->offset);
 }
 
@@ -188,7 +188,7 @@ int sfi_sweep_run(struct sfi_sweep *sweep, const struct sfi_db *db, MDB_txn *txn
     int rc = sfi_db_fault(db->sys, "lmdb.sweep");
     units = units < sweep->units_max ? units : sweep->units_max;
     sweep->is_under_way = 1;
-    sweep->slice++;
+    sweep->round++;
     if (rc == 0 && sweep->collected < generation->index.count)
         rc = collect(&slice, &units);
     if (rc == 0 && units && sweep->collected == generation->index.count &&

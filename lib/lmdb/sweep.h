@@ -20,7 +20,7 @@ struct sfi_sweep {
     struct sfi_key_order order;
     uint32_t collected; /* entries of the generation that are in `order` */
     struct sfi_swept_chunk *chunks;
-    uint64_t slice;       /* counts up; says which chunks were looked up in this transaction */
+    uint64_t round;       /* counts up; says which chunks were looked up in this transaction */
     uint64_t units_max;   /* of a slice */
     uint32_t next;        /* the newest transaction's order.next */
     uint8_t is_under_way; /* the transaction under way sweeps */

@@ -41,13 +41,21 @@ void sfi_break(sf_runtime *rt, int code, const char *why)
     sfi_waiters_wake(taken);
 }
 
+static int forked(const char *call)
+{
+    return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
+}
+
 int sfi_life_check(const sf_runtime *rt, const char *call)
 {
     if (!rt)
         return sfi_err(SF_EINVAL, "%s: the runtime is NULL", call);
-    if (rt->has_dir && sfi_dir_forked(&rt->dir))
-        return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
-    return 0;
+    return rt->has_dir && sfi_dir_forked(&rt->dir) ? forked(call) : 0;
+}
+
+int sfi_pid_check(const sf_runtime *rt, const char *call)
+{
+    return rt->has_dir && rt->dir.pid != getpid() ? forked(call) : 0;
 }
 
 /* In this process, and not inside a handler. */
@@ -81,9 +89,7 @@ static int check_driver(sf_runtime *rt, uintptr_t frame, const char *call)
     if (rc < 0)
         return rc;
     uintptr_t background = atomic_load(&rt->background);
-    if (rt->has_dir && rt->dir.pid != getpid()) /* forked around the C library */
-        return sfi_err(SF_EFORK, "%s: a runtime cannot be used after fork()", call);
-    if ((rc = sfi_callback_check(rt, frame, call)) < 0)
+    if ((rc = sfi_pid_check(rt, call)) < 0 || (rc = sfi_callback_check(rt, frame, call)) < 0)
         return rc;
     if (background && background != self())
         return sfi_err(SF_EBUSY, "%s: the background thread drives", call);

@@ -19,6 +19,9 @@ int sfi_life_check(const sf_runtime *rt, const char *call);
  * runtime, whose turn is doomed with a sentence naming `call`. */
 int sfi_call_check(sf_runtime *rt, uintptr_t frame, const char *call, const char *instead);
 
+/* Not in a child that was forked around the C library?  A system call, where life_check() is none.  0,
+ * SF_EFORK. */
+int sfi_pid_check(const sf_runtime *rt, const char *call);
 /* Outside of callbacks, where it would wait for itself?  0, SF_EBUSY. */
 int sfi_callback_check(const sf_runtime *rt, uintptr_t frame, const char *call);
 

@@ -1,10 +1,9 @@
 #include "run/epoch.h"
 
-#include <unistd.h>
-
 #include "actor/key.h"
 #include "actor/type_record.h"
 #include "base/err.h"
+#include "run/drive.h"
 #include "run/runtime.h"
 #include "store/record.h"
 
@@ -102,7 +101,7 @@ static int save_counters(sf_runtime *rt, struct sfi_batch *batch)
     sfi_le64_put(record + SFI_RECORD_HEADER, rt->mailbox.next_sequence);
     sfi_le64_put(record + SFI_RECORD_HEADER + 8, rt->epoch.next_dead);
     sfi_le64_put(record + SFI_RECORD_HEADER + 16, rt->mailbox.count);
-    sfi_record_seal(record, COUNTERS_BYTES, SFI_RECORD_COUNTERS, sfi_key_bytes(&key));
+    sfi_record_finish(record, COUNTERS_BYTES, SFI_RECORD_COUNTERS, sfi_key_bytes(&key));
     return 0;
 }
 
@@ -183,19 +182,19 @@ static void mark_durable(sf_runtime *rt)
     for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
         egress->durable = egress->sealed;
     sfi_positions_durable(&rt->positions);
-    rt->epoch.marked = rt->store->durable;
+    rt->epoch.durable = rt->store->durable;
 }
 
 /* Under the lock. */
 static void show_safe(sf_runtime *rt)
 {
     struct sfi_epoch *epoch = &rt->epoch;
-    if (epoch->shown == epoch->marked || rt->store->safe < epoch->marked)
+    if (epoch->safe == epoch->durable || rt->store->safe < epoch->durable)
         return;
     for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
         egress->safe = egress->durable;
     sfi_positions_safe(&rt->positions);
-    epoch->shown = epoch->marked;
+    epoch->safe = epoch->durable;
 }
 
 /* Under the lock: the room that outside work may use. */
@@ -268,16 +267,16 @@ static void became_durable(sf_runtime *rt)
     epoch->stats.epochs++;
     sfi_batch_reset(&epoch->batches[!epoch->open]);
     publish(rt);
-    if (rt->commits_inline)
-        rt->tend_ns = rt->sys->mono_ns(rt->sys->ctx) + QUIET_MS * UINT64_C(1000000);
+    if (rt->commit_inline)
+        rt->tidy_ns = rt->sys->mono_ns(rt->sys->ctx) + QUIET_MS * UINT64_C(1000000);
 }
 
 int sfi_epoch_settle(sf_runtime *rt, int wait)
 {
     struct sfi_epoch *epoch = &rt->epoch;
-    if (rt->has_dir && rt->dir.pid != getpid()) /* forked around the C library */
-        return sfi_err(SF_EFORK, "a runtime cannot commit after fork()");
-    int rc = submit(rt);
+    int rc = sfi_pid_check(rt, "a commit");
+    if (rc == 0)
+        rc = submit(rt);
     if (rc == 0)
         rc = sfi_store_settle(rt->store, wait);
     if (rc <= 0) {
@@ -289,7 +288,7 @@ int sfi_epoch_settle(sf_runtime *rt, int wait)
         became_durable(rt);
         return 1;
     }
-    if (epoch->shown != epoch->marked ||
+    if (epoch->safe != epoch->durable ||
         sfi_room_left(rt->store_room, rt->store_bytes_max) != SFI_ROOM_ENOUGH) {
         pthread_mutex_lock(&rt->lock); /* the store's own work may have changed both */
         show_safe(rt);

@@ -29,8 +29,8 @@ struct sfi_epoch {
     uint64_t sealed_bytes; /* taken in until then */
     uint32_t turns;        /* in the open epoch */
     uint64_t started_ns;   /* of its first turn */
-    uint64_t marked;       /* the epoch whose positions and egress records are durable, */
-    uint64_t shown;        /* and the one whose are safe, and visible */
+    uint64_t durable;      /* the epoch whose positions and egress records are marked durable, */
+    uint64_t safe;         /* and the one whose are safe, and visible */
     uint64_t failures;     /* in a row, of the sealed batch */
     sf_stats stats;        /* the engine's own; copied out by the step */
 };
@@ -48,12 +48,14 @@ int sfi_epoch_is_full(sf_runtime *rt);
 /* Is there anything that a commit would write, or a publish would let out? */
 int sfi_epoch_is_dirty(sf_runtime *rt);
 
-/* Seals the open epoch, unless one is sealed already.  0, or SF_ENOMEM with the epoch still open. */
+/* Seals the open epoch, unless one is sealed already; one that changed nothing on disk is published (4).  0,
+ * or SF_ENOMEM with the epoch still open. */
 int sfi_epoch_seal(sf_runtime *rt);
 /* Few rows in the sealed epoch: writing them takes no longer than waking a thread. */
 int sfi_epoch_is_small(const sf_runtime *rt);
-/* Submits the sealed epoch, finds out what became of it, publishes it.  1: published, or nothing was
- * sealed; 0: under way; negative: stalled. */
+/* Submits the sealed epoch, finds out what became of it, publishes it.  `wait` 0: it is committed behind the
+ * engine's back, if the store has a thread; 1: here and now.  1: published, or nothing was sealed; 0: under way;
+ * negative: stalled. */
 int sfi_epoch_settle(sf_runtime *rt, int wait);
 
 /* Reads the stored counters. */

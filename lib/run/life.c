@@ -66,8 +66,8 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->turn_bytes_max = options->store_bytes_max / TURN_PART < TURN_BYTES_MAX
                              ? options->store_bytes_max / TURN_PART
                              : TURN_BYTES_MAX;
-    rt->commits_inline = options->commit_inline;
-    rt->tend_ns = options->commit_inline; /* what an earlier run left, at once */
+    rt->commit_inline = options->commit_inline;
+    rt->tidy_ns = options->commit_inline; /* what an earlier run left, at once */
     rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
     rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
     atomic_store(&rt->driver, (uintptr_t)pthread_self());

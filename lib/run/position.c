@@ -60,7 +60,7 @@ int sfi_position_load(struct sfi_positions *positions, const struct sfi_sys *sys
         add(positions, sys, (const char *)bytes + 5, key.size - 5, sfi_be32_get(bytes + 1));
     if (!position)
         return sfi_err(SF_ENOMEM, "out of memory");
-    position->taken = position->reached = position->sealed = position->durable = position->safe =
+    position->given = position->reached = position->sealed = position->durable = position->safe =
         sfi_le64_get(payload.data);
     return 0;
 }
@@ -82,7 +82,7 @@ static int save(const struct sfi_position *position, struct sfi_batch *batch)
     if (!record)
         return sfi_err(SF_ENOMEM, "out of memory");
     sfi_le64_put(record + SFI_RECORD_HEADER, position->reached);
-    sfi_record_seal(record, POSITION_BYTES, SFI_RECORD_SOURCE, sfi_key_bytes(&key));
+    sfi_record_finish(record, POSITION_BYTES, SFI_RECORD_SOURCE, sfi_key_bytes(&key));
     return 0;
 }
 

@@ -1,10 +1,10 @@
 /* position.h - how far each input that can be replayed was taken in: one per (name, partition).
  *
- * taken >= reached >= sealed >= durable >= safe: given to the inbox; taken in by the open epoch; in the
+ * given >= reached >= sealed >= durable >= safe: given to the inbox; taken in by the open epoch; in the
  * sealed batch; on disk; there for good (store.h: 3).  Callers read `safe`: the input may be forgotten
  * up to there.
  *
- * The list, taken and safe are under the runtime's lock, is_open too; the others and dirty are the
+ * The list, given and safe are under the runtime's lock, is_open too; the others and dirty are the
  * engine's, which takes the lock to walk the list. */
 #ifndef SFI_RUN_POSITION_H
 #define SFI_RUN_POSITION_H
@@ -13,7 +13,7 @@
 
 struct sfi_position {
     struct sfi_position *next;
-    uint64_t taken, reached, sealed, durable, safe;
+    uint64_t given, reached, sealed, durable, safe;
     uint32_t partition;
     uint8_t is_open, dirty; /* is_open: a source holds it */
     char name[];

@@ -33,8 +33,8 @@ struct sf_runtime {
     int has_dir; /* 0: a test's store without a directory */
     uint32_t payload_max, epoch_turns_max;
     uint64_t store_bytes_max, turn_bytes_max;
-    int commits_inline; /* the store has no thread */
-    uint64_t tend_ns;   /* when its own work is due then; 0: there is none */
+    int commit_inline; /* the store has no thread */
+    uint64_t tidy_ns;  /* when its own work is due then; 0: there is none */
 
     /* Who drives. */
     _Atomic uintptr_t owner;      /* thread inside the driver; 0: none */

@@ -15,7 +15,7 @@ static int bind_locked(sf_source *source, const char *name, uint32_t partition)
     position->is_open = 1;
     rt->handles++;
     source->position = position;
-    source->skip_upto = position->taken;
+    source->skip_upto = position->given;
     return 0;
 }
 
@@ -60,17 +60,17 @@ uint64_t sfi_source_position(const sf_source *source)
 static int advance_locked(sf_source *source, uint64_t to)
 {
     struct sfi_position *position = source->position;
-    int rising = position->taken > source->skip_upto; /* something new was taken in already */
+    int rising = position->given > source->skip_upto; /* something new was taken in already */
     if (to <= source->skip_upto && !rising)
         return 1;
-    if (to <= position->taken)
+    if (to <= position->given)
         return sfi_err(SF_EINVAL, "source '%s' partition %u: position %llu is not behind %llu",
                        position->name, position->partition, (unsigned long long)to,
-                       (unsigned long long)position->taken);
+                       (unsigned long long)position->given);
     int64_t ticket = sfi_inbox_advance(source->rt, &source->staged, position, to);
     if (ticket < 0)
         return (int)ticket;
-    position->taken = to;
+    position->given = to;
     sfi_poll_signal(source->rt);
     return 0;
 }

@@ -61,19 +61,19 @@ static int commit(sf_runtime *rt, int waits, uint64_t epochs)
 
 /* Without a commit thread the store's own work is done here, when nothing else was for a while.  It is not
  * urgent: that it fails is nobody's business before it stands in a commit's way. */
-static void tend(sf_runtime *rt)
+static void tidy(sf_runtime *rt)
 {
-    uint64_t now_ns = rt->tend_ns ? rt->sys->mono_ns(rt->sys->ctx) : 0;
-    if (!rt->tend_ns || now_ns < rt->tend_ns || rt->epoch.is_submitted)
+    uint64_t now_ns = rt->tidy_ns ? rt->sys->mono_ns(rt->sys->ctx) : 0;
+    if (!rt->tidy_ns || now_ns < rt->tidy_ns || rt->epoch.is_submitted)
         return;
-    int rc = sfi_store_tend(rt->store);
-    rt->tend_ns = rc > 0 ? now_ns : rc < 0 ? now_ns + RETRY_MAX_MS * UINT64_C(1000000) : 0;
+    int rc = sfi_store_tidy(rt->store);
+    rt->tidy_ns = rc > 0 ? now_ns : rc < 0 ? now_ns + RETRY_MAX_MS * UINT64_C(1000000) : 0;
 }
 
 /* Is there something that comes to an end by itself, unless the disk refuses? */
 static int is_under_way(const sf_runtime *rt)
 {
-    return rt->epoch.is_sealed || rt->epoch.shown != rt->epoch.marked;
+    return rt->epoch.is_sealed || rt->epoch.safe != rt->epoch.durable;
 }
 
 /* Others learn from here how far the engine is, and why it is not further. */
@@ -116,7 +116,7 @@ static uint64_t next_due(sf_runtime *rt)
     const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
     sooner(&due_ns, pause ? pause->due : 0);
     sooner(&due_ns, sfi_delivery_due(rt));
-    sooner(&due_ns, rt->epoch.is_submitted ? 0 : rt->tend_ns);
+    sooner(&due_ns, rt->epoch.is_submitted ? 0 : rt->tidy_ns);
     pthread_mutex_lock(&rt->lock);
     const struct sfi_heap_node *deadline = sfi_heap_first(&rt->asks.deadlines);
     sooner(&due_ns, deadline ? deadline->due : 0);
@@ -187,7 +187,7 @@ int sfi_step(sf_runtime *rt, int turns_max, int waits)
     sfi_poll_begin(rt);
     expire(rt);
     sfi_delivery_acknowledge(rt);
-    tend(rt);
+    tidy(rt);
     int stalled = sfi_epoch_settle(rt, 0);
     if (stalled >= 0) {
         turns = run_turns(rt, turns_max > 0 ? turns_max : INT_MAX, &rc);

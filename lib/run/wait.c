@@ -43,8 +43,8 @@ static int drive_until(sf_runtime *rt, uintptr_t frame, sfi_condition *met, cons
                        struct deadline deadline)
 {
     for (int rc;;) {
-        if ((rc = is_met(rt, met, what)) != 0)
-            return rc < 0 ? rc : 0;
+        if (is_met(rt, met, what))
+            return 0;
         if ((rc = sfi_drive_enter(rt, frame, "waiting")) < 0)
             return rc;
         rc = sfi_step(rt, 0, 1);
@@ -53,8 +53,8 @@ static int drive_until(sf_runtime *rt, uintptr_t frame, sfi_condition *met, cons
         int rests = !sfi_has_work(rt);
         sfi_drive_leave(rt);
         if (rc < 0)
-            return is_met(rt, met, what) > 0 ? 0 : rc;
-        if (is_met(rt, met, what) != 0)
+            return is_met(rt, met, what) ? 0 : rc;
+        if (is_met(rt, met, what))
             continue;
         int wait_ms = left_ms(rt, deadline);
         if (wait_ms == 0)
@@ -154,7 +154,7 @@ static int sleep_until(sf_runtime *rt, sfi_condition *met, const void *what,
     } while (rc == 0 && wait_ms > 0 && !(broken = atomic_load(&rt->broken)));
     if (rc == 0 && broken)
         return sfi_err(broken, "%s", rt->broken_why);
-    return rc > 0 ? 0 : rc < 0 ? rc : why_not(rt);
+    return rc ? 0 : why_not(rt);
 }
 
 static int wait_until(sf_runtime *rt, uintptr_t frame, sfi_condition *met, const void *what,

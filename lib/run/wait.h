@@ -14,7 +14,7 @@
 #include "base/latch.h"
 #include "run/ask.h"
 
-/* What is waited for; called under the lock, also by the driver.  1: there; 0: not yet; negative: never. */
+/* What is waited for; called under the lock, also by the driver.  1: there; 0: not yet. */
 typedef int sfi_condition(sf_runtime *rt, const void *what);
 
 struct sfi_waiter {

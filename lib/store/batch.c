@@ -3,10 +3,10 @@
 #include <assert.h>
 #include <string.h>
 
-enum { CHUNK_BYTES = 256 * 1024, OPS_MIN = 64 };
+enum { BLOCK_BYTES = 256 * 1024, OPS_MIN = 64 };
 
-struct sfi_chunk {
-    struct sfi_chunk *next;
+struct sfi_batch_block {
+    struct sfi_batch_block *next;
     size_t size, used;
     _Alignas(16) unsigned char bytes[];
 };
@@ -18,28 +18,28 @@ void sfi_batch_init(struct sfi_batch *batch, const struct sfi_sys *sys)
 
 void sfi_batch_fini(struct sfi_batch *batch)
 {
-    for (struct sfi_chunk *chunk = batch->chunks, *next; chunk; chunk = next) {
-        next = chunk->next;
-        sfi_free(batch->sys, chunk);
+    for (struct sfi_batch_block *block = batch->blocks, *next; block; block = next) {
+        next = block->next;
+        sfi_free(batch->sys, block);
     }
     for (int i = 0; i < SFI_TABLES; i++)
         sfi_free(batch->sys, batch->tables[i].ops);
     *batch = (struct sfi_batch){.sys = batch->sys};
 }
 
-/* Gives oversized chunks back, keeps the others. */
+/* Gives oversized blocks back, keeps the others. */
 void sfi_batch_reset(struct sfi_batch *batch)
 {
-    for (struct sfi_chunk **place = &batch->chunks, *chunk; (chunk = *place);) {
-        if (chunk->size > CHUNK_BYTES) {
-            *place = chunk->next;
-            sfi_free(batch->sys, chunk);
+    for (struct sfi_batch_block **place = &batch->blocks, *block; (block = *place);) {
+        if (block->size > BLOCK_BYTES) {
+            *place = block->next;
+            sfi_free(batch->sys, block);
         } else {
-            chunk->used = 0;
-            place = &chunk->next;
+            block->used = 0;
+            place = &block->next;
         }
     }
-    batch->current = batch->chunks;
+    batch->current = batch->blocks;
     for (int i = 0; i < SFI_TABLES; i++)
         batch->tables[i].count = 0;
     batch->op_count = 0;
@@ -47,30 +47,30 @@ void sfi_batch_reset(struct sfi_batch *batch)
     batch->bytes = 0;
 }
 
-static struct sfi_chunk *insert_chunk(struct sfi_batch *batch, size_t size)
+static struct sfi_batch_block *insert_block(struct sfi_batch *batch, size_t size)
 {
-    size_t room = size > CHUNK_BYTES ? size : CHUNK_BYTES;
-    struct sfi_chunk *chunk = sfi_alloc(batch->sys, sizeof *chunk + room);
-    if (!chunk)
+    size_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
+    struct sfi_batch_block *block = sfi_alloc(batch->sys, sizeof *block + room);
+    if (!block)
         return NULL;
-    struct sfi_chunk **place = batch->current ? &batch->current->next : &batch->chunks;
-    *chunk = (struct sfi_chunk){.next = *place, .size = room};
-    *place = chunk;
-    return chunk;
+    struct sfi_batch_block **place = batch->current ? &batch->current->next : &batch->blocks;
+    *block = (struct sfi_batch_block){.next = *place, .size = room};
+    *place = block;
+    return block;
 }
 
 static unsigned char *take_bytes(struct sfi_batch *batch, size_t size)
 {
-    struct sfi_chunk *chunk = batch->current;
-    while (chunk && chunk->size - chunk->used < size)
-        chunk = chunk->next;
-    if (!chunk)
-        chunk = insert_chunk(batch, size);
-    if (!chunk)
+    struct sfi_batch_block *block = batch->current;
+    while (block && block->size - block->used < size)
+        block = block->next;
+    if (!block)
+        block = insert_block(batch, size);
+    if (!block)
         return NULL;
-    batch->current = chunk;
-    unsigned char *bytes = chunk->bytes + chunk->used;
-    chunk->used += size;
+    batch->current = block;
+    unsigned char *bytes = block->bytes + block->used;
+    block->used += size;
     return bytes;
 }
 
@@ -132,17 +132,17 @@ struct sfi_batch_mark sfi_batch_mark(const struct sfi_batch *batch)
     return mark;
 }
 
-/* Chunks behind the current one are empty, so undoing means emptying all behind the marked one. */
+/* Blocks behind the current one are empty, so undoing means emptying all behind the marked one. */
 void sfi_batch_rollback(struct sfi_batch *batch, struct sfi_batch_mark mark)
 {
     if (batch->op_count == mark.op_count)
         return;
-    struct sfi_chunk *chunk = mark.current ? mark.current->next : batch->chunks;
-    for (; chunk; chunk = chunk->next)
-        chunk->used = 0;
+    struct sfi_batch_block *block = mark.current ? mark.current->next : batch->blocks;
+    for (; block; block = block->next)
+        block->used = 0;
     if (mark.current)
         mark.current->used = mark.used;
-    batch->current = mark.current ? mark.current : batch->chunks;
+    batch->current = mark.current ? mark.current : batch->blocks;
     for (int i = 0; i < SFI_TABLES; i++)
         batch->tables[i].count = mark.counts[i];
     batch->op_count = mark.op_count;

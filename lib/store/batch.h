@@ -6,7 +6,7 @@
  * gives the same result as once.  In which order the keys are written is the store's business, and
  * its thread's (store/key_order.h).
  *
- * The bytes live in chunks owned by the batch, so operations stay where they are until reset. */
+ * The bytes live in blocks owned by the batch, so operations stay where they are until reset. */
 #ifndef SFI_STORE_BATCH_H
 #define SFI_STORE_BATCH_H
 
@@ -25,21 +25,21 @@ struct sfi_op_list {
     uint32_t count, capacity;
 };
 
-struct sfi_chunk;
+struct sfi_batch_block;
 
 struct sfi_batch {
     const struct sfi_sys *sys;
     uint64_t epoch; /* set by seal */
     struct sfi_op_list tables[SFI_TABLES];
-    uint32_t op_count;                  /* of all tables */
-    struct sfi_chunk *chunks, *current; /* kept for the next epoch */
+    uint32_t op_count;                        /* of all tables */
+    struct sfi_batch_block *blocks, *current; /* kept for the next epoch */
     uint64_t bytes;
 };
 
 struct sfi_batch_mark {
     uint32_t counts[SFI_TABLES];
     uint32_t op_count;
-    struct sfi_chunk *current;
+    struct sfi_batch_block *current;
     size_t used;
     uint64_t bytes;
 };

@@ -323,7 +323,7 @@ static int mem_settle(struct sfi_store *base, int wait)
     return SFI_DURABLE;
 }
 
-static int mem_tend(struct sfi_store *base)
+static int mem_tidy(struct sfi_store *base)
 {
     (void)base;
     return 0;
@@ -435,7 +435,7 @@ static void mem_close(struct sfi_store *base)
 static const struct sfi_store_ops mem_ops = {
     .submit = mem_submit,
     .settle = mem_settle,
-    .tend = mem_tend,
+    .tidy = mem_tidy,
     .make_safe = mem_make_safe,
     .room = mem_room,
     .snapshot_open = mem_snapshot_open,

@@ -16,7 +16,7 @@ static uint32_t record_checksum(const unsigned char *record, size_t size, sf_byt
     return (uint32_t)XXH3_64bits_withSeed(record + 4, size - 4, seed);
 }
 
-void sfi_record_seal(void *record, size_t size, enum sfi_record_kind kind, sf_bytes key)
+void sfi_record_finish(void *record, size_t size, enum sfi_record_kind kind, sf_bytes key)
 {
     unsigned char *out = record;
     assert(size >= SFI_RECORD_HEADER);

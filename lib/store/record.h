@@ -36,7 +36,7 @@ enum sfi_record_kind {
 };
 
 /* Fills in the header of a finished record: `size` bytes, header included. */
-void sfi_record_seal(void *record, size_t size, enum sfi_record_kind kind, sf_bytes key);
+void sfi_record_finish(void *record, size_t size, enum sfi_record_kind kind, sf_bytes key);
 
 /* Checks a record and points `*out_payload` into it.  SF_ECORRUPT, SF_ENEWER. */
 int sfi_record_open(sf_bytes record, sf_bytes key, enum sfi_record_kind kind,

@@ -1,23 +1,23 @@
 /* store.h - the only door to what is durable.
  *
  * A store holds five ordered tables of bytes and the number of the newest durable epoch (LMDB's file has a
- * sixth, the changelog, which is nobody's business here).  It knows
- * nothing of actors.  Writing is one thing only: a sealed batch (store/batch.h) goes in whole, as
+ * sixth, the changelog, which is nobody's business here).  It knows nothing of actors.  Writing is one thing only: a sealed batch (store/batch.h) goes in whole, as
  * epoch N+1 on top of epoch N, or not at all.
  *
  * (1) At most one batch is submitted and not settled.  It is lent to the store until it is settled
  *     and must not change: a store may apply it behind the caller's back, on a thread of its own, or
  *     more than once.
- * (2) submit() takes the batch or fails without having taken it.  settle() says what became of it:
- *     durable, still under way, or stalled (the disk refuses; nothing is lost, the next settle()
- *     tries the same batch again).  A stall is never turned into "failed": whether an epoch that met
+ * (2) submit() takes the batch or fails without having taken it.  settle() starts what was not started yet,
+ *     and says what became of it: durable, still under way, or stalled (the disk refuses; nothing is lost, the
+ *     next settle() starts the same batch again).  A stall is never turned into "failed": whether an epoch that met
  *     an error is on disk is found out by reading the disk, not guessed.
- *     settle(wait 0) does not wait for the disk if the store has a thread; settle(wait 1) does.
+ *     settle(wait 0) starts it on the store's thread, if there is one, and does not wait for the disk;
+ *     settle(wait 1) waits for that thread, or, if it was not started there, commits on the caller's.
  * (3) Durable may mean less than safe: in relaxed mode a power cut can still take the newest durable
  *     epochs, but none up to `safe`, which follows by itself while the store is left in peace, and with
  *     make_safe().
  * (4) A store may have work of its own that is not urgent.  With a thread it does it by itself; without
- *     one tend() does a slice of it.
+ *     one tidy() does a slice of it.
  * (5) Reads see the newest settled epoch, or the one that is committed already and not settled yet, whole;
  *     the engine cannot tell these apart, since what the latter changed is still in its memory.  A snapshot
  *     keeps its epoch.
@@ -53,7 +53,7 @@ struct sfi_store_ops {
     /* wait 1: returns only when durable or stalled. */
     int (*settle)(struct sfi_store *store, int wait);
     /* Not while a batch is submitted.  1: there is more to do; 0: there is not; negative: as settle(). */
-    int (*tend)(struct sfi_store *store);
+    int (*tidy)(struct sfi_store *store);
     /* Not while a batch is submitted.  0: all that is durable is safe; negative: as settle(). */
     int (*make_safe)(struct sfi_store *store);
     /* Bytes that can still be written before the store's own ceiling; a lower bound. */
@@ -86,9 +86,9 @@ static inline int sfi_store_settle(struct sfi_store *store, int wait)
     return store->ops->settle(store, wait);
 }
 
-static inline int sfi_store_tend(struct sfi_store *store)
+static inline int sfi_store_tidy(struct sfi_store *store)
 {
-    return store->ops->tend(store);
+    return store->ops->tidy(store);
 }
 
 static inline int sfi_store_make_safe(struct sfi_store *store)

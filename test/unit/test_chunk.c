@@ -112,7 +112,7 @@ static void write_chunk(struct rig *rig)
     for (uint32_t i = 0; i < list->count; i++)
         at = sfi_chunk_put(rig->chunk, at, &list->ops[i]);
     assert_int_equal(at, rig->size);
-    sfi_chunk_seal(rig->chunk, rig->size, GENERATION, list->count, number);
+    sfi_chunk_finish(rig->chunk, rig->size, GENERATION, list->count, number);
 }
 
 /* A few of each kind. */
@@ -429,7 +429,7 @@ static void a_record_of_another_kind_is_refused(void **state)
     struct rig *rig = *state;
     write_small_chunk(rig);
     for (int kind = 0; kind < 256; kind++) {
-        sfi_record_seal(rig->chunk, rig->size, (enum sfi_record_kind)kind, SF_OF(number));
+        sfi_record_finish(rig->chunk, rig->size, (enum sfi_record_kind)kind, SF_OF(number));
         assert_int_equal(opens(chunk_of(rig)), kind == SFI_RECORD_LOG ? 0 : SF_ECORRUPT);
     }
 }
@@ -441,7 +441,7 @@ static void a_record_too_short_for_a_chunk_is_refused(void **state)
     for (size_t size = SFI_RECORD_HEADER; size < SFI_CHUNK_HEADER; size++) {
         unsigned char *record = exactly(size);
         memset(record, 0, size);
-        sfi_record_seal(record, size, SFI_RECORD_LOG, SF_OF(number));
+        sfi_record_finish(record, size, SFI_RECORD_LOG, SF_OF(number));
         assert_int_equal(opens(SF_BYTES(record, size)), SF_ECORRUPT);
         free(record);
     }
@@ -454,7 +454,7 @@ static void a_record_under_a_key_of_another_size_is_refused(void **state)
     uint32_t count;
     write_small_chunk(rig);
     for (size_t size = 0; size <= sizeof key; size++) {
-        sfi_record_seal(rig->chunk, rig->size, SFI_RECORD_LOG, SF_BYTES(key, size));
+        sfi_record_finish(rig->chunk, rig->size, SFI_RECORD_LOG, SF_BYTES(key, size));
         assert_int_equal(open_under(chunk_of(rig), SF_BYTES(key, size), &count),
                          size == SFI_CHUNK_KEY ? 0 : SF_ECORRUPT);
     }
@@ -537,7 +537,7 @@ static void a_chunk_that_lacks_entries_is_noticed_at_its_end(void **state)
     struct rig *rig = *state;
     uint32_t count;
     write_small_chunk(rig);
-    sfi_chunk_seal(rig->chunk, rig->size, GENERATION, UINT32_MAX, number);
+    sfi_chunk_finish(rig->chunk, rig->size, GENERATION, UINT32_MAX, number);
     assert_int_equal(open_under(chunk_of(rig), SF_OF(number), &count), 0);
     assert_int_equal(count, UINT32_MAX);
     assert_int_equal(walk(chunk_of(rig), count), SF_ECORRUPT);
@@ -556,7 +556,7 @@ static void no_nonsense_leads_out_of_the_chunk(void **state)
             size_t at = SFI_RECORD_HEADER + draw(rig, rig->size - SFI_RECORD_HEADER);
             rig->chunk[at] = (unsigned char)(draw(rig, 2) ? draw(rig, 256) : draw(rig, 40));
         }
-        sfi_chunk_seal(rig->chunk, rig->size, GENERATION, 1 + (uint32_t)draw(rig, 50), number);
+        sfi_chunk_finish(rig->chunk, rig->size, GENERATION, 1 + (uint32_t)draw(rig, 50), number);
         assert_int_equal(open_under(chunk_of(rig), SF_OF(number), &count), 0);
         walk(chunk_of(rig), count);
     }

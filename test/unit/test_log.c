@@ -228,7 +228,7 @@ static void live_one_epoch(struct rig *rig)
         fail_msg("epoch %" PRIu64 " stays stalled: %s", rig->epoch, sf_errmsg());
     store_matches(rig);
     if (rig->epoch % 4 == 0)
-        sfi_store_tend(rig->store); /* may fail: the next settle() finds out */
+        sfi_store_tidy(rig->store); /* may fail: the next settle() finds out */
 }
 
 static void reopen(struct rig *rig)
@@ -354,7 +354,7 @@ static void settle_somehow(struct rig *rig)
         if (rc > 0)
             return;
         if (draw(rig, 8) == 0)
-            sfi_store_tend(rig->store);
+            sfi_store_tidy(rig->store);
     }
     fail_msg("epoch %" PRIu64 " stays stalled: %s", rig->epoch, sf_errmsg());
 }

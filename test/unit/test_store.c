@@ -919,7 +919,7 @@ static void write_format(MDB_txn *txn, MDB_dbi meta, const char *magic, uint32_t
     memcpy(record + SFI_RECORD_HEADER, magic, 4);
     sfi_le32_put(record + SFI_RECORD_HEADER + 4, format);
     sfi_le64_put(record + SFI_RECORD_HEADER + 8, epoch);
-    sfi_record_seal(record, sizeof record, SFI_RECORD_FORMAT, SF_OF(name));
+    sfi_record_finish(record, sizeof record, SFI_RECORD_FORMAT, SF_OF(name));
     record[20] ^= (unsigned char)is_damaged;
     mdb_put(txn, meta, &key, &value, 0);
 }

@@ -440,7 +440,7 @@ static void one_epoch(struct fuzz *fuzz, int epoch)
         return;
     atomic_store(&fuzz->low, epoch);
     if (chance(fuzz, 3) == 0)
-        (void)sfi_store_tend(fuzz->store);
+        (void)sfi_store_tidy(fuzz->store);
     (void)sfi_store_room(fuzz->store);
     if (fuzz->store->safe > fuzz->store->durable || fuzz->store->durable != (uint64_t)epoch)
         failed(fuzz, "safe or durable is wrong", epoch, (int)fuzz->store->safe, -1);
