@@ -9,7 +9,9 @@ enum {
     COLLECTED_A_UNIT = 8,
     AHEAD = 8, /* entries */
     UNITS_MIN = 16,
-    UNITS_MAX = 1 << 16 /* as many as an epoch has rows, so that the sweep keeps up */
+    /* Twice the rows of an epoch: collecting and trimming are units too, and a sweep that does less than
+     * an epoch adds never catches up. */
+    UNITS_MAX = 1 << 17
 };
 
 /* Where a chunk is, as of one slice: LMDB may move it with the next. */

@@ -16,6 +16,7 @@
 #include "store/batch.h"
 #include "lmdb/dir.h"
 #include "support/machine.h"
+#include "support/storm.h"
 #include "support/support.h"
 
 enum { KEYS = 40, EPOCHS = 24, TRIES = 5 };
@@ -23,10 +24,11 @@ enum { KEYS = 40, EPOCHS = 24, TRIES = 5 };
 /* How much an epoch changes at most, and how much the log holds. */
 struct scale {
     uint32_t changes, log_records;
+    uint64_t log_bytes;
 };
 
-static const struct scale small = {9, 16};
-static const struct scale large = {60, 400}; /* a generation is swept in several slices */
+static const struct scale small = {9, 16, 64 << 10};
+static const struct scale large = {60, 400, 64 << 10}; /* a generation is swept in several slices */
 
 struct rig {
     struct machine machine;
@@ -66,8 +68,8 @@ static int fault_at_writes(void *ctx, const char *point)
 
 static void open_store(struct rig *rig)
 {
-    struct sfi_lmdb_options options = {.bytes_max = 64 << 20,
-                                       .log_bytes_max = 64 << 10,
+    struct sfi_lmdb_options options = {.bytes_max = (64 << 20) + 16 * rig->scale.log_bytes,
+                                       .log_bytes_max = rig->scale.log_bytes,
                                        .log_records_max = rig->scale.log_records,
                                        .commit_inline = 1};
     OK(sfi_dir_open(&rig->dir, rig->dir_name, 0));
@@ -381,6 +383,49 @@ static void any_run_of_failures_loses_nothing(void **state)
     }
 }
 
+/* -- at full speed ----------------------------------------------------------------------------------- */
+
+enum { FULL_ROWS = 60000, FULL_KEYS = 200000, FULL_EPOCHS = 40, FULL_RECORDS = 400000 };
+
+/* Each epoch as large as one gets, and the next at once. */
+static void commit_full_epoch(struct rig *rig)
+{
+    sfi_batch_reset(&rig->batch);
+    sfi_batch_seal(&rig->batch, ++rig->epoch);
+    for (uint64_t i = 0; i < FULL_ROWS; i++) {
+        unsigned char key[8];
+        sfi_be64_put(key, mix64(rig->epoch * FULL_ROWS + i) % FULL_KEYS);
+        void *value = sfi_batch_put(&rig->batch, SFI_STATE, SF_OF(key), 16);
+        assert_non_null(value);
+        memset(value, 0, 16);
+    }
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    assert_int_equal(sfi_store_settle(rig->store, 1), SFI_DURABLE);
+}
+
+/* A generation is frozen when it is full, which an epoch may overshoot, and never later, because the one
+ * before is swept by then. */
+static void the_sweep_keeps_up_with_the_largest_epochs(void **state)
+{
+    static struct rig rig;
+    uint64_t frozen_at = 1, most = 0; /* before that epoch was appended */
+    born(&rig, *state, 0, (struct scale){0, FULL_RECORDS, 64 << 20});
+    memset(&seen, 0, sizeof seen);
+    for (uint64_t epoch = 1; epoch <= FULL_EPOCHS; epoch++) {
+        uint64_t freezes = seen.freezes;
+        commit_full_epoch(&rig);
+        if (seen.freezes == freezes)
+            continue;
+        most = epoch - frozen_at > most ? epoch - frozen_at : most;
+        frozen_at = epoch;
+    }
+    print_message("%" PRIu64 " generations, %" PRIu64 " rows in one at most\n", seen.freezes,
+                  most * FULL_ROWS);
+    assert_true(seen.freezes > 5);
+    assert_in_range(most * FULL_ROWS, 1, FULL_RECORDS / 2 + FULL_ROWS);
+    dies(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -390,6 +435,7 @@ int main(void)
         TEST(any_call_may_fail_once),
         TEST(any_allocation_may_fail_once),
         TEST(any_run_of_failures_loses_nothing),
+        TEST(the_sweep_keeps_up_with_the_largest_epochs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
