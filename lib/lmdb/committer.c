@@ -58,13 +58,18 @@ static void tidy(struct sfi_committer *committer)
     pthread_mutex_lock(&committer->lock);
 }
 
-/* 1: nothing happened for a while. */
+/* 1: the engine did not come for a while, or has not since that was found. */
 static int is_quiet(struct sfi_committer *committer)
 {
+    uint64_t comings = committer->comings;
+    if (committer->quiet == comings)
+        return 1;
     struct timespec until = sfi_cond_deadline(QUIET_MS);
-    uint64_t uses = committer->uses;
-    return pthread_cond_timedwait(&committer->changed, &committer->lock, &until) != 0 &&
-           committer->uses == uses && !committer->is_taken;
+    if (pthread_cond_timedwait(&committer->changed, &committer->lock, &until) == 0 ||
+        committer->comings != comings || committer->is_taken)
+        return 0;
+    committer->quiet = comings;
+    return 1;
 }
 
 static void *run(void *arg)
@@ -91,6 +96,7 @@ static void *run(void *arg)
 int sfi_committer_start(struct sfi_committer *committer)
 {
     committer->is_untidy = 1; /* what an earlier run left */
+    committer->comings = 1;
     if (committer->sys->thread_start(committer->sys->ctx, "sf-commit", run, committer,
                                      &committer->thread) < 0)
         return sfi_err(SF_ENOMEM, "cannot start a thread for commits");
@@ -115,6 +121,7 @@ void sfi_committer_hand_over(struct sfi_committer *committer)
 {
     pthread_mutex_lock(&committer->lock);
     committer->state = SFI_JOB_WAITS;
+    committer->comings++;
     pthread_cond_broadcast(&committer->changed);
     pthread_mutex_unlock(&committer->lock);
 }
@@ -154,10 +161,10 @@ void sfi_committer_rouse(struct sfi_committer *committer)
 void sfi_committer_take(struct sfi_committer *committer)
 {
     pthread_mutex_lock(&committer->lock);
+    committer->comings++; /* first, so that the thread leaves it alone after the slice under way */
     while (committer->is_taken)
         pthread_cond_wait(&committer->changed, &committer->lock);
     committer->is_taken = 1;
-    committer->uses++;
     pthread_mutex_unlock(&committer->lock);
 }
 

@@ -5,7 +5,8 @@
  *
  * (1) At most one job is handed over and not finished.  Its outcome, with its sentence, is kept until the
  *     engine fetches it.
- * (2) After QUIET_MS in which nobody used the database the thread tidies, one slice at a time, as long as tidy() returns 1.
+ * (2) After QUIET_MS in which the engine did not come the thread tidies, slice after slice, as long as tidy()
+ *     returns 1 and the engine does not come: who does waits for one slice.
  * (3) `wake` is called with no lock held, after each job, and after a slice of tidying that tells. */
 #ifndef SFI_LMDB_COMMITTER_H
 #define SFI_LMDB_COMMITTER_H
@@ -32,9 +33,10 @@ struct sfi_committer {
     pthread_mutex_t lock; /* guards the rest */
     pthread_cond_t changed;
     enum { SFI_JOB_NONE, SFI_JOB_WAITS, SFI_JOB_RUNS, SFI_JOB_DONE } state;
-    int is_taken;  /* somebody uses the database */
-    uint64_t uses; /* how often the engine has taken it */
-    int waits;     /* the thread waits until it is given back */
+    int is_taken;     /* somebody uses the database */
+    uint64_t comings; /* how often the engine came: with a job, or to take the database */
+    uint64_t quiet;   /* likewise, when it was last found that it does not come */
+    int waits;        /* the thread waits until it is given back */
     int is_untidy, stops;
     int result;
     char why[256];
