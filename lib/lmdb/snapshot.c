@@ -228,6 +228,15 @@ static int seek_cursor(MDB_cursor *cursor, sf_bytes from, int after, MDB_val *ke
     return mdb_cursor_get(cursor, key, value, MDB_NEXT);
 }
 
+/* LMDB takes longer keys than ours, and callers keep a key in SFI_KEY_MAX bytes. */
+static int check_key(const MDB_val *key)
+{
+    if (key->mv_size <= SFI_KEY_MAX)
+        return 0;
+    return sfi_err(SF_ECORRUPT, "a key of %zu bytes in the database is not one of ours",
+                   key->mv_size);
+}
+
 static int seek_table(struct sfi_lmdb_snapshot *snapshot, enum sfi_table table, sf_bytes from,
                       int after, sf_bytes *out_key, sf_bytes *out_value)
 {
@@ -237,6 +246,8 @@ static int seek_table(struct sfi_lmdb_snapshot *snapshot, enum sfi_table table, 
     if (!error)
         error = seek_cursor(cursor, from, after, &key, &value);
     int rc = read_result(snapshot->all->db, error);
+    if (rc > 0 && check_key(&key) < 0)
+        return SF_ECORRUPT;
     if (rc > 0) {
         *out_key = sfi_val_bytes(key);
         *out_value = sfi_val_bytes(value);

@@ -1026,6 +1026,40 @@ static void a_damaged_format_record_is_refused(void **state)
     refuses(state, "meta", bitten, SF_ECORRUPT);
 }
 
+/* Longer than any of ours, where LMDB takes it. */
+static void with_a_long_key(MDB_txn *txn, MDB_dbi table)
+{
+    unsigned char name[511], value = 1;
+    MDB_val key = {sizeof name, name}, data = {sizeof value, &value};
+    memset(name, 0xff, sizeof name);
+    assert_int_equal(mdb_put(txn, table, &key, &data, 0), 0);
+}
+
+/* Whoever seeks keeps the key in SFI_KEY_MAX bytes. */
+static void a_key_longer_than_ours_is_damage(void **state)
+{
+    static const char *const names[SFI_TABLES] = {"meta", "state", "mailbox", "outbox", "dead"};
+    struct rig rig;
+    struct sfi_snapshot *snapshot;
+    sf_bytes key = SF_NONE, value;
+    rig_init(&rig, *state, DISK);
+    OK(rig_open(&rig));
+    settle_epoch(&rig);
+    rig_close(&rig);
+    for (int i = 0; i < SFI_TABLES; i++)
+        with_lmdb(*state, names[i], with_a_long_key);
+    OK(rig_open(&rig));
+    OK(sfi_snapshot_open(rig.store, &snapshot));
+    for (unsigned table = 0; table < SFI_TABLES; table++) {
+        REFUSED(sfi_snapshot_seek(snapshot, table, SF_OF((char){'\x7f'}), 0, &key, &value), SF_ECORRUPT);
+        SAYS("511 bytes");
+        assert_null(key.data);
+    }
+    OK(sfi_snapshot_seek(snapshot, SFI_META, SF_BYTES("", 0), 0, &key, &value)); /* those before it are fine */
+    sfi_snapshot_close(snapshot);
+    rig_fini(&rig);
+}
+
 static void a_half_made_database_is_made_again(void **state)
 {
     struct rig rig;
@@ -1223,6 +1257,7 @@ int main(void)
         TEST(a_database_from_before_the_first_release_is_refused),
         TEST(a_database_of_another_program_is_refused),
         TEST(a_damaged_format_record_is_refused),
+        TEST(a_key_longer_than_ours_is_damage),
         TEST(a_half_made_database_is_made_again),
         TEST(the_database_is_found_again_from_another_directory),
         TEST(nothing_of_the_database_survives_an_exec),
