@@ -367,8 +367,11 @@ SF_API sf_address sf_addr_load(sf_turn *turn, sf_bytes saved);
 
 /* -- look in --------------------------------------------------------------------------------------- */
 
+enum { SF_VIEWS_MAX = 100 };
+
 /* Everything as of the newest durable epoch.  Close it soon: while it is open the file cannot reuse
- * space.  One thread at a time uses a view.  SF_EDISK: not while the disk refuses.  [any] */
+ * space.  One thread at a time uses a view.  SF_EBUSY: SF_VIEWS_MAX are open, close one.  SF_EDISK: not
+ * while the disk refuses.  [any] */
 SF_API SF_MUST int sf_view_open(sf_runtime *rt, sf_view **out);
 SF_API void sf_view_close(sf_view *view); /* with its cursors; NULL is fine */
 

@@ -60,6 +60,7 @@ struct sf_runtime {
     struct sfi_waiters waiters;
     uint64_t store_room;
     int handles; /* sources and views that the application holds: none may outlive the runtime */
+    int views;   /* so many of them are views */
     int is_under_way; /* an epoch is on its way to the disk, as of the last step */
     int stall_code;   /* why the newest epoch is not on disk yet; 0: it is */
     char stall_why[256];

@@ -26,14 +26,29 @@ struct sf_cursor {
     int error;
 };
 
-static void count_handle(sf_runtime *rt, int by)
+/* The engine reads through the same slots of LMDB, of which there are a few more. */
+static int count_view(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);
-    rt->handles += by;
+    int rc = rt->views < SF_VIEWS_MAX
+                 ? 0
+                 : sfi_err(SF_EBUSY, "%d views are open, close one", SF_VIEWS_MAX);
+    rt->views += rc == 0;
+    rt->handles += rc == 0;
+    pthread_mutex_unlock(&rt->lock);
+    return rc;
+}
+
+static void discount_view(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    rt->views--;
+    rt->handles--;
     pthread_mutex_unlock(&rt->lock);
 }
 
-int sfi_view_open(sf_runtime *rt, sf_view **out)
+/* The view is counted already. */
+static int open_counted(sf_runtime *rt, sf_view **out)
 {
     sf_view *view = sfi_zalloc(rt->sys, sizeof *view);
     if (!view)
@@ -41,13 +56,22 @@ int sfi_view_open(sf_runtime *rt, sf_view **out)
     view->rt = rt;
     sfi_arena_init(&view->arena, rt->sys);
     int rc = sfi_snapshot_open(rt->store, &view->snapshot);
-    if (rc < 0) {
+    if (rc < 0)
         sfi_free(rt->sys, view);
+    else
+        *out = view;
+    return rc;
+}
+
+int sfi_view_open(sf_runtime *rt, sf_view **out)
+{
+    int rc = count_view(rt);
+    if (rc < 0)
         return rc;
-    }
-    count_handle(rt, 1);
-    *out = view;
-    return 0;
+    rc = open_counted(rt, out);
+    if (rc < 0)
+        discount_view(rt);
+    return rc;
 }
 
 void sfi_view_close(sf_view *view)
@@ -64,12 +88,7 @@ void sfi_view_close(sf_view *view)
     sfi_snapshot_close(view->snapshot);
     sfi_arena_fini(&view->arena);
     sfi_free(rt->sys, view);
-    count_handle(rt, -1);
-}
-
-sf_runtime *sfi_view_runtime(const sf_view *view)
-{
-    return view->rt;
+    discount_view(rt);
 }
 
 static struct sfi_type *find_type(sf_runtime *rt, const char *name)

@@ -9,6 +9,5 @@
 
 int sfi_view_open(sf_runtime *rt, sf_view **out);
 void sfi_view_close(sf_view *view);
-sf_runtime *sfi_view_runtime(const sf_view *view);
 
 #endif

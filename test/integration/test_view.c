@@ -174,6 +174,55 @@ static void an_actor_whose_only_turn_failed_is_not_there(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* -- how many ------------------------------------------------------------------------------------ */
+
+enum { ACTORS = 50 };
+
+static void add_to_all(sf_runtime *rt)
+{
+    char id[16];
+    for (int i = 0; i < ACTORS; i++) {
+        snprintf(id, sizeof id, "%d", i);
+        counter_add(rt, id, 1);
+    }
+    drive_until_quiet(rt);
+}
+
+static uint64_t total_in(sf_view *view, const char *id)
+{
+    const struct counter *counter = sf_view_state(view, sf_addr("test/counter", id)).data;
+    assert_non_null(counter);
+    return counter->total;
+}
+
+/* The engine needs a place of its own to read what is not in memory. */
+static void so_many_views_may_be_open_and_turns_still_run(void **state)
+{
+    sf_view *views[SF_VIEWS_MAX + 1] = {NULL}, *more = NULL;
+    sf_runtime *rt = open_all(*state);
+    add_to_all(rt);
+    OK(sf_runtime_close(rt));
+    rt = open_all(*state); /* nobody is in memory */
+    for (int i = 0; i < SF_VIEWS_MAX; i++)
+        OK(sf_view_open(rt, &views[i]));
+    for (int i = 0; i < 3; i++) {
+        REFUSED(sf_view_open(rt, &more), SF_EBUSY);
+        SAYS("views");
+        assert_null(more);
+    }
+    add_to_all(rt);
+    assert_int_equal(stats_of(rt).turns, ACTORS);
+    assert_int_equal(stats_of(rt).turns_failed, 0);
+    sf_view_close(views[7]);
+    OK(sf_view_open(rt, &views[7]));
+    REFUSED(sf_view_open(rt, &more), SF_EBUSY);
+    assert_int_equal(total_in(views[7], "7"), 2);
+    assert_int_equal(total_in(views[8], "7"), 1);
+    for (int i = 0; i < SF_VIEWS_MAX; i++)
+        sf_view_close(views[i]);
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +232,7 @@ int main(void)
         TEST(a_walk_over_many_is_whole),
         TEST(types_without_actors_walk_to_the_end_at_once),
         TEST(an_actor_whose_only_turn_failed_is_not_there),
+        TEST(so_many_views_may_be_open_and_turns_still_run),
     };
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
 }
