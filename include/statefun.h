@@ -138,7 +138,8 @@ SF_API int sf_is(const sf_message *msg, const char *kind); /* 1 if msg->kind is 
  * letter, any other nonzero value is like sf_fail().  Must not block: all actors share the thread. */
 typedef int sf_handler(sf_turn *turn);
 
-/* Fills `fresh`, which is zeroed, from a struct of an older version.  Nonzero: cannot. */
+/* Fills `fresh`, which is zeroed, from a struct of an older version.  Nonzero: cannot.  May also run on
+ * a thread that reads a view, at the same time as handlers. */
 typedef int sf_migrate(uint32_t version, sf_bytes old, void *fresh);
 
 typedef struct sf_on {

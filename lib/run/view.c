@@ -19,7 +19,7 @@ struct sf_view {
 struct sf_cursor {
     sf_cursor *next;
     sf_view *view;
-    const struct sfi_type *type; /* NULL: nothing to walk */
+    struct sfi_type type; /* see copy_type() */
     struct sfi_key at;
     struct sfi_arena arena;
     sf_entry entry;
@@ -91,16 +91,27 @@ void sfi_view_close(sf_view *view)
     discount_view(rt);
 }
 
-static struct sfi_type *find_type(sf_runtime *rt, const char *name)
+/* What readers need of it; what it was registered with changes when it is registered again. */
+static void copy_type(const struct sfi_type *type, struct sfi_type *out)
+{
+    *out = (struct sfi_type){.name = type->name,
+                             .number = type->number,
+                             .desc = type->desc,
+                             .value_count = type->value_count};
+    memcpy(out->value_slots, type->value_slots, sizeof out->value_slots);
+}
+
+/* Lends nothing: `*out` may be used without the lock. */
+static int find_type(sf_runtime *rt, const char *name, struct sfi_type *out)
 {
     pthread_mutex_lock(&rt->lock);
-    struct sfi_type *type = name ? sfi_types_find(&rt->types, name) : NULL;
+    const struct sfi_type *type = name ? sfi_types_find(&rt->types, name) : NULL;
+    int found = type && type->registered;
+    if (found)
+        copy_type(type, out);
     pthread_mutex_unlock(&rt->lock);
-    if (!type || !type->registered) {
-        sfi_err(SF_ENOTFOUND, "type '%.200s' is not registered", name ? name : "(null)");
-        return NULL;
-    }
-    return type;
+    return found ? 0
+                 : sfi_err(SF_ENOTFOUND, "type '%.200s' is not registered", name ? name : "(null)");
 }
 
 /* -- one row ----------------------------------------------------------------------------------------- */
@@ -132,25 +143,27 @@ static int decode_state(struct sfi_arena *arena, const struct sfi_type *type, sf
 sf_bytes sf_view_state(sf_view *view, sf_address address)
 {
     struct sfi_key key;
+    struct sfi_type type;
     sf_bytes record, state = SF_NONE;
-    struct sfi_type *type = view ? find_type(view->rt, address.type) : NULL;
-    if (!type || type->desc.state_size == 0)
+    if (!view || find_type(view->rt, address.type, &type) < 0 || type.desc.state_size == 0)
         return SF_NONE;
     sfi_arena_reset(&view->arena);
-    if (get_row(view, type, address, 0, &key, &record) > 0)
-        decode_state(&view->arena, type, sfi_key_bytes(&key), record, &state);
+    if (get_row(view, &type, address, 0, &key, &record) > 0)
+        decode_state(&view->arena, &type, sfi_key_bytes(&key), record, &state);
     return state;
 }
 
 sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value)
 {
     struct sfi_key key;
+    struct sfi_type type;
     sf_bytes record, payload;
-    struct sfi_type *type = view ? find_type(view->rt, address.type) : NULL;
-    uint16_t slot = type && value ? sfi_type_slot(type, value) : 0;
-    if (type && !slot)
-        sfi_err(SF_EINVAL, "type '%s' does not list that value", type->name);
-    if (slot == 0 || get_row(view, type, address, slot, &key, &record) <= 0 ||
+    if (!view || find_type(view->rt, address.type, &type) < 0)
+        return SF_NONE;
+    uint16_t slot = value ? sfi_type_slot(&type, value) : 0;
+    if (!slot)
+        sfi_err(SF_EINVAL, "type '%s' does not list that value", type.name);
+    if (slot == 0 || get_row(view, &type, address, slot, &key, &record) <= 0 ||
         sfi_record_open(record, sfi_key_bytes(&key), SFI_RECORD_VALUE, &payload) < 0)
         return SF_NONE;
     sfi_arena_reset(&view->arena);
@@ -172,11 +185,9 @@ sf_cursor *sf_view_actors(sf_view *view, const char *name)
     cursor->next = view->cursors;
     view->cursors = cursor;
     sfi_arena_init(&cursor->arena, view->rt->sys);
-    cursor->type = find_type(view->rt, name);
-    if (cursor->type)
-        sfi_key_state(&cursor->at, cursor->type->number, "", 0, 0);
-    else
-        cursor->error = SF_ENOTFOUND;
+    cursor->error = find_type(view->rt, name, &cursor->type);
+    if (cursor->error == 0)
+        sfi_key_state(&cursor->at, cursor->type.number, "", 0, 0);
     return cursor;
 }
 
@@ -194,11 +205,11 @@ static int next_row(sf_cursor *cursor, sf_bytes *key, sf_bytes *record)
     do {
         rc = sfi_snapshot_seek(cursor->view->snapshot, SFI_STATE, sfi_key_bytes(&cursor->at), 1,
                                key, record);
-        if (rc <= 0 || key->size < 4 || sfi_be32_get(key->data) != cursor->type->number)
+        if (rc <= 0 || key->size < 4 || sfi_be32_get(key->data) != cursor->type.number)
             return rc < 0 ? rc : 0;
         memcpy(cursor->at.bytes, key->data, key->size);
         cursor->at.size = key->size;
-    } while (!is_state_of(cursor->type, *key));
+    } while (!is_state_of(&cursor->type, *key));
     return 1;
 }
 
@@ -210,13 +221,13 @@ static int read_entry(sf_cursor *cursor, sf_bytes key, sf_bytes record)
     if (!id)
         return sfi_err(SF_ENOMEM, "out of memory");
     cursor->entry.key = SF_BYTES(id, id_size);
-    return decode_state(&cursor->arena, cursor->type, key, record, &cursor->entry.value);
+    return decode_state(&cursor->arena, &cursor->type, key, record, &cursor->entry.value);
 }
 
 const sf_entry *sf_next(sf_cursor *cursor)
 {
     sf_bytes key, record;
-    if (!cursor || cursor->error || !cursor->type)
+    if (!cursor || cursor->error)
         return NULL;
     int rc = next_row(cursor, &key, &record);
     if (rc > 0)

@@ -6,6 +6,8 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -223,6 +225,97 @@ static void so_many_views_may_be_open_and_turns_still_run(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* -- types that are registered again -------------------------------------------------------------- */
+
+static const sf_value one = SF_VALUE("one"), two = SF_VALUE("two");
+
+struct old_form {
+    uint64_t count;
+};
+
+struct new_form {
+    uint64_t count, version;
+};
+
+static int write_both(sf_turn *turn)
+{
+    ((struct old_form *)sf_state(turn))->count = 5;
+    sf_value_put(turn, &one, sf_str("1"));
+    return sf_value_put(turn, &two, sf_str("22"));
+}
+
+static int migrate(uint32_t version, sf_bytes old, void *fresh)
+{
+    struct new_form *form = fresh;
+    if (old.size != sizeof(struct old_form))
+        return -1;
+    *form = (struct new_form){((const struct old_form *)old.data)->count, version + 1};
+    return 0;
+}
+
+#define FORM "test/form"
+#define NEW_FORM(...)                                                                          \
+    SF_TYPE(FORM, .handler = leave_alone, .state_size = sizeof(struct new_form), .state_version = 1, \
+            __VA_ARGS__)
+
+static const sf_type old_form = SF_TYPE(FORM, .handler = write_both, .values = {&one, &two},
+                                        .state_size = sizeof(struct old_form));
+static const sf_type new_form = NEW_FORM(.state_migrate = migrate, .values = {&one, &two});
+static const sf_type same_form = NEW_FORM(.state_migrate = migrate, .values = {&two, &one});
+
+static void write_old_form(const struct place *place)
+{
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &old_form, NULL));
+    OK(sf_send(rt, sf_addr(FORM, "a"), "x", SF_NONE));
+    drive_until_quiet(rt);
+    OK(sf_runtime_close(rt));
+}
+
+struct reader {
+    sf_runtime *rt;
+    atomic_int reads, stop;
+    int wrong;
+};
+
+static int is_wrong(sf_view *view)
+{
+    sf_address a = sf_addr(FORM, "a");
+    struct new_form form = {0};
+    sf_bytes state = sf_view_state(view, a);
+    if (state.size == sizeof form)
+        memcpy(&form, state.data, sizeof form);
+    return form.count != 5 || form.version != 1 || sf_view_value(view, a, &one).size != 1 ||
+           sf_view_value(view, a, &two).size != 2 || !sf_next(sf_view_actors(view, FORM));
+}
+
+static void *read_on(void *arg)
+{
+    struct reader *reader = arg;
+    for (; !reader->stop; reader->reads++) {
+        sf_view *view = NULL;
+        reader->wrong += sf_view_open(reader->rt, &view) < 0 || is_wrong(view);
+        sf_view_close(view);
+    }
+    return NULL;
+}
+
+static void a_type_may_be_registered_again_while_another_thread_reads(void **state)
+{
+    struct reader reader = {.rt = NULL};
+    pthread_t thread;
+    write_old_form(*state);
+    reader.rt = place_open(*state);
+    OK(sf_register(reader.rt, &new_form, NULL));
+    assert_int_equal(pthread_create(&thread, NULL, read_on, &reader), 0);
+    for (int i = 0; reader.reads < 2000; i++)
+        OK(sf_register(reader.rt, i % 2 ? &new_form : &same_form, NULL));
+    reader.stop = 1;
+    pthread_join(thread, NULL);
+    assert_int_equal(reader.wrong, 0);
+    OK(sf_runtime_close(reader.rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -233,6 +326,7 @@ int main(void)
         TEST(types_without_actors_walk_to_the_end_at_once),
         TEST(an_actor_whose_only_turn_failed_is_not_there),
         TEST(so_many_views_may_be_open_and_turns_still_run),
+        TEST(a_type_may_be_registered_again_while_another_thread_reads),
     };
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
 }
