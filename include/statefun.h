@@ -390,6 +390,9 @@ SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until 
 SF_API sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value);
 /* The first dead letter behind `after_sequence`; NULL: none.  Lent until the next call. */
 SF_API const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence);
+/* Why the newest of these three calls lent nothing; 0: nothing is there.  SF_ENOTFOUND (type),
+ * SF_EFAILED (sf_migrate), SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_EINVAL, SF_ENOMEM.  A cursor has its own. */
+SF_API int sf_view_error(const sf_view *view);
 
 #ifdef __cplusplus
 }

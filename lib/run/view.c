@@ -14,6 +14,7 @@ struct sf_view {
     struct sfi_arena arena; /* of the last value lent */
     sf_message dead;
     sf_cursor *cursors;
+    int error; /* why the newest call lent nothing; 0: nothing is there */
 };
 
 struct sf_cursor {
@@ -91,6 +92,12 @@ void sfi_view_close(sf_view *view)
     discount_view(rt);
 }
 
+/* Is it a view, in this process?  0, SF_EINVAL, SF_EFORK. */
+static int check_view(const sf_view *view, const char *call)
+{
+    return view ? sfi_life_check(view->rt, call) : sfi_err(SF_EINVAL, "%s: the view is NULL", call);
+}
+
 /* What readers need of it; what it was registered with changes when it is registered again. */
 static void copy_type(const struct sfi_type *type, struct sfi_type *out)
 {
@@ -140,47 +147,88 @@ static int decode_state(struct sfi_arena *arena, const struct sfi_type *type, sf
     return rc;
 }
 
-sf_bytes sf_view_state(sf_view *view, sf_address address)
+static int read_state(sf_view *view, sf_address address, sf_bytes *out)
 {
     struct sfi_key key;
     struct sfi_type type;
-    sf_bytes record, state = SF_NONE;
-    if (!view || find_type(view->rt, address.type, &type) < 0 || type.desc.state_size == 0)
-        return SF_NONE;
+    sf_bytes record;
+    int rc = find_type(view->rt, address.type, &type);
+    if (rc < 0 || type.desc.state_size == 0)
+        return rc;
     sfi_arena_reset(&view->arena);
-    if (get_row(view, &type, address, 0, &key, &record) > 0)
-        decode_state(&view->arena, &type, sfi_key_bytes(&key), record, &state);
+    rc = get_row(view, &type, address, 0, &key, &record);
+    return rc > 0 ? decode_state(&view->arena, &type, sfi_key_bytes(&key), record, out) : rc;
+}
+
+sf_bytes sf_view_state(sf_view *view, sf_address address)
+{
+    sf_bytes state = SF_NONE;
+    if (check_view(view, "sf_view_state()") == 0)
+        view->error = read_state(view, address, &state);
     return state;
 }
 
-sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value)
+static int lend(struct sfi_arena *arena, sf_bytes bytes, sf_bytes *out)
+{
+    void *copy = sfi_arena_copy(arena, bytes.data, bytes.size);
+    if (!copy)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    *out = SF_BYTES(copy, bytes.size);
+    return 0;
+}
+
+static int read_value(sf_view *view, sf_address address, const sf_value *value, sf_bytes *out)
 {
     struct sfi_key key;
     struct sfi_type type;
     sf_bytes record, payload;
-    if (!view || find_type(view->rt, address.type, &type) < 0)
-        return SF_NONE;
+    int rc = find_type(view->rt, address.type, &type);
+    if (rc < 0)
+        return rc;
     uint16_t slot = value ? sfi_type_slot(&type, value) : 0;
-    if (!slot)
-        sfi_err(SF_EINVAL, "type '%s' does not list that value", type.name);
-    if (slot == 0 || get_row(view, &type, address, slot, &key, &record) <= 0 ||
-        sfi_record_open(record, sfi_key_bytes(&key), SFI_RECORD_VALUE, &payload) < 0)
-        return SF_NONE;
+    if (slot == 0)
+        return sfi_err(SF_EINVAL, "type '%s' does not list that value", type.name);
     sfi_arena_reset(&view->arena);
-    void *data = sfi_arena_copy(&view->arena, payload.data, payload.size);
-    return data ? SF_BYTES(data, payload.size) : SF_NONE;
+    rc = get_row(view, &type, address, slot, &key, &record);
+    if (rc <= 0)
+        return rc;
+    rc = sfi_record_open(record, sfi_key_bytes(&key), SFI_RECORD_VALUE, &payload);
+    return rc < 0 ? rc : lend(&view->arena, payload, out);
+}
+
+sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value)
+{
+    sf_bytes bytes = SF_NONE;
+    if (check_view(view, "sf_view_value()") == 0)
+        view->error = read_value(view, address, value, &bytes);
+    return bytes;
+}
+
+int sf_view_error(const sf_view *view)
+{
+    int rc = check_view(view, "sf_view_error()");
+    return rc < 0 ? rc : view->error;
 }
 
 /* -- actors ------------------------------------------------------------------------------------------- */
 
-/* Returned when there is no memory for a cursor, so that the caller need not check. */
-static sf_cursor no_cursor = {.error = SF_ENOMEM};
+/* Returned when no cursor can be made, so that the caller need not check.  Never written to: each call
+ * looks at `error` first. */
+static sf_cursor *no_cursor(int error)
+{
+    static const sf_cursor invalid = {.error = SF_EINVAL}, no_memory = {.error = SF_ENOMEM},
+                           forked = {.error = SF_EFORK};
+    return (sf_cursor *)(error == SF_EFORK ? &forked : error == SF_ENOMEM ? &no_memory : &invalid);
+}
 
 sf_cursor *sf_view_actors(sf_view *view, const char *name)
 {
-    sf_cursor *cursor = view ? sfi_zalloc(view->rt->sys, sizeof *cursor) : NULL;
+    int rc = check_view(view, "sf_view_actors()");
+    if (rc < 0)
+        return no_cursor(rc);
+    sf_cursor *cursor = sfi_zalloc(view->rt->sys, sizeof *cursor);
     if (!cursor)
-        return &no_cursor;
+        return no_cursor(sfi_err(SF_ENOMEM, "out of memory"));
     cursor->view = view;
     cursor->next = view->cursors;
     view->cursors = cursor;
@@ -213,25 +261,25 @@ static int next_row(sf_cursor *cursor, sf_bytes *key, sf_bytes *record)
     return 1;
 }
 
+/* 1 or negative. */
 static int read_entry(sf_cursor *cursor, sf_bytes key, sf_bytes record)
 {
-    size_t id_size = key.size - 7;
+    sf_bytes id = SF_BYTES((const unsigned char *)key.data + 5, key.size - 7);
     sfi_arena_reset(&cursor->arena);
-    void *id = sfi_arena_copy(&cursor->arena, (const unsigned char *)key.data + 5, id_size);
-    if (!id)
-        return sfi_err(SF_ENOMEM, "out of memory");
-    cursor->entry.key = SF_BYTES(id, id_size);
-    return decode_state(&cursor->arena, &cursor->type, key, record, &cursor->entry.value);
+    int rc = lend(&cursor->arena, id, &cursor->entry.key);
+    if (rc == 0)
+        rc = decode_state(&cursor->arena, &cursor->type, key, record, &cursor->entry.value);
+    return rc < 0 ? rc : 1;
 }
 
 const sf_entry *sf_next(sf_cursor *cursor)
 {
     sf_bytes key, record;
-    if (!cursor || cursor->error)
+    if (!cursor || cursor->error || sfi_life_check(cursor->view->rt, "sf_next()") < 0)
         return NULL;
     int rc = next_row(cursor, &key, &record);
     if (rc > 0)
-        rc = read_entry(cursor, key, record) < 0 ? SF_ECORRUPT : 1;
+        rc = read_entry(cursor, key, record);
     if (rc < 0)
         cursor->error = rc;
     return rc > 0 ? &cursor->entry : NULL;
@@ -239,7 +287,10 @@ const sf_entry *sf_next(sf_cursor *cursor)
 
 int sf_cursor_error(const sf_cursor *cursor)
 {
-    return cursor ? cursor->error : SF_EINVAL;
+    if (!cursor)
+        return sfi_err(SF_EINVAL, "sf_cursor_error(): the cursor is NULL");
+    int rc = cursor->view ? sfi_life_check(cursor->view->rt, "sf_cursor_error()") : 0;
+    return rc < 0 ? rc : cursor->error;
 }
 
 /* -- dead letters ---------------------------------------------------------------------------------------- */
@@ -251,7 +302,7 @@ static int lend_address(sf_view *view, uint32_t number, sf_bytes id, sf_address 
     pthread_mutex_unlock(&view->rt->lock);
     char *copy = sfi_arena_copy(&view->arena, id.data, id.size);
     if (!copy)
-        return sfi_err(SF_ENOMEM, "out of memory");
+        return SF_ENOMEM;
     *out = (sf_address){type ? type->name : NULL, copy, id.size};
     return 0;
 }
@@ -271,22 +322,33 @@ static int lend_dead(sf_view *view, sf_bytes key, const struct sfi_envelope *env
     if (!dead->kind || !dead->reason || !body ||
         lend_address(view, envelope->to_type, envelope->to_id, &dead->to) < 0 ||
         lend_address(view, envelope->from_type, envelope->from_id, &dead->from) < 0)
-        return SF_ENOMEM;
+        return sfi_err(SF_ENOMEM, "out of memory");
     dead->body = envelope->body_absent ? SF_NONE : SF_BYTES(body, envelope->body.size);
     return 0;
 }
 
-const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence)
+static int read_dead(sf_view *view, uint64_t after_sequence, const sf_message **out)
 {
     struct sfi_key from;
     struct sfi_envelope envelope;
     sf_bytes key, record;
-    if (!view)
-        return NULL;
     sfi_arena_reset(&view->arena);
     sfi_key_sequence(&from, after_sequence);
-    if (sfi_snapshot_seek(view->snapshot, SFI_DEAD, sfi_key_bytes(&from), 1, &key, &record) <= 0 ||
-        sfi_envelope_parse(key, record, 1, &envelope) < 0)
-        return NULL;
-    return lend_dead(view, key, &envelope) < 0 ? NULL : &view->dead;
+    int rc = sfi_snapshot_seek(view->snapshot, SFI_DEAD, sfi_key_bytes(&from), 1, &key, &record);
+    if (rc <= 0)
+        return rc;
+    rc = sfi_envelope_parse(key, record, 1, &envelope);
+    if (rc == 0)
+        rc = lend_dead(view, key, &envelope);
+    if (rc == 0)
+        *out = &view->dead;
+    return rc;
+}
+
+const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence)
+{
+    const sf_message *dead = NULL;
+    if (check_view(view, "sf_view_dead()") == 0)
+        view->error = read_dead(view, after_sequence, &dead);
+    return dead;
 }

@@ -426,7 +426,32 @@ struct forked {
     struct place *place;
     sf_runtime *rt;
     sf_source *source;
+    sf_view *view;
+    sf_cursor *cursor;
 };
+
+static void open_handles(struct forked *forked)
+{
+    OK(sf_source_open(forked->rt, "input", 0, &forked->source));
+    OK(sf_view_open(forked->rt, &forked->view));
+    forked->cursor = sf_view_actors(forked->view, "test/counter");
+}
+
+/* The view is as good as ever: nobody in a child took its place among the readers. */
+static void close_handles(struct forked *forked)
+{
+    assert_non_null(sf_next(forked->cursor));
+    assert_null(sf_next(forked->cursor));
+    OK(sf_cursor_error(forked->cursor));
+    sf_view_close(forked->view);
+    sf_source_close(forked->source);
+}
+
+/* What a call that lends failed with; 0: it lent something. */
+static int64_t not_lent(const void *lent, int error)
+{
+    return lent ? 0 : error;
+}
 
 /* Everything that takes the runtime; 0 if all of it is refused and a runtime of one's own is not. */
 static int use_in_child(void *arg)
@@ -438,7 +463,11 @@ static int use_in_child(void *arg)
     sf_stats stats = {.size = sizeof stats};
     sf_message *reply;
     sf_address to = sf_addr("test/counter", "a");
+    sf_cursor *cursor = sf_view_actors(forked->view, "test/counter");
+    static const sf_value unlisted = SF_VALUE("unlisted");
     int wrong = 0;
+    sf_source_close(forked->source); /* nothing comes of these */
+    sf_view_close(forked->view);
     const struct {
         const char *name;
         int64_t result;
@@ -464,6 +493,15 @@ static int use_in_child(void *arg)
         {"sf_runtime_stop", sf_runtime_stop(rt)},
         {"sf_stats_get", sf_stats_get(rt, &stats)},
         {"sf_view_open", sf_view_open(rt, &view)},
+        {"sf_view_state", not_lent(sf_view_state(forked->view, to).data, sf_view_error(forked->view))},
+        {"sf_view_value",
+         not_lent(sf_view_value(forked->view, to, &unlisted).data, sf_view_error(forked->view))},
+        {"sf_view_dead", not_lent(sf_view_dead(forked->view, 0), sf_view_error(forked->view))},
+        {"sf_view_error", sf_view_error(forked->view)},
+        {"sf_next", not_lent(sf_next(forked->cursor), sf_cursor_error(forked->cursor))},
+        {"sf_cursor_error", sf_cursor_error(forked->cursor)},
+        {"sf_view_actors", sf_cursor_error(cursor)},
+        {"sf_next of a new one", not_lent(sf_next(cursor), sf_cursor_error(cursor))},
         {"sf_register", sf_register(rt, &counter_type, NULL)},
         {"sf_runtime_close", sf_runtime_close(rt)},
     };
@@ -498,9 +536,9 @@ static void a_child_is_refused_everything_and_the_parent_goes_on(void **state)
 {
     struct forked forked = {.place = *state, .rt = place_open(*state)};
     OK(sf_register(forked.rt, &counter_type, NULL));
-    OK(sf_source_open(forked.rt, "input", 0, &forked.source));
     counter_add(forked.rt, "a", 1);
     drive_until_quiet(forked.rt);
+    open_handles(&forked);
     counter_add(forked.rt, "a", 1); /* and with work under way */
     for (int i = 0; i < 3; i++) {
         assert_int_equal(in_child(use_in_child, &forked), 0);
@@ -509,7 +547,7 @@ static void a_child_is_refused_everything_and_the_parent_goes_on(void **state)
         assert_int_equal(in_child(open_elsewhere, *state), 0); /* that child's end unlocked nothing */
     }
     assert_int_equal(counter_stored(forked.rt, "a").total, 5);
-    sf_source_close(forked.source);
+    close_handles(&forked);
     OK(sf_runtime_close(forked.rt));
 }
 
@@ -518,7 +556,9 @@ static void a_child_of_a_runtime_with_a_thread_is_refused_too(void **state)
 {
     struct forked forked = {.place = *state, .rt = place_open(*state)};
     OK(sf_register(forked.rt, &counter_type, NULL));
-    OK(sf_source_open(forked.rt, "input", 0, &forked.source));
+    counter_add(forked.rt, "a", 1);
+    drive_until_quiet(forked.rt);
+    open_handles(&forked);
     OK(sf_runtime_start(forked.rt));
     for (int i = 0; i < 5; i++) {
         for (int k = 0; k < 20; k++)
@@ -526,10 +566,10 @@ static void a_child_of_a_runtime_with_a_thread_is_refused_too(void **state)
         assert_int_equal(in_child(use_in_child, &forked), 0);
     }
     OK(sf_wait(forked.rt, 0, 10000));
-    sf_source_close(forked.source);
+    close_handles(&forked);
     OK(sf_runtime_stop(forked.rt));
     OK(sf_run_until_idle(forked.rt));
-    assert_int_equal(counter_stored(forked.rt, "a").total, 100);
+    assert_int_equal(counter_stored(forked.rt, "a").total, 101);
     OK(sf_runtime_close(forked.rt));
 }
 

@@ -6,11 +6,17 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <lmdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
 
+#include "actor/key.h"
+#include "run/life.h"
+#include "store/mem_store.h"
+#include "store/record.h"
+#include "support/machine.h"
 #include "support/support.h"
 
 static int other_add(sf_turn *turn)
@@ -253,6 +259,12 @@ static int migrate(uint32_t version, sf_bytes old, void *fresh)
     return 0;
 }
 
+static int cannot_migrate(uint32_t version, sf_bytes old, void *fresh)
+{
+    (void)version, (void)old, (void)fresh;
+    return -1;
+}
+
 #define FORM "test/form"
 #define NEW_FORM(...)                                                                          \
     SF_TYPE(FORM, .handler = leave_alone, .state_size = sizeof(struct new_form), .state_version = 1, \
@@ -262,6 +274,8 @@ static const sf_type old_form = SF_TYPE(FORM, .handler = write_both, .values = {
                                         .state_size = sizeof(struct old_form));
 static const sf_type new_form = NEW_FORM(.state_migrate = migrate, .values = {&one, &two});
 static const sf_type same_form = NEW_FORM(.state_migrate = migrate, .values = {&two, &one});
+
+static const sf_type no_form = NEW_FORM(.state_migrate = cannot_migrate, .values = {&one});
 
 static void write_old_form(const struct place *place)
 {
@@ -316,6 +330,178 @@ static void a_type_may_be_registered_again_while_another_thread_reads(void **sta
     OK(sf_runtime_close(reader.rt));
 }
 
+/* -- nothing there, or not to be read ------------------------------------------------------------- */
+
+static void put_row(MDB_txn *txn, const char *table, const struct sfi_key *key, void *record, size_t size)
+{
+    MDB_dbi dbi;
+    MDB_val name = {key->size, (void *)key->bytes}, value = {size, record};
+    assert_int_equal(mdb_dbi_open(txn, table, 0, &dbi), 0);
+    assert_int_equal(mdb_put(txn, dbi, &name, &value, 0), 0);
+}
+
+/* The struct of "y" is of version 9; those of "z", its value and the first dead letter are junk.  The
+ * type's number is 1, for it was the first, and so is the value's. */
+static void put_damage(MDB_txn *txn)
+{
+    char junk[] = "neither sealed nor ours";
+    unsigned char newer[SFI_RECORD_HEADER + 4 + sizeof(struct new_form)] = {[SFI_RECORD_HEADER] = 9};
+    struct sfi_key key;
+    sfi_key_state(&key, 1, "y", 1, 0);
+    sfi_record_seal(newer, sizeof newer, SFI_RECORD_STATE, sfi_key_bytes(&key));
+    put_row(txn, "state", &key, newer, sizeof newer);
+    for (uint16_t slot = 0; slot < 2; slot++) {
+        sfi_key_state(&key, 1, "z", 1, slot);
+        put_row(txn, "state", &key, junk, sizeof junk);
+    }
+    sfi_key_sequence(&key, 1);
+    put_row(txn, "dead", &key, junk, sizeof junk);
+}
+
+static void damage(const struct place *place)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    assert_int_equal(mdb_env_create(&env), 0);
+    mdb_env_set_maxdbs(env, 8);
+    assert_int_equal(mdb_env_open(env, place->db, 0, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    put_damage(txn);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+    mdb_env_close(env);
+}
+
+static void no_state(sf_view *view, const char *type, const char *id, int error)
+{
+    assert_null(sf_view_state(view, sf_addr(type, id)).data);
+    assert_int_equal(sf_view_error(view), error);
+}
+
+static void no_value(sf_view *view, const char *id, const sf_value *value, int error)
+{
+    assert_null(sf_view_value(view, sf_addr(FORM, id), value).data);
+    assert_int_equal(sf_view_error(view), error);
+}
+
+static void no_dead(sf_view *view, uint64_t after, int error)
+{
+    assert_null(sf_view_dead(view, after));
+    assert_int_equal(sf_view_error(view), error);
+}
+
+static void what_cannot_be_read_is_told_from_what_is_not_there(void **state)
+{
+    write_old_form(*state);
+    damage(*state);
+    sf_runtime *rt = place_open(*state);
+    sf_view *view = NULL;
+    OK(sf_register(rt, &no_form, NULL));
+    OK(sf_view_open(rt, &view));
+    assert_int_equal(sf_view_error(view), 0);
+    no_state(view, FORM, "a", SF_EFAILED);
+    SAYS("state_migrate refused");
+    no_state(view, FORM, "y", SF_ENEWER);
+    no_state(view, FORM, "z", SF_ECORRUPT);
+    no_state(view, FORM, "nobody", 0);
+    no_state(view, FORM, "", SF_EINVAL);
+    no_state(view, "test/absent", "a", SF_ENOTFOUND);
+    SAYS("test/absent");
+    no_value(view, "z", &one, SF_ECORRUPT);
+    no_value(view, "nobody", &one, 0);
+    no_value(view, "a", &two, SF_EINVAL); /* stored, and not listed any more */
+    no_value(view, "a", NULL, SF_EINVAL);
+    no_dead(view, 0, SF_ECORRUPT);
+    no_dead(view, 1, 0);
+    assert_int_equal(sf_view_value(view, sf_addr(FORM, "a"), &one).size, 1);
+    assert_int_equal(sf_view_error(view), 0); /* what is found ends what was said before */
+    assert_int_equal(sf_view_error(NULL), SF_EINVAL);
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
+static void a_walk_ends_with_the_reason_of_what_it_met(void **state)
+{
+    write_old_form(*state);
+    damage(*state);
+    sf_runtime *rt = place_open(*state);
+    sf_view *view = NULL;
+    OK(sf_register(rt, &no_form, NULL));
+    OK(sf_view_open(rt, &view));
+    sf_cursor *cursor = sf_view_actors(view, FORM);
+    assert_null(sf_next(cursor)); /* "a" */
+    assert_int_equal(sf_cursor_error(cursor), SF_EFAILED);
+    OK(sf_register(rt, &new_form, NULL));
+    cursor = sf_view_actors(view, FORM);
+    assert_non_null(sf_next(cursor));
+    assert_null(sf_next(cursor)); /* "y" */
+    assert_int_equal(sf_cursor_error(cursor), SF_ENEWER);
+    assert_int_equal(sf_cursor_error(sf_view_actors(view, "test/absent")), SF_ENOTFOUND);
+    assert_int_equal(sf_cursor_error(sf_view_actors(NULL, FORM)), SF_EINVAL);
+    assert_int_equal(sf_cursor_error(NULL), SF_EINVAL);
+    assert_null(sf_next(sf_view_actors(NULL, FORM)));
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
+enum { LOOKS = 4 };
+
+/* 1: found what is there. */
+static int look(sf_view *view, int which, int *out_error)
+{
+    sf_address a = sf_addr(FORM, "a");
+    sf_cursor *cursor = which == 3 ? sf_view_actors(view, FORM) : NULL;
+    int found = which == 0   ? sf_view_state(view, a).data != NULL
+                : which == 1 ? sf_view_value(view, a, &two).data != NULL
+                : which == 2 ? sf_view_dead(view, 0) != NULL
+                             : sf_next(cursor) != NULL;
+    *out_error = cursor ? sf_cursor_error(cursor) : sf_view_error(view);
+    return found;
+}
+
+static void look_without_memory(struct machine *machine, sf_runtime *rt, int which)
+{
+    int error = SF_ENOMEM, failures = -1;
+    for (uint64_t nth = 1; error; nth++, failures++) {
+        sf_view *view = NULL;
+        OK(sf_view_open(rt, &view));
+        machine->fail_allocation = machine->allocations + nth;
+        int found = look(view, which, &error);
+        machine->fail_allocation = 0;
+        assert_int_equal(found, error == 0);
+        if (error) {
+            assert_int_equal(error, SF_ENOMEM);
+            SAYS("memory");
+            int then;
+            assert_int_equal(look(view, which, &then), 1);
+            assert_int_equal(then, 0);
+        }
+        sf_view_close(view);
+    }
+    assert_true(failures > 0);
+}
+
+static void without_memory_a_view_says_so_and_goes_on_when_there_is_some(void **state)
+{
+    struct machine machine;
+    struct sfi_mem_disk *disk = sfi_mem_disk_new(sfi_sys_default());
+    struct sfi_store *store;
+    sf_runtime *rt = NULL;
+    (void)state;
+    machine_init(&machine);
+    OK(sfi_mem_open(&machine.sys, disk, &store));
+    OK(sfi_runtime_open_with(&machine.sys, store, NULL, &rt));
+    OK(sf_register(rt, &old_form, NULL));
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(sf_send(rt, sf_addr(FORM, "a"), "x", SF_NONE));
+    OK(sf_send(rt, sf_addr("test/counter", "a"), "reject", sf_str("no")));
+    drive_until_quiet(rt);
+    for (int which = 0; which < LOOKS; which++)
+        look_without_memory(&machine, rt, which);
+    OK(sf_runtime_close(rt));
+    sfi_mem_disk_free(disk);
+    assert_int_equal(machine.live, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -327,6 +513,9 @@ int main(void)
         TEST(an_actor_whose_only_turn_failed_is_not_there),
         TEST(so_many_views_may_be_open_and_turns_still_run),
         TEST(a_type_may_be_registered_again_while_another_thread_reads),
+        TEST(what_cannot_be_read_is_told_from_what_is_not_there),
+        TEST(a_walk_ends_with_the_reason_of_what_it_met),
+        TEST(without_memory_a_view_says_so_and_goes_on_when_there_is_some),
     };
     return cmocka_run_group_tests_name("view", tests, NULL, NULL);
 }
