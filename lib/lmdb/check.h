@@ -1,4 +1,4 @@
-/* check.h - is data.mdb fit to be mapped?
+/* check.h - is data.mdb ours, and fit to be mapped?
  *
  * LMDB believes its file: one that is shorter than its pages say kills the process with SIGBUS at the
  * first touch.  So we read it with pread() first.
@@ -7,16 +7,27 @@
  * have been written.  A short file is therefore only suspect: all pages in use are visited, and only a
  * missing one is damage.  A sound short file is extended, so that no page lies past the end.
  *
- * What is damaged inside whole pages is not found here; records have checksums (store/record.h). */
+ * What is damaged inside whole pages is not found here; records have checksums (store/record.h).
+ *
+ * Whose file it is must be known before LMDB opens it, since opening writes: into the file, its lock
+ * file and the directory.  And it must be known while another program commits to it. */
 #ifndef SFI_LMDB_CHECK_H
 #define SFI_LMDB_CHECK_H
 
 #include "base/sys.h"
+#include "statefun.h"
 
-/* The two meta pages only; writes nothing.  SF_EFOREIGN, SF_ENEWER, SF_ECORRUPT, SF_EACCESS, SF_EDISK. */
-int sfi_lmdb_check_meta(int dir_fd);
+enum { SFI_LMDB_PAGE_MAX = 1 << 15 }; /* LMDB makes none larger */
 
-/* All of the above, and SF_ENOMEM. */
+/* Reads one value without LMDB and without any change to the directory; others may be writing.  The
+ * value lies in `buffer`.  SF_EFOREIGN if the table or the key is not there or not made as ours are;
+ * SF_ENOTFOUND, SF_ENEWER, SF_ECORRUPT, SF_EACCESS, SF_EDISK; SF_ELOCKED if others write so fast that
+ * nothing can be said. */
+int sfi_lmdb_look(int dir_fd, const char *table, sf_bytes key,
+                  unsigned char buffer[SFI_LMDB_PAGE_MAX], sf_bytes *out_value);
+
+/* May it be mapped?  Nobody else writes, and the file is ours: it may be extended.  All of the above
+ * but SF_ELOCKED, and SF_ENOMEM. */
 int sfi_lmdb_check(const struct sfi_sys *sys, int dir_fd);
 
 #endif

@@ -116,6 +116,16 @@ int sfi_db_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t *out_epoch)
                  : format_read(sfi_val_bytes(value), out_epoch);
 }
 
+int sfi_db_judge(int dir_fd)
+{
+    unsigned char buffer[SFI_LMDB_PAGE_MAX];
+    sf_bytes record;
+    uint64_t epoch;
+    int rc = sfi_lmdb_look(dir_fd, table_names[SFI_META], SF_BYTES(format_key, sizeof format_key),
+                           buffer, &record);
+    return rc == 0 ? format_read(record, &epoch) : rc;
+}
+
 /* -- make a database -------------------------------------------------------------------------------- */
 
 static int fill_new(MDB_env *env)
@@ -379,6 +389,8 @@ int sfi_db_init(struct sfi_db *db, const char *dir, uint64_t *out_epoch)
     int rc = db->path ? 0 : sfi_err(SF_ENOMEM, "out of memory");
     if (rc == 0 && !has_database(db->dir_fd))
         rc = db_make(db);
+    if (rc == 0) /* once more: when the directory was judged, it may not have been locked */
+        rc = sfi_db_judge(db->dir_fd);
     /* Whoever made it may have been killed before its name was safe. */
     if (rc == 0 && fsync(db->dir_fd) < 0)
         rc = sfi_disk_error(db->dir_fd, errno, "open the database");

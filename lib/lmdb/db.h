@@ -11,6 +11,8 @@
  * (3) LMDB's defaults are kept: every commit is synced before it returns.  MDB_NOTLS is added, so that a
  *     snapshot belongs to no thread; in relaxed mode MDB_NOMETASYNC, so that a commit waits for the disk
  *     once and not twice: the newest epoch may be lost with the power, the file stays sound.
+ * (4) What is not ours is not opened by LMDB and not written to, however LMDB is asked to open it: its
+ *     owner may be committing, and a meta page that is written back would undo a commit.
  *
  * LMDB's own memory does not come from the sfi_sys.  Fault points here: lmdb.create, lmdb.rename,
  * lmdb.metas, lmdb.sync. */
@@ -32,6 +34,10 @@ struct sfi_db {
     MDB_env *env; /* NULL: closed */
     MDB_dbi tables[SFI_DB_TABLES];
 };
+
+/* Is there a database of this library and this format?  Reads only, and others may be writing.
+ * SF_EFOREIGN, SF_ENEWER, SF_ECORRUPT, SF_ENOTFOUND, SF_EACCESS, SF_EDISK, SF_ELOCKED. */
+int sfi_db_judge(int dir_fd);
 
 /* Opens the database in the directory, made if missing, and reads its epoch.  `db` has `sys`, `dir_fd`,
  * `relaxed` and `bytes_max` set; fini() is due in any case. */

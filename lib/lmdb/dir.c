@@ -14,7 +14,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "lmdb/check.h"
+#include "lmdb/db.h"
 #include "lmdb/disk.h"
 #include "statefun.h"
 
@@ -195,45 +195,76 @@ static int sync_parent(int fd)
     return failed ? sfi_disk_error(fd, error, "make the directory's name durable") : 0;
 }
 
-static int check_contents(int fd, int must_exist)
+/* -- lock ------------------------------------------------------------------------------------------- */
+
+static int why_no_lock(int fd, int error)
+{
+    return error == ELOOP ? sfi_err(SF_EACCESS, "its file '" SFI_DISK_LOCK "' is a symbolic link")
+                          : sfi_disk_error(fd, error, "open its file '" SFI_DISK_LOCK "'");
+}
+
+/* With `make` unset, only what is there and can be locked: 0 also if there is no such thing.  With the
+ * list's lock held no fork comes between the descriptor and its place in the directory: a child could
+ * not close what it does not find there. */
+static int take_lock_locked(struct sfi_dir *dir, int make)
+{
+    int failed, flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (make ? O_CREAT : 0);
+    if (dir->lock_fd >= 0)
+        return 0;
+    int fd = openat(dir->fd, SFI_DISK_LOCK, flags, 0600);
+    if (fd < 0)
+        return make ? why_no_lock(dir->fd, errno) : 0;
+    do
+        failed = flock(fd, LOCK_EX | LOCK_NB);
+    while (failed && errno == EINTR);
+    if (!failed) {
+        dir->lock_fd = fd;
+        return 0;
+    }
+    int error = errno;
+    close(fd);
+    if (error == EWOULDBLOCK)
+        return sfi_err(SF_ELOCKED, "the directory is open in another process");
+    return make ? sfi_err(SF_EACCESS, "the directory cannot be locked: %s", strerror(error)) : 0;
+}
+
+static int take_lock(struct sfi_dir *dir, int make)
+{
+    pthread_mutex_lock(&registry.lock);
+    int rc = take_lock_locked(dir, make);
+    pthread_mutex_unlock(&registry.lock);
+    return rc;
+}
+
+/* -- may it be opened? ------------------------------------------------------------------------------ */
+
+static int has_data(int fd)
 {
     struct stat info;
     if (fstatat(fd, SFI_DISK_DATA, &info, AT_SYMLINK_NOFOLLOW) == 0)
-        return sfi_lmdb_check_meta(fd);
-    if (errno != ENOENT)
-        return sfi_disk_error(fd, errno, "look at " SFI_DISK_DATA);
+        return 1;
+    return errno == ENOENT ? 0 : sfi_disk_error(fd, errno, "look at " SFI_DISK_DATA);
+}
+
+/* A runtime makes the lock before the database.  Where there is one, it is taken before the database is
+ * looked at: what is open elsewhere is locked, whatever else is to be said of it. */
+static int check_database(struct sfi_dir *dir)
+{
+    int rc = take_lock(dir, 0);
+    return rc < 0 ? rc : sfi_db_judge(dir->fd);
+}
+
+static int check_contents(struct sfi_dir *dir, int must_exist)
+{
+    int rc = has_data(dir->fd);
+    if (rc != 0)
+        return rc < 0 ? rc : check_database(dir);
     if (must_exist)
         return sfi_err(SF_ENOTFOUND, "there is no database in the directory");
-    int rc = check_vacant(fd);
-    return rc < 0 ? rc : sync_parent(fd);
-}
-
-/* -- lock ------------------------------------------------------------------------------------------- */
-
-static int take_lock(struct sfi_dir *dir)
-{
-    int failed;
-    dir->lock_fd = openat(dir->fd, SFI_DISK_LOCK,
-                          O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600);
-    if (dir->lock_fd < 0 && errno == ELOOP)
-        return sfi_err(SF_EACCESS, "its file '" SFI_DISK_LOCK "' is a symbolic link");
-    if (dir->lock_fd < 0)
-        return sfi_disk_error(dir->fd, errno, "open its file '" SFI_DISK_LOCK "'");
-    do
-        failed = flock(dir->lock_fd, LOCK_EX | LOCK_NB);
-    while (failed && errno == EINTR);
-    if (failed && errno == EWOULDBLOCK)
-        return sfi_err(SF_ELOCKED, "the directory is open in another process");
-    return failed ? sfi_err(SF_EACCESS, "the directory cannot be locked: %s", strerror(errno)) : 0;
-}
-
-static void close_fds(struct sfi_dir *dir)
-{
-    if (dir->lock_fd >= 0)
-        close(dir->lock_fd);
-    if (dir->fd >= 0)
-        close(dir->fd);
-    dir->fd = dir->lock_fd = -1;
+    rc = check_vacant(dir->fd);
+    if (rc < 0) /* unless somebody has made a database meanwhile */
+        return has_data(dir->fd) > 0 ? check_database(dir) : rc;
+    return sync_parent(dir->fd);
 }
 
 /* -- open and close --------------------------------------------------------------------------------- */
@@ -245,8 +276,6 @@ static int open_and_check(struct sfi_dir *dir, const char *path, int must_exist)
         rc = check_file_system(dir->fd);
     if (rc >= 0)
         rc = check_owner(dir);
-    if (rc >= 0)
-        rc = check_contents(dir->fd, must_exist);
     return rc < 0 ? rc : 0;
 }
 
@@ -259,27 +288,42 @@ static int enter_locked(struct sfi_dir *dir)
         pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child))
         return sfi_err(SF_ENOMEM, "out of memory");
     registry.watches_fork = 1;
-    int rc = take_lock(dir);
-    if (rc < 0)
-        return rc;
     dir->next = registry.first;
     registry.first = dir;
     return 0;
 }
 
-/* With the list's lock held no fork comes between a descriptor and its place in the list: a child
- * could not close what it does not find there. */
+static int enter(struct sfi_dir *dir)
+{
+    pthread_mutex_lock(&registry.lock);
+    int rc = enter_locked(dir);
+    pthread_mutex_unlock(&registry.lock);
+    return rc;
+}
+
+/* Our lock is made last, when nothing speaks against the directory any more. */
 int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist)
 {
     *dir = (struct sfi_dir){.fd = -1, .lock_fd = -1, .pid = getpid()};
     int rc = open_and_check(dir, path, must_exist);
-    pthread_mutex_lock(&registry.lock);
     if (rc == 0)
-        rc = enter_locked(dir);
+        rc = enter(dir);
+    if (rc == 0)
+        rc = check_contents(dir, must_exist);
+    if (rc == 0)
+        rc = take_lock(dir, 1);
     if (rc < 0)
-        close_fds(dir);
-    pthread_mutex_unlock(&registry.lock);
+        sfi_dir_close(dir);
     return rc;
+}
+
+static void close_fds(struct sfi_dir *dir)
+{
+    if (dir->lock_fd >= 0)
+        close(dir->lock_fd);
+    if (dir->fd >= 0)
+        close(dir->fd);
+    dir->fd = dir->lock_fd = -1;
 }
 
 void sfi_dir_close(struct sfi_dir *dir)

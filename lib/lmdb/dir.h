@@ -3,7 +3,8 @@
  * (1) A directory is open once: a lock on the file "lock" in it keeps other processes out, a list of
  *     what this process has open keeps the process itself out, whatever the file system makes of
  *     locks.
- * (2) A directory that is refused is left as it was.
+ * (2) A directory that is refused is left as it was: "lock" is made when its contents have been judged.
+ *     One that is there already is locked before that, so that nobody's open database is judged.
  * (3) After fork() the child holds neither the lock nor a usable directory: its `forked` is 1.  The
  *     child may live on without keeping the parent's directory locked after the parent's death.
  *
