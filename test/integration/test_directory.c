@@ -9,13 +9,16 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <lmdb.h>
 #include <sched.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -23,11 +26,94 @@
 
 #include "support/support.h"
 
-static void expect_refusal(const char *path, const sf_options *options, int code)
+/* -- what a directory holds ---------------------------------------------------------------------- */
+
+struct listing {
+    int count; /* -1: there is no such directory */
+    struct {
+        char name[256];
+        mode_t mode;
+        off_t size;
+        struct timespec changed;
+        uint64_t sum; /* of the bytes, where they are read */
+    } files[16];
+};
+
+/* In whose hands the directory is while it is listed. */
+enum owner {
+    NOBODY,  /* every byte is read */
+    OURS,    /* lock.mdb is not: closing it would drop the locks that this process has on it */
+    WRITING, /* bytes come and go, names and sizes stay */
+};
+
+static uint64_t sum_of_file(int dir_fd, const char *name)
+{
+    unsigned char bytes[4096];
+    uint64_t sum = 14695981039346656037u;
+    int fd = openat(dir_fd, name, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (ssize_t n; (n = read(fd, bytes, sizeof bytes)) > 0;)
+        for (ssize_t i = 0; i < n; i++)
+            sum = (sum ^ bytes[i]) * 1099511628211u;
+    close(fd);
+    return sum;
+}
+
+static struct listing list(const char *path, enum owner owner)
+{
+    struct listing listing;
+    struct dirent **entries;
+    memset(&listing, 0, sizeof listing); /* compared by its bytes */
+    listing.count = -1;
+    int count = scandir(path, &entries, NULL, alphasort);
+    int dir_fd = count < 0 ? -1 : open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int i = 0; i < count; i++) {
+        struct stat info;
+        assert_true(i < 16);
+        snprintf(listing.files[i].name, sizeof listing.files[i].name, "%s", entries[i]->d_name);
+        assert_int_equal(fstatat(dir_fd, entries[i]->d_name, &info, AT_SYMLINK_NOFOLLOW), 0);
+        listing.files[i].mode = info.st_mode;
+        listing.files[i].size = info.st_size;
+        if (owner != WRITING && strcmp(entries[i]->d_name, "..") != 0)
+            listing.files[i].changed = info.st_mtim;
+        if (S_ISREG(info.st_mode) &&
+            (owner == NOBODY || (owner == OURS && strcmp(entries[i]->d_name, "lock.mdb") != 0)))
+            listing.files[i].sum = sum_of_file(dir_fd, entries[i]->d_name);
+        free(entries[i]);
+    }
+    if (count >= 0) {
+        listing.count = count;
+        free(entries);
+        close(dir_fd);
+    }
+    return listing;
+}
+
+static void same_listing(const struct listing *before, const struct listing *after)
+{
+    for (int i = 0; i < before->count && i < after->count; i++)
+        if (memcmp(&before->files[i], &after->files[i], sizeof before->files[i]) != 0)
+            fail_msg("'%s' of %lld bytes became '%s' of %lld bytes, or others",
+                     before->files[i].name, (long long)before->files[i].size,
+                     after->files[i].name, (long long)after->files[i].size);
+    assert_int_equal(before->count, after->count);
+}
+
+/* The code of a refusal that changed nothing in the directory. */
+static int refusal(const char *path, const sf_options *options, enum owner owner)
 {
     sf_runtime *rt = NULL;
-    REFUSED(sf_runtime_open(path, options ? options : defaults(), &rt), code);
+    struct listing before = list(path, owner);
+    int rc = sf_runtime_open(path, options ? options : defaults(), &rt);
+    struct listing after = list(path, owner);
     assert_null(rt);
+    same_listing(&before, &after);
+    return rc;
+}
+
+static void expect_refusal(const char *path, const sf_options *options, int code)
+{
+    REFUSED(refusal(path, options, code == SF_ELOCKED ? OURS : NOBODY), code);
     SAYS(path); /* names what it is about */
 }
 
@@ -112,11 +198,10 @@ static void a_symbolic_link_is_not_followed(void **state)
 static void a_data_file_that_is_a_link_is_not_followed(void **state)
 {
     struct place *place = *state;
-    sf_runtime *rt = NULL;
     assert_int_equal(mkdir(place->db, 0700), 0);
     write_file(place_path(place, "victim"), "precious", 8);
     assert_int_equal(symlink(place_path(place, "victim"), place_path(place, "db/data.mdb")), 0);
-    assert_true(sf_runtime_open(place->db, defaults(), &rt) < 0);
+    expect_refusal(place->db, NULL, SF_EACCESS);
     struct stat info;
     assert_int_equal(stat(place_path(place, "victim"), &info), 0);
     assert_int_equal(info.st_size, 8);
@@ -195,16 +280,22 @@ static void a_directory_with_other_files_is_not_touched(void **state)
     assert_int_equal(rmdir(place->db), 0); /* nothing else had come into it */
 }
 
-static void put_foreign(const char *dir, const char *key, const char *value)
+static MDB_env *open_foreign(const char *dir, unsigned flags)
 {
     MDB_env *env;
+    assert_true(mkdir(dir, 0700) == 0 || errno == EEXIST);
+    assert_int_equal(mdb_env_create(&env), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 8), 0);
+    assert_int_equal(mdb_env_open(env, dir, flags, 0600), 0);
+    return env;
+}
+
+static void put_foreign(const char *dir, const char *key, const char *value)
+{
+    MDB_env *env = open_foreign(dir, 0);
     MDB_txn *txn;
     MDB_dbi dbi;
     MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v = {strlen(value), (void *)(uintptr_t)value};
-    assert_int_equal(mkdir(dir, 0700), 0);
-    assert_int_equal(mdb_env_create(&env), 0);
-    assert_int_equal(mdb_env_set_maxdbs(env, 8), 0);
-    assert_int_equal(mdb_env_open(env, dir, 0, 0600), 0);
     assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
     assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
     assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
@@ -226,15 +317,106 @@ static size_t read_all(const char *path, char *bytes, size_t size)
 
 static void another_programs_lmdb_is_refused_and_left_as_it_was(void **state)
 {
-    static char before[1 << 20], after[1 << 20];
     struct place *place = *state;
     put_foreign(place->db, "user", "ada");
-    size_t size = read_all(place_path(place, "db/data.mdb"), before, sizeof before);
-    for (int i = 0; i < 2; i++) {
+    for (int i = 0; i < 2; i++)
         expect_refusal(place->db, NULL, SF_EFOREIGN);
-        assert_int_equal(read_all(place_path(place, "db/data.mdb"), after, sizeof after), size);
-        assert_memory_equal(before, after, size);
+    MDB_env *env = open_foreign(place->db, 0); /* also while it is in use, be it by this process */
+    for (int i = 0; i < 2; i++)
+        REFUSED(refusal(place->db, NULL, OURS), SF_EFOREIGN);
+    mdb_env_close(env);
+    expect_refusal(place->db, NULL, SF_EFOREIGN);
+}
+
+/* Somebody else's program, which counts its commits in its own database. */
+struct counting {
+    const char *dir;
+    pid_t pid;
+    _Atomic uint64_t commits;
+    atomic_int stop;
+};
+
+/* One more in the database; the sum, or 0 if LMDB refuses.  Asserts nothing: it runs in the child. */
+static uint64_t count_once(MDB_env *env)
+{
+    uint64_t count = 0;
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_val key = {3, (void *)(uintptr_t)"ada"}, value;
+    if (mdb_txn_begin(env, NULL, 0, &txn))
+        return 0;
+    int error = mdb_dbi_open(txn, NULL, 0, &dbi);
+    if (!error && mdb_get(txn, dbi, &key, &value) == 0)
+        memcpy(&count, value.mv_data, sizeof count);
+    count++;
+    value = (MDB_val){sizeof count, &count};
+    if (!error)
+        error = mdb_put(txn, dbi, &key, &value, 0);
+    if (!error)
+        return mdb_txn_commit(txn) ? 0 : count;
+    mdb_txn_abort(txn);
+    return 0;
+}
+
+/* 0: nothing it had committed was ever missing. */
+static int count_until_told(struct counting *counting)
+{
+    MDB_env *env = open_foreign(counting->dir, MDB_NOSYNC);
+    for (uint64_t commits = 1; !atomic_load(&counting->stop); commits++) {
+        if (count_once(env) != commits)
+            return 1;
+        atomic_store(&counting->commits, commits);
     }
+    return 0;
+}
+
+static struct counting *start_counting(const char *dir)
+{
+    struct counting *counting = mmap(NULL, sizeof *counting, PROT_READ | PROT_WRITE,
+                                     MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(counting != MAP_FAILED);
+    counting->dir = dir;
+    pid_t child = fork();
+    if (child == 0)
+        _exit(count_until_told(counting));
+    assert_true(child > 0);
+    counting->pid = child;
+    for (int i = 0; i < 10000 && atomic_load(&counting->commits) < 1000; i++)
+        usleep(1000); /* until its file has its size */
+    return counting;
+}
+
+/* The commits it counted. */
+static uint64_t stop_counting(struct counting *counting)
+{
+    int status = 0;
+    atomic_store(&counting->stop, 1);
+    assert_int_equal(waitpid(counting->pid, &status, 0), counting->pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), 0); /* it has missed none */
+    uint64_t commits = atomic_load(&counting->commits);
+    munmap(counting, sizeof *counting);
+    return commits;
+}
+
+static void another_program_loses_no_commit_while_it_is_refused_to_us(void **state)
+{
+    enum { OPENS = 3000 };
+    struct place *place = *state;
+    struct counting *counting = start_counting(place->db);
+    struct listing before = list(place->db, WRITING);
+    int refused = 0;
+    for (int i = 0; i < OPENS; i++) {
+        sf_runtime *rt = NULL;
+        refused += sf_runtime_open(place->db, defaults(), &rt) == SF_EFOREIGN;
+    }
+    struct listing after = list(place->db, WRITING);
+    uint64_t commits = stop_counting(counting);
+    assert_int_equal(refused, OPENS);
+    same_listing(&before, &after);
+    MDB_env *env = open_foreign(place->db, 0);
+    assert_int_equal(count_once(env), commits + 1);
+    mdb_env_close(env);
 }
 
 static void a_data_file_that_is_no_database_is_refused(void **state)
@@ -246,11 +428,9 @@ static void a_data_file_that_is_no_database_is_refused(void **state)
     for (size_t i = 0; i < sizeof junk; i++)
         junk[i] = (char)(i * 2654435761u >> 13);
     for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-        sf_runtime *rt = NULL;
         write_file(place_path(place, "db/data.mdb"), junk, sizes[i]);
-        int rc = sf_runtime_open(place->db, defaults(), &rt);
+        int rc = refusal(place->db, NULL, NOBODY);
         assert_true(rc == SF_EFOREIGN || rc == SF_ECORRUPT);
-        assert_null(rt);
     }
 }
 
@@ -536,6 +716,7 @@ int main(void)
         TEST(two_directories_may_be_open_at_once),
         TEST(a_directory_with_other_files_is_not_touched),
         TEST(another_programs_lmdb_is_refused_and_left_as_it_was),
+        TEST(another_program_loses_no_commit_while_it_is_refused_to_us),
         TEST(a_data_file_that_is_no_database_is_refused),
         TEST(a_truncated_database_is_refused_and_never_a_signal),
         TEST(a_read_only_file_system_is_refused),
