@@ -434,6 +434,18 @@ static void a_data_file_that_is_no_database_is_refused(void **state)
     }
 }
 
+static void a_database_without_its_lock_files_is_taken_for_ours(void **state)
+{
+    struct place *place = *state;
+    fill(place, 5);
+    assert_int_equal(unlink(place_path(place, "db/lock")), 0); /* copied by hand */
+    assert_int_equal(unlink(place_path(place, "db/lock.mdb")), 0);
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &counter_type, NULL));
+    assert_int_equal(sum_of(rt), 5);
+    OK(sf_runtime_close(rt));
+}
+
 /* -- damaged ----------------------------------------------------------------------------------- */
 
 /* 0: opened and used; else what open or a later call said, or 90 if the sum is not what it was. */
@@ -477,6 +489,12 @@ static void a_truncated_database_is_refused_and_never_a_signal(void **state)
     assert_int_equal(info.st_size, size);
     assert_true(size > 16 * 4096);
     for (size_t cut = 0; cut < size; cut += cut % 4096 ? 4096 - cut % 4096 : cut / 4096 % 3 ? 4096 : 1000) {
+        write_file(place_path(place, "db/data.mdb"), whole, cut);
+        struct listing before = list(place->db, NOBODY);
+        if (in_child(open_elsewhere, place) != 0) {
+            struct listing after = list(place->db, NOBODY);
+            same_listing(&before, &after);
+        }
         write_file(place_path(place, "db/data.mdb"), whole, cut);
         int result = in_child(open_and_use, place);
         if (result != 0 && result != -SF_ECORRUPT && result != -SF_EFOREIGN)
@@ -718,6 +736,7 @@ int main(void)
         TEST(another_programs_lmdb_is_refused_and_left_as_it_was),
         TEST(another_program_loses_no_commit_while_it_is_refused_to_us),
         TEST(a_data_file_that_is_no_database_is_refused),
+        TEST(a_database_without_its_lock_files_is_taken_for_ours),
         TEST(a_truncated_database_is_refused_and_never_a_signal),
         TEST(a_read_only_file_system_is_refused),
         TEST(no_database_is_made_on_a_full_disk_and_one_is_once_there_is_room),

@@ -387,6 +387,120 @@ static void a_walk_without_memory_says_so(void **state)
     free(image.bytes);
 }
 
+/* -- one value ------------------------------------------------------------------------------------------ */
+
+static int look(const struct place *place, const char *table, sf_bytes key, sf_bytes *out)
+{
+    static unsigned char buffer[SFI_LMDB_PAGE_MAX];
+    int fd = open(place->db, O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    int rc = sfi_lmdb_look(fd, table, key, buffer, out);
+    close(fd);
+    return rc;
+}
+
+/* Three levels of rows, and enough tables for a branch among the names. */
+static void every_value_is_found_where_lmdb_would_find_it(void **state)
+{
+    struct place *place = *state;
+    sf_bytes value;
+    char name[64];
+    MDB_env *env;
+    mkdir(place->db, 0700);
+    assert_int_equal(mdb_env_create(&env), 0);
+    mdb_env_set_maxdbs(env, 200);
+    mdb_env_set_mapsize(env, 16 << 20);
+    assert_int_equal(mdb_env_open(env, place->db, MDB_NOSYNC, 0600), 0);
+    change(env, "rows", 1, 20001, 60);
+    for (int i = 0; i < 150; i++) {
+        snprintf(name, sizeof name, "a table with a name that takes room %d", i);
+        change(env, name, (uint32_t)i, (uint32_t)i + 1, 10);
+    }
+    for (uint32_t number = 1; number < 20001; number += 7) { /* the file is in use, by us even */
+        OK(look(place, "rows", SF_BYTES(&number, sizeof number), &value));
+        assert_int_equal(value.size, 60);
+        assert_int_equal(*(const unsigned char *)value.data, number & 255);
+    }
+    for (uint32_t i = 0; i < 150; i++) {
+        uint32_t next = i + 1;
+        snprintf(name, sizeof name, "a table with a name that takes room %u", i);
+        OK(look(place, name, SF_BYTES(&i, sizeof i), &value));
+        assert_int_equal(value.size, 10);
+        REFUSED(look(place, name, SF_BYTES(&next, sizeof next), &value), SF_EFOREIGN);
+    }
+    uint32_t none = 20001;
+    REFUSED(look(place, "rows", SF_BYTES(&none, sizeof none), &value), SF_EFOREIGN);
+    REFUSED(look(place, "rows", SF_BYTES("", 0), &value), SF_EFOREIGN);
+    REFUSED(look(place, "row", SF_BYTES(&none, sizeof none), &value), SF_EFOREIGN);
+    SAYS("no table 'row'");
+    mdb_env_close(env);
+}
+
+static void put_in(MDB_env *env, const char *table, unsigned flags)
+{
+    MDB_txn *txn;
+    MDB_dbi dbi;
+    MDB_val key = {1, (void *)(uintptr_t)"k"}, value = {5, (void *)(uintptr_t)"value"};
+    assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, table, flags, &dbi), 0);
+    assert_int_equal(mdb_put(txn, dbi, &key, &value, 0), 0);
+    assert_int_equal(mdb_txn_commit(txn), 0);
+}
+
+static void tables_of_other_kinds_are_not_ours(void **state)
+{
+    struct place *place = *state;
+    sf_bytes key = SF_BYTES("k", 1), value;
+    MDB_env *env = open_env(place);
+    put_in(env, "double", MDB_CREATE | MDB_DUPSORT);
+    put_in(env, "backward", MDB_CREATE | MDB_REVERSEKEY);
+    put_in(env, "plain", MDB_CREATE);
+    put_in(env, NULL, 0); /* a value between the names of tables */
+    change(env, "plain", 7, 8, 9000);
+    REFUSED(look(place, "double", key, &value), SF_EFOREIGN);
+    REFUSED(look(place, "backward", key, &value), SF_EFOREIGN);
+    REFUSED(look(place, "k", key, &value), SF_EFOREIGN);
+    SAYS("not one of ours");
+    REFUSED(look(place, "plain", SF_BYTES("\7\0\0\0", 4), &value), SF_EFOREIGN); /* too big */
+    OK(look(place, "plain", key, &value));
+    assert_int_equal(value.size, 5);
+    assert_memory_equal(value.data, "value", 5);
+    mdb_env_close(env);
+}
+
+static void no_damage_makes_the_look_run_wild(void **state)
+{
+    enum { RUNS = 3000 };
+    struct place *place = *state;
+    struct machine machine;
+    unsigned found = 0, corrupt = 0;
+    uint32_t number = 300;
+    machine_init(&machine);
+    make_database(place);
+    struct image image = load(place), bad = image;
+    bad.bytes = malloc(image.size);
+    for (int run = 0; run < RUNS; run++) {
+        sf_bytes value = {0};
+        memcpy(bad.bytes, image.bytes, image.size);
+        for (size_t page = 2; page < image.size / PAGE; page++) {
+            uint64_t random = machine.sys.random(machine.sys.ctx);
+            size_t at = (random >> 20) % 3 ? (random >> 24) % 48 : (random >> 24) % PAGE;
+            if (random % 4 == 0)
+                bad.bytes[page * PAGE + at] = (unsigned char)(random >> 48);
+        }
+        write_file(data_path(place), bad.bytes, image.size);
+        int rc = look(place, "small", SF_BYTES(&number, sizeof number), &value);
+        assert_true(rc == 0 || rc == SF_ECORRUPT || rc == SF_EFOREIGN);
+        assert_true(value.size <= PAGE);
+        found += rc == 0;
+        corrupt += rc == SF_ECORRUPT;
+    }
+    assert_true(found > 100);
+    assert_true(corrupt > 100);
+    free(bad.bytes);
+    free(image.bytes);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +514,9 @@ int main(void)
         TEST(no_damage_makes_the_walk_run_wild),
         TEST(a_loop_of_pages_is_noticed),
         TEST(a_walk_without_memory_says_so),
+        TEST(every_value_is_found_where_lmdb_would_find_it),
+        TEST(tables_of_other_kinds_are_not_ours),
+        TEST(no_damage_makes_the_look_run_wild),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,6 +245,21 @@ static void a_second_open_in_another_process_is_refused(void **state)
     assert_int_equal(in_child(is_locked_by_another, *state), 1);
 }
 
+/* Whoever holds the lock may be writing: what is in the file then says nothing. */
+static void what_another_process_has_locked_is_not_judged(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    OK(sfi_dir_open(&dir, place->db, 0));
+    write_file(place_path(place, "db/data.mdb"), "not a database at all", 21);
+    assert_int_equal(in_child(is_locked_by_another, *state), 0);
+    sfi_dir_close(&dir);
+    refused(place->db, 0, SF_EFOREIGN, "data.mdb");
+    int fd = open(place_path(place, "db/lock"), O_RDWR);
+    assert_int_equal(flock(fd, LOCK_EX | LOCK_NB), 0); /* and a refusal keeps no lock */
+    close(fd);
+}
+
 static int knows_it_was_forked(void *arg)
 {
     struct sfi_dir *dir = arg;
@@ -339,6 +354,7 @@ int main(void)
         TEST(a_planted_lock_is_not_followed),
         TEST(a_second_open_in_the_process_is_refused),
         TEST(a_second_open_in_another_process_is_refused),
+        TEST(what_another_process_has_locked_is_not_judged),
         TEST(a_forked_child_knows_and_does_not_disturb_the_parent),
         TEST(a_surviving_child_does_not_keep_the_lock),
         TEST(several_directories_may_be_open),
