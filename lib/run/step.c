@@ -48,12 +48,19 @@ static int run_turns(sf_runtime *rt, int turns_max, int *rc)
     return turns;
 }
 
+/* One whose turns have all failed is closed too, though there is nothing to write: its turns count against
+ * its bound. */
+static int is_begun(sf_runtime *rt)
+{
+    return rt->epoch.turns || sfi_epoch_is_dirty(rt);
+}
+
 /* 0, or negative: out of memory, or stalled.  `epochs`: when the step began.  Who waits for one that was
  * published since is not to wait for the next one too. */
 static int commit(sf_runtime *rt, int waits, uint64_t epochs)
 {
     int rc = sfi_epoch_settle(rt, sfi_epoch_is_full(rt));
-    if (rc > 0 && sfi_epoch_is_dirty(rt) && (rc = sfi_epoch_seal(rt)) == 0)
+    if (rc > 0 && is_begun(rt) && (rc = sfi_epoch_seal(rt)) == 0)
         rc = sfi_epoch_settle(rt,
                               waits && sfi_epoch_is_small(rt) && epochs == rt->epoch.stats.epochs);
     return rc < 0 ? rc : 0;

@@ -147,6 +147,36 @@ static void a_dead_letter_keeps_binary_bytes(void **state)
     OK(sf_runtime_close(rt));
 }
 
+static int fail_always(sf_turn *turn)
+{
+    return sf_fail(turn, "never");
+}
+
+/* Twice as many failures as an epoch has turns, and nothing else to write. */
+static void a_message_that_fails_for_epochs_on_end_stops_nobody(void **state)
+{
+    static const sf_type type =
+        SF_TYPE("test/never", .handler = fail_always, .attempts_max = 20);
+    for (uint32_t turns = 1; turns <= 3; turns++)
+        for (int is_inline = 0; is_inline < 2; is_inline++) {
+            struct place *place = *state;
+            sf_options options =
+                SF_OPTIONS(.epoch_turns_max = turns, .commit_inline = is_inline);
+            snprintf(place->db, sizeof place->db, "%.200s/%u%d", place->dir, turns, is_inline);
+            sf_runtime *rt = place_open_with(place, &options);
+            OK(sf_register(rt, &counter_type, NULL));
+            OK(sf_register(rt, &type, NULL));
+            OK(sf_send(rt, sf_addr("test/never", "n"), "go", SF_NONE));
+            for (uint64_t end = mono_ms() + 10000; stats_of(rt).dead_letters == 0;) {
+                assert_true(mono_ms() < end);
+                OK(sf_step(rt, 0));
+            }
+            OK(sf_wait(rt, counter_add(rt, "a", 1), 10000));
+            assert_int_equal(stats_of(rt).turns_failed, 20);
+            OK(sf_runtime_close(rt));
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +185,7 @@ int main(void)
         TEST(a_kind_that_nobody_handles_is_one_with_a_reason_naming_it),
         TEST(a_very_long_reason_is_cut_not_refused),
         TEST(a_dead_letter_keeps_binary_bytes),
+        TEST(a_message_that_fails_for_epochs_on_end_stops_nobody),
     };
     return cmocka_run_group_tests_name("dead letters", tests, NULL, NULL);
 }

@@ -348,7 +348,7 @@ static void put_damage(MDB_txn *txn)
     unsigned char newer[SFI_RECORD_HEADER + 4 + sizeof(struct new_form)] = {[SFI_RECORD_HEADER] = 9};
     struct sfi_key key;
     sfi_key_state(&key, 1, "y", 1, 0);
-    sfi_record_seal(newer, sizeof newer, SFI_RECORD_STATE, sfi_key_bytes(&key));
+    sfi_record_finish(newer, sizeof newer, SFI_RECORD_STATE, sfi_key_bytes(&key));
     put_row(txn, "state", &key, newer, sizeof newer);
     for (uint16_t slot = 0; slot < 2; slot++) {
         sfi_key_state(&key, 1, "z", 1, slot);
