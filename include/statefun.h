@@ -9,8 +9,9 @@
  *            sf_runtime_start().  Handlers and callbacks run there, inside sf_step() and inside the
  *            functions marked [drives].  Functions marked [any] may be called from every thread;
  *            those that take an sf_turn only inside its handler; a source, a view and what is made
- *            from it by one thread at a time; those that take no runtime anywhere; all others on the
- *            driving thread.  The thread that commits runs no code of yours.
+ *            from it by one thread at a time; those that take no runtime anywhere; sf_runtime_stop() and
+ *            sf_runtime_close() on one thread of yours; all others on the driving thread.  The thread that
+ *            commits runs no code of yours.
  *            Elsewhere than on the driving thread [drives] functions only wait, so somebody must drive.
  *            No handler and no callback ever runs with a lock of ours held.  One that is left by longjmp
  *            or a C++ exception has failed: the call that drove is over, and its turn is undone at the
@@ -71,12 +72,12 @@ enum {
     SF_ETIMEOUT = -4,  /* not yet */
     SF_ENOTFOUND = -5, /* nobody is registered under that name, or nothing is there */
     SF_EFAILED = -6,   /* for good: the asked actor failed; the reason is in sf_errmsg() */
-    SF_EBUSY = -7,     /* another thread drives, or this is inside a callback, or it is open already */
+    SF_EBUSY = -7,     /* another thread drives, or this is inside a callback, or it, or too many, are open */
     SF_ETURN = -8,     /* not inside a handler; that turn will be undone */
     SF_ELOCKED = -9,   /* the directory is open elsewhere */
     SF_EACCESS = -10,  /* no permission, or not safe to use */
     SF_EFOREIGN = -11, /* not a data directory of ours */
-    SF_ENEWER = -12,   /* written by a newer version of this library or of your program */
+    SF_ENEWER = -12,   /* written by a newer version of this library or of your program; no more turns run */
     SF_ECORRUPT = -13, /* what is on disk broke its own rules; no more turns run */
     SF_EDISK = -14,    /* the disk refuses (full, perhaps): it is tried again, and nothing is lost while
                         * the runtime stays open */
@@ -206,12 +207,14 @@ typedef struct sf_options {
     uint64_t cache_bytes_max; /* actors in memory; more are read when needed; 0: 256 MiB */
     uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; at least
                                * 1 MiB; 0: 32 GiB.  Sends are refused before it is met, and one turn
-                               * may send and store no more than a 16th of it, or 64 MiB */
+                               * may send and store no more than a 16th of it, or 64 MiB.  What waits
+                               * at the ceiling, and cannot be handled there, goes on when it is opened
+                               * with a higher one */
 } sf_options;
 
 /* Opens the data directory `dir`, made if missing (its parent is not) and filled if empty.  NULL options:
  * every default.
- * Errors: SF_EINVAL, SF_ENOTFOUND (must_exist), SF_ELOCKED, SF_EACCESS, SF_EFOREIGN, SF_ENEWER,
+ * Errors: SF_EINVAL, SF_ENOTFOUND (must_exist, or no parent), SF_ELOCKED, SF_EACCESS, SF_EFOREIGN, SF_ENEWER,
  * SF_ECORRUPT, SF_EDISK, SF_ENOMEM. */
 SF_API SF_MUST int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out);
 
@@ -281,9 +284,10 @@ SF_API uint64_t sf_source_position(const sf_source *source);
 /* A failure sticks until the advance, which then takes in nothing and returns it. */
 SF_API int sf_source_send(sf_source *source, sf_address to, const char *kind, sf_bytes body);
 
-/* 0: taken in.  1: skipped, because an earlier run had it (the position is not behind the one that was
- * durable at open).  SF_EAGAIN, SF_EDISK: no room; all is kept, call again later.  SF_EINVAL: the
- * position does not rise.  Every other failure drops what was sent: after SF_ENOMEM send it again. */
+/* 0: taken in.  1: skipped, because an earlier run had it (the position is not behind what had been taken
+ * in when the source was opened).  SF_EAGAIN, SF_EDISK: no room; all is kept, call again later.
+ * SF_EINVAL: the position does not rise.  Every other failure drops what was sent: after SF_ENOMEM send
+ * it again. */
 SF_API SF_MUST int sf_source_advance(sf_source *source, uint64_t position);
 
 /* -- out: egress ---------------------------------------------------------------------------------- */
@@ -295,7 +299,7 @@ typedef int sf_egress(const sf_message *const *records, size_t count, void *user
 SF_API SF_MUST int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata);
 
 /* Acknowledges every record up to `sequence`.  At start: what the sink already holds, so that nothing
- * comes twice.  SF_EINVAL: there is no such record yet.  [any] */
+ * comes twice.  SF_EINVAL: there is no such record yet; SF_ENOTFOUND: no such egress.  [any] */
 SF_API int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence);
 
 /* -- drive ---------------------------------------------------------------------------------------- */
@@ -303,16 +307,18 @@ SF_API int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence);
 /* Readable while there is something to do, due pauses and finished commits included.  Poll it, never
  * read it. */
 SF_API int sf_fd(const sf_runtime *rt);
-/* For loops without file descriptors: step after this long at the latest; -1: nothing is due.  1 while
- * a commit is under way. */
+/* For loops without file descriptors: step after this long at the latest; -1: nothing is due, or there is
+ * no runtime.  1 while a commit is under way. */
 SF_API int sf_timeout_ms(const sf_runtime *rt);
 /* Takes in what was sent, runs up to `turns_max` turns (0: as many as fit in an epoch), hands them to the
  * commit thread, makes the callbacks of what is on disk by now.  Waits for the disk only with
  * commit_inline, or when a full epoch finds the one before it still under way.  Returns the turns it
- * ran.  SF_EDISK: the disk refused a commit; step again later.  SF_EBUSY: inside a callback, or another
- * thread is driving.  SF_ETURN: inside a handler. */
+ * ran.  SF_EDISK: the disk refused a commit, or turns wait because the database has nearly reached its
+ * ceiling; step again later, and after SF_ENOMEM.  SF_ECORRUPT, SF_ENEWER: no more turns run.  SF_EBUSY:
+ * inside a callback, or another thread is driving.  SF_ETURN: inside a handler. */
 SF_API int sf_step(sf_runtime *rt, int turns_max);
-/* Steps until nothing is left that could be done now, and all of it is on disk.  0, or as sf_step().  In
+/* Steps until nothing is left that could be done now, also of what others send meanwhile, and all of it is on
+ * disk.  0, or as sf_step().  In
  * relaxed mode the newest egress records and source positions become safe, and visible, a little later. */
 SF_API int sf_run_until_idle(sf_runtime *rt);
 /* Drives on a thread of ours until sf_runtime_stop() or close; SF_EBUSY: already.  Stop returns once
@@ -333,7 +339,8 @@ SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step
 
 /* -- in a turn ------------------------------------------------------------------------------------ */
 
-/* The actor's struct: zeroes at first; write to it, that is all.  NULL if the type has none. */
+/* The actor's struct: zeroes at first; write to it, that is all.  NULL if the type has none.  When it cannot
+ * be read, because the disk refuses, zeroes too: the turn is undone then, and the message tried again. */
 SF_API void *sf_state(sf_turn *turn);
 SF_API const sf_message *sf_msg(sf_turn *turn);
 /* The body as a struct of that size.  Never NULL: if the size is wrong, zeroes, and the turn is
@@ -356,7 +363,7 @@ SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 /* Undo this turn; the message becomes a dead letter at once. */
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 
-/* Named values.  Absent is not an error: data is NULL. */
+/* Named values.  Absent is not an error: data is NULL.  When one cannot be read: as sf_state(). */
 SF_API sf_bytes sf_value_get(sf_turn *turn, const sf_value *value);
 SF_API int sf_value_put(sf_turn *turn, const sf_value *value, sf_bytes bytes);
 SF_API int sf_value_del(sf_turn *turn, const sf_value *value);

@@ -1,4 +1,4 @@
-/* api.c - the public functions: check what a stranger may pass, then hand on.  No logic of its own. */
+/* api.c - the public functions, but those on a view: check what a stranger may pass, then hand on. */
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>

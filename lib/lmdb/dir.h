@@ -8,7 +8,7 @@
  * (3) After fork() the child holds neither the lock nor a usable directory: its `forked` is 1.  The
  *     child may live on without keeping the parent's directory locked after the parent's death.
  *
- * The list is the one global of the library: both rules are about the process, not about a runtime.
+ * The list is the one global that threads share: both rules are about the process, not about a runtime.
  * The struct must not move while it is open. */
 #ifndef SFI_LMDB_DIR_H
 #define SFI_LMDB_DIR_H

@@ -80,8 +80,9 @@ void sfi_log_fini(struct sfi_log *log);
 /* Reads it from the database, which was just opened.  SF_ECORRUPT, SF_ENEWER, SF_ENOMEM. */
 int sfi_log_load(struct sfi_log *log);
 
-/* Within a transaction, before all else: appends the operations and, if `sweeps`, sweeps its share; in
- * chunks of one page if `small`, for which any free page will do.  Then the outcome, if it is known; if it is not, sfi_log_load() again. */
+/* Within a transaction, before all else: sweeps its share, if `sweeps`, and appends the operations, in chunks
+ * of one page if `small`, for which any free page will do.  Then the outcome, if it is known; if it is not,
+ * sfi_log_load() again. */
 int sfi_log_append(struct sfi_log *log, MDB_txn *txn, const struct sfi_op_list *changes, int sweeps,
                    int small);
 /* Sweeps alone, for when there is nothing else to do. */

@@ -1,7 +1,7 @@
 /* overlay.h - the changelog in order of keys, as one transaction sees it: for walking over states.
  *
  * Made from the chunks themselves, so it needs no lock; newest version of each key, deletions included.
- * 16 bytes for each entry of the log, and 16 more while it is made; so it is made only when somebody
+ * Some 20 bytes for each entry of the log, and 16 more while it is made; so it is made only when somebody
  * walks, and at once, since a walk wants all of it. */
 #ifndef SFI_LMDB_OVERLAY_H
 #define SFI_LMDB_OVERLAY_H

@@ -3,7 +3,7 @@
  * (1) A snapshot takes LMDB's transaction and the generations of the log in one stretch under the lock, so
  *     that what the one shows the other can find (log.h: 6).
  * (2) While a snapshot is open the environment stays open.  When the database is suspect none is opened
- *     (`is_shut`), and park() waits until all are closed.
+ *     (`is_shut`), and the environment waits until all are closed: park() says whether they are.
  * (3) One snapshot that was closed is kept as a spare, because beginning anew is dear.
  *
  * Fault point: lmdb.read. */

@@ -9,7 +9,7 @@
  *
  * A commit that fails before its last call was undone and can be tried again.  One that fails in it is
  * on disk or not, and LMDB's memory of it is worth nothing: the store is suspect.  From then on no
- * snapshot opens; the next settle() waits until none is open, closes the environment, opens it, syncs,
+ * snapshot opens; the first settle() that finds none open closes the environment, opens it, syncs,
  * and reads the epoch: ours, then it is durable; the one before, then it is committed again; another,
  * then somebody else wrote here and it is over for good.  The changelog's index is read again too.
  *

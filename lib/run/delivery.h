@@ -10,7 +10,7 @@
 
 #include "statefun.h"
 
-/* Any thread, under the lock: notes an acknowledgement.  SF_EINVAL beyond the newest durable record. */
+/* Any thread, under the lock: notes an acknowledgement.  SF_EINVAL beyond the newest safe record. */
 struct sfi_egress;
 int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t sequence);
 

@@ -45,7 +45,8 @@ struct sf_runtime {
     struct sfi_ask *driver_ask; /* what the driver waits for inside sf_ask(), or NULL */
     uintptr_t callback_frame;   /* stack frame that made the callback in progress; 0: none */
 
-    /* What stopped the engine for good: SF_ECORRUPT; 0: nothing.  Written before `broken_why` is read. */
+    /* What stopped the engine for good: SF_ECORRUPT, SF_ENEWER, SF_ECLOSED; 0: nothing.  `broken_why` is
+     * written before it. */
     atomic_int broken;
     char broken_why[256];
 

@@ -105,8 +105,8 @@ static void account(sf_runtime *rt, int stalled)
 /* How long to leave a machine alone that just refused. */
 static uint64_t retry_pause_ns(const sf_runtime *rt)
 {
-    uint64_t failures = rt->epoch.failures < 8 ? rt->epoch.failures : 8;
-    uint64_t pause_ms = (uint64_t)RETRY_MIN_MS << failures;
+    uint64_t doublings = rt->epoch.failures ? rt->epoch.failures - 1 : 0;
+    uint64_t pause_ms = (uint64_t)RETRY_MIN_MS << (doublings < 8 ? doublings : 8);
     return (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS) * 1000000;
 }
 
