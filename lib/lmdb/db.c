@@ -17,7 +17,7 @@
 
 enum {
     TABLES_MAX = 8,
-    READERS_MAX = 126,
+    READERS_MAX = SF_VIEWS_MAX + 26, /* the engine's own among them */
     FORMAT = 2,
     FORMAT_BYTES = SFI_RECORD_HEADER + 16 /* magic:4 format:4 epoch:8 */
 };

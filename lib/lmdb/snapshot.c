@@ -1,7 +1,5 @@
 #include "lmdb/snapshot.h"
 
-#include <assert.h>
-
 #include "base/err.h"
 #include "lmdb/overlay.h"
 #include "store/key_order.h"
@@ -38,7 +36,6 @@ static void snapshot_free(const struct sfi_sys *sys, struct sfi_lmdb_snapshot *s
 
 void sfi_snapshots_fini(struct sfi_snapshots *all)
 {
-    assert(all->open == 0);
     snapshot_free(all->db->sys, all->spare);
     pthread_mutex_destroy(&all->lock);
 }
@@ -72,7 +69,6 @@ int sfi_snapshots_park(struct sfi_snapshots *all)
 {
     int rc = 0;
     pthread_mutex_lock(&all->lock);
-    assert(all->is_shut);
     if (all->open) {
         rc = sfi_err(SF_EDISK,
                      "waiting for open views to close before the database can be reopened");
@@ -188,7 +184,6 @@ int sfi_lmdb_snapshot_get(struct sfi_snapshot *base, enum sfi_table table, sf_by
     const struct sfi_db *db = snapshot->all->db;
     MDB_val at = sfi_val(key), value;
     int found;
-    assert(key.size > 0 && key.size <= SFI_KEY_MAX);
     int rc = sfi_db_fault(db->sys, "lmdb.read");
     if (rc == 0 && table == SFI_STATE && (rc = get_from_log(snapshot, key, out, &found)) > 0)
         return found;
@@ -292,7 +287,6 @@ int sfi_lmdb_snapshot_seek(struct sfi_snapshot *base, enum sfi_table table, sf_b
                            int after, sf_bytes *out_key, sf_bytes *out_value)
 {
     struct sfi_lmdb_snapshot *snapshot = (struct sfi_lmdb_snapshot *)base;
-    assert(from.size <= SFI_KEY_MAX);
     int rc = sfi_db_fault(base->store->sys, "lmdb.read");
     if (rc < 0)
         return rc;

@@ -1,6 +1,5 @@
 #include "lmdb/store.h"
 
-#include <assert.h>
 #include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
@@ -265,7 +264,9 @@ static int find_out(struct lmdb_store *store)
 static int lmdb_submit(struct sfi_store *base, const struct sfi_batch *batch)
 {
     struct lmdb_store *store = (struct lmdb_store *)base;
-    assert(!store->batch && batch->epoch == base->durable + 1);
+    if (store->batch || batch->epoch != base->durable + 1)
+        return sfi_err(SF_ECORRUPT, "epoch %llu was sealed where epoch %llu was to come",
+                       (unsigned long long)batch->epoch, (unsigned long long)base->durable + 1);
     store->batch = batch;
     return 0;
 }

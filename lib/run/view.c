@@ -337,6 +337,8 @@ static int read_dead(sf_view *view, uint64_t after_sequence, const sf_message **
     int rc = sfi_snapshot_seek(view->snapshot, SFI_DEAD, sfi_key_bytes(&from), 1, &key, &record);
     if (rc <= 0)
         return rc;
+    if (key.size != 8)
+        return sfi_err(SF_ECORRUPT, "a dead letter on disk has a key of %zu bytes", key.size);
     rc = sfi_envelope_parse(key, record, 1, &envelope);
     if (rc == 0)
         rc = lend_dead(view, key, &envelope);

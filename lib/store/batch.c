@@ -1,6 +1,5 @@
 #include "store/batch.h"
 
-#include <assert.h>
 #include <string.h>
 
 enum { BLOCK_BYTES = 256 * 1024, OPS_MIN = 64 };
@@ -93,7 +92,8 @@ static struct sfi_op *new_op(struct sfi_batch *batch, enum sfi_table table, sf_b
     struct sfi_op_list *list = &batch->tables[table];
     size_t key_room = (key.size + 7) & ~(size_t)7,
            size = key_room + ((value_size + 7) & ~(size_t)7);
-    assert(key.size > 0 && key.size <= SFI_KEY_MAX && value_size <= UINT32_MAX);
+    if (key.size == 0 || key.size > SFI_KEY_MAX || value_size > UINT32_MAX)
+        return NULL; /* none of ours is */
     unsigned char *bytes = reserve_op(batch, list) == 0 ? take_bytes(batch, size) : NULL;
     if (!bytes)
         return NULL;

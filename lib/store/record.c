@@ -1,7 +1,5 @@
 #include "store/record.h"
 
-#include <assert.h>
-
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
@@ -19,7 +17,6 @@ static uint32_t record_checksum(const unsigned char *record, size_t size, sf_byt
 void sfi_record_finish(void *record, size_t size, enum sfi_record_kind kind, sf_bytes key)
 {
     unsigned char *out = record;
-    assert(size >= SFI_RECORD_HEADER);
     out[4] = SFI_RECORD_VERSION;
     out[5] = (unsigned char)kind;
     sfi_le16_put(out + 6, 0);
