@@ -1005,19 +1005,24 @@ static int watch(void *ctx, const char *point)
     return 0;
 }
 
+static sf_runtime *open_watched(struct place *place, struct watched *watched, int is_inline)
+{
+    sf_options options =
+        SF_OPTIONS(.relaxed = 1, .commit_inline = is_inline, .store_bytes_max = 1 << 28);
+    sf_runtime *rt;
+    *watched = (struct watched){.unsynced = 0};
+    machine_init(&watched->machine);
+    watched->machine.sys.fault = watch;
+    OK(sfi_runtime_open(&watched->machine.sys, place_path(place, how(is_inline)), &options, &rt));
+    OK(sf_register(rt, &counter_type, NULL));
+    return rt;
+}
+
 static void closing_makes_a_relaxed_database_safe(void **state)
 {
-    struct place *place = *state;
     for (int is_inline = 0; is_inline < 2; is_inline++) {
-        struct watched watched = {.unsynced = 0};
-        sf_options options =
-            SF_OPTIONS(.relaxed = 1, .commit_inline = is_inline, .store_bytes_max = 1 << 28);
-        sf_runtime *rt;
-        machine_init(&watched.machine);
-        watched.machine.sys.fault = watch;
-        OK(sfi_runtime_open(&watched.machine.sys, place_path(place, how(is_inline)), &options,
-                            &rt));
-        OK(sf_register(rt, &counter_type, NULL));
+        struct watched watched;
+        sf_runtime *rt = open_watched(*state, &watched, is_inline);
         counter_add(rt, "a", 1);
         OK(sf_run_until_idle(rt));
         counter_add(rt, "a", 1);
@@ -1028,17 +1033,9 @@ static void closing_makes_a_relaxed_database_safe(void **state)
 
 static void a_close_that_cannot_make_it_safe_says_so(void **state)
 {
-    struct place *place = *state;
     for (int is_inline = 0; is_inline < 2; is_inline++) {
-        struct watched watched = {.unsynced = 0};
-        sf_options options =
-            SF_OPTIONS(.relaxed = 1, .commit_inline = is_inline, .store_bytes_max = 1 << 28);
-        sf_runtime *rt;
-        machine_init(&watched.machine);
-        watched.machine.sys.fault = watch;
-        OK(sfi_runtime_open(&watched.machine.sys, place_path(place, how(is_inline)), &options,
-                            &rt));
-        OK(sf_register(rt, &counter_type, NULL));
+        struct watched watched;
+        sf_runtime *rt = open_watched(*state, &watched, is_inline);
         counter_add(rt, "a", 1);
         atomic_store(&watched.refuses, 1);
         REFUSED(sf_runtime_close(rt), SF_EDISK);
