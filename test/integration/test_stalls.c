@@ -8,7 +8,6 @@
 #include <stdint.h>
 
 #include <cmocka.h>
-#include <malloc.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
@@ -21,29 +20,16 @@
 #include "run/life.h"
 #include "store/mem_store.h"
 #include "support/support.h"
+#include "support/weighed.h"
 
 /* -- a machine whose disk refuses when told, and whose memory is weighed ----------------------------- */
 
 struct fickle {
     struct sfi_sys sys;
-    struct sfi_mem_disk *disk;  /* NULL: in the directory */
-    const char *_Atomic point;  /* what is refused there; NULL: nothing */
-    _Atomic int times;          /* so often */
-    _Atomic int64_t live, most; /* bytes */
+    struct sfi_mem_disk *disk; /* NULL: in the directory */
+    const char *_Atomic point; /* what is refused there; NULL: nothing */
+    _Atomic int times;         /* so often */
 };
-
-static void *weighed(void *ctx, void *old, size_t size)
-{
-    struct fickle *fickle = ctx;
-    if (old)
-        fickle->live -= (int64_t)malloc_usable_size(old);
-    void *fresh = sfi_sys_default()->resize(NULL, old, size);
-    if (fresh)
-        fickle->live += (int64_t)malloc_usable_size(fresh);
-    if (fickle->live > fickle->most)
-        fickle->most = fickle->live;
-    return fresh;
-}
 
 static int refuse(void *ctx, const char *point)
 {
@@ -59,8 +45,9 @@ static void fickle_init(struct fickle *fickle)
 {
     *fickle = (struct fickle){.sys = *sfi_sys_default()};
     fickle->sys.ctx = fickle;
-    fickle->sys.resize = weighed;
+    fickle->sys.resize = weighed_resize;
     fickle->sys.fault = refuse;
+    weighed_reset();
 }
 
 static sf_runtime *open_in(struct place *place, const char *name, sf_options options)
@@ -257,7 +244,7 @@ static void poll_a_stall(struct fickle *fickle, struct place *place, const char 
     }
     assert_int_equal(counter_stored(rt, "a").total, 1);
     OK(sf_runtime_close(rt));
-    assert_int_equal(fickle->live, 0);
+    assert_int_equal(weighed_live, 0);
 }
 
 static void a_host_that_polls_sleeps_while_the_disk_refuses(void **state)
@@ -533,15 +520,15 @@ static void what_is_handled_and_not_committed_yet_stays_within_bounds(void **sta
         OK(sf_send(rt, sf_addr(EMITTER, "a"), "ignore", SF_OF(blob)));
     OK(sf_runtime_close(rt));
 
-    assert_int_equal(fickle.live, 0);
-    fickle.most = 0;
+    assert_int_equal(weighed_live, 0);
+    weighed_most = 0;
     rt = fickle_open(&fickle, *state, options);
     OK(sf_run_until_idle(rt));
-    print_message("48 MiB of messages: %.1f MiB\n", (double)fickle.most / MIB);
+    print_message("48 MiB of messages: %.1f MiB\n", (double)weighed_most / MIB);
     assert_int_equal(stats_of(rt).turns, 48);
-    assert_in_range(fickle.most, 1, 16 * MIB);
+    assert_in_range(weighed_most, 1, 16 * MIB);
     OK(sf_runtime_close(rt));
-    assert_int_equal(fickle.live, 0);
+    assert_int_equal(weighed_live, 0);
 }
 
 static void count_answer(int result, const sf_message *reply, void *userdata)
@@ -560,13 +547,13 @@ static void replies_that_wait_for_their_commit_stay_within_bounds(void **state)
     OK(sf_run_until_idle(rt)); /* the types' own epoch */
     for (int i = 0; i < 64; i++)
         OK(sf_ask_then(rt, sf_addr(EMITTER, "a"), "answer", SF_NONE, -1, count_answer, &answers));
-    int64_t before = fickle.most = fickle.live;
+    uint64_t before = weighed_most = weighed_live;
     OK(sf_run_until_idle(rt));
-    print_message("64 MiB of replies: %.1f MiB\n", (double)(fickle.most - before) / MIB);
+    print_message("64 MiB of replies: %.1f MiB\n", (double)(weighed_most - before) / MIB);
     assert_int_equal(answers, 64);
-    assert_in_range(fickle.most - before, 0, 16 * MIB);
+    assert_in_range(weighed_most - before, 0, 16 * MIB);
     OK(sf_runtime_close(rt));
-    assert_int_equal(fickle.live, 0);
+    assert_int_equal(weighed_live, 0);
 }
 
 /* -- children --------------------------------------------------------------------------------------- */

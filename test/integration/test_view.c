@@ -389,14 +389,20 @@ static void no_dead(sf_view *view, uint64_t after, int error)
     assert_int_equal(sf_view_error(view), error);
 }
 
+static sf_runtime *open_damaged(struct place *place, sf_view **view)
+{
+    write_old_form(place);
+    damage(place);
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &no_form, NULL));
+    OK(sf_view_open(rt, view));
+    return rt;
+}
+
 static void what_cannot_be_read_is_told_from_what_is_not_there(void **state)
 {
-    write_old_form(*state);
-    damage(*state);
-    sf_runtime *rt = place_open(*state);
     sf_view *view = NULL;
-    OK(sf_register(rt, &no_form, NULL));
-    OK(sf_view_open(rt, &view));
+    sf_runtime *rt = open_damaged(*state, &view);
     assert_int_equal(sf_view_error(view), 0);
     no_state(view, FORM, "a", SF_EFAILED);
     SAYS("state_migrate refused");
@@ -421,12 +427,8 @@ static void what_cannot_be_read_is_told_from_what_is_not_there(void **state)
 
 static void a_walk_ends_with_the_reason_of_what_it_met(void **state)
 {
-    write_old_form(*state);
-    damage(*state);
-    sf_runtime *rt = place_open(*state);
     sf_view *view = NULL;
-    OK(sf_register(rt, &no_form, NULL));
-    OK(sf_view_open(rt, &view));
+    sf_runtime *rt = open_damaged(*state, &view);
     sf_cursor *cursor = sf_view_actors(view, FORM);
     assert_null(sf_next(cursor)); /* "a" */
     assert_int_equal(sf_cursor_error(cursor), SF_EFAILED);
