@@ -46,12 +46,11 @@ static void sift_down(struct sfi_heap *heap, size_t position, struct sfi_heap_no
 int sfi_heap_push(struct sfi_heap *heap, struct sfi_heap_node *node, uint64_t due)
 {
     if (heap->count + 1 >= heap->capacity) {
-        size_t capacity = heap->capacity ? heap->capacity * 2 : 16;
-        void *nodes = sfi_resize(heap->sys, heap->nodes, capacity * sizeof *heap->nodes);
+        void *nodes = sfi_grow(heap->sys, heap->nodes, &heap->capacity, (uint64_t)heap->count + 2,
+                               16, sizeof *heap->nodes);
         if (!nodes)
             return SF_ENOMEM;
         heap->nodes = nodes;
-        heap->capacity = capacity;
     }
     node->due = due;
     node->order = heap->pushed++;

@@ -16,7 +16,7 @@ struct sfi_heap_node {
 struct sfi_heap {
     const struct sfi_sys *sys;
     struct sfi_heap_node **nodes; /* nodes[1] is the earliest */
-    size_t count, capacity;
+    uint32_t count, capacity;
     uint64_t pushed;
 };
 

@@ -78,7 +78,7 @@ struct walk {
     size_t page_size, last_page, file_pages;
     size_t met;      /* pages referenced so far */
     size_t *waiting; /* pages to visit */
-    size_t count, capacity;
+    uint32_t count, capacity;
     unsigned char *page;
 };
 
@@ -214,12 +214,11 @@ static int meet(struct walk *walk, size_t page, size_t count)
 static int visit_later(struct walk *walk, size_t page)
 {
     if (walk->count == walk->capacity) {
-        size_t capacity = walk->capacity ? walk->capacity * 2 : 1024;
-        size_t *waiting = sfi_resize(walk->sys, walk->waiting, capacity * sizeof *waiting);
+        void *waiting = sfi_grow(walk->sys, walk->waiting, &walk->capacity,
+                                 (uint64_t)walk->count + 1, 1024, sizeof *walk->waiting);
         if (!waiting)
             return sfi_err(SF_ENOMEM, "out of memory");
         walk->waiting = waiting;
-        walk->capacity = capacity;
     }
     walk->waiting[walk->count++] = page;
     return 0;
