@@ -1,8 +1,9 @@
 /* sys.h - everything the library takes from the machine, as one table.
  *
  * Clock, random numbers, memory, threads and fault points come only through here, so that a test can
- * own time and make any of them fail; only how long a thread sleeps (cond.h, latch.h) is the machine's.  The table is borrowed for the life of whatever was opened
- * with it.  sfi_sys_default() is the real machine.
+ * own time and make any of them fail; only how long a thread sleeps (cond.h, latch.h) is the machine's.
+ * The table is borrowed for the life of whatever was opened with it.  sfi_sys_default() is the real
+ * machine.
  *
  * A fault point is a named place where the process may be killed or an operation pretended to fail:
  * `fault` returns 0 to go on, or a negative SF_E* which the caller treats as the failure of the

@@ -277,11 +277,17 @@ static void give_back(struct lmdb_store *store)
                        !sfi_snapshots_are_shut(&store->snapshots) && is_untidy(store));
 }
 
+/* Takes the database, and leaves nothing in doubt about it: as find_out().  To be given back in any case. */
+static int take_sound(struct lmdb_store *store)
+{
+    sfi_committer_take(&store->committer);
+    return sfi_snapshots_are_shut(&store->snapshots) ? find_out(store) : 0;
+}
+
 /* Here and now. */
 static int commit_here(struct lmdb_store *store)
 {
-    sfi_committer_take(&store->committer);
-    int rc = sfi_snapshots_are_shut(&store->snapshots) ? find_out(store) : 0;
+    int rc = take_sound(store);
     if (rc == 0 && store->batch)
         rc = commit(store);
     give_back(store);
@@ -351,8 +357,7 @@ static int lmdb_make_safe(struct sfi_store *base)
     struct lmdb_store *store = (struct lmdb_store *)base;
     if (store->broken)
         return says_broken(store);
-    sfi_committer_take(&store->committer);
-    int rc = sfi_snapshots_are_shut(&store->snapshots) ? find_out(store) : 0;
+    int rc = take_sound(store);
     if (rc >= 0 && atomic_load(&store->safe) < store->committed)
         rc = make_safe(store);
     give_back(store);
@@ -404,7 +409,7 @@ static const struct sfi_store_ops lmdb_ops = {
     .close = lmdb_close,
 };
 
-static int check_bytes_max(uint64_t bytes_max)
+int sfi_lmdb_check_ceiling(uint64_t bytes_max)
 {
     if (bytes_max < BYTES_MIN)
         return sfi_err(SF_EINVAL, "store_bytes_max: %llu bytes, at least %d",
@@ -457,7 +462,7 @@ static int bring_up(struct lmdb_store *store, const char *dir,
 int sfi_lmdb_open(const struct sfi_sys *sys, const char *dir, int dir_fd,
                   const struct sfi_lmdb_options *options, struct sfi_store **out)
 {
-    int rc = check_bytes_max(options->bytes_max);
+    int rc = sfi_lmdb_check_ceiling(options->bytes_max);
     struct lmdb_store *store = rc == 0 ? store_new(sys, dir_fd, options) : NULL;
     if (!store)
         return rc < 0 ? rc : sfi_err(SF_ENOMEM, "out of memory");

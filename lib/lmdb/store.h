@@ -38,6 +38,8 @@ struct sfi_lmdb_options {
     void *wake_ctx;
 };
 
+/* SF_EINVAL: no database can have that ceiling. */
+int sfi_lmdb_check_ceiling(uint64_t bytes_max);
 /* In the locked directory `dir` (path) / `dir_fd`; created there if missing. */
 int sfi_lmdb_open(const struct sfi_sys *sys, const char *dir, int dir_fd,
                   const struct sfi_lmdb_options *options, struct sfi_store **out);

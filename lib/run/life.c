@@ -15,7 +15,6 @@
 #define MAILBOX_DEFAULT_BYTES (UINT64_C(64) << 20)
 #define CACHE_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define STORE_DEFAULT_BYTES (UINT64_C(32) << 30) /* what valgrind can still map */
-#define STORE_MIN_BYTES (UINT64_C(1) << 20)
 
 /* What one turn may send and store; of a small database no more than a part. */
 enum { TURN_BYTES_MAX = 64 << 20, TURN_PART = 16 };
@@ -29,9 +28,7 @@ static int check_options(const sf_options *options)
     if (options->payload_max > SFI_PAYLOAD_LIMIT)
         return sfi_err(SF_EINVAL, "payload_max is %u, at most %d", options->payload_max,
                        SFI_PAYLOAD_LIMIT);
-    if (options->store_bytes_max && options->store_bytes_max < STORE_MIN_BYTES)
-        return sfi_err(SF_EINVAL, "store_bytes_max is less than 1 MiB");
-    return 0;
+    return options->store_bytes_max ? sfi_lmdb_check_ceiling(options->store_bytes_max) : 0;
 }
 
 static sf_options with_defaults(const sf_options *given)
