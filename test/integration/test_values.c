@@ -203,6 +203,8 @@ static int migrate(uint32_t version, sf_bytes old, void *fresh)
     struct new_form *self = fresh;
     if (version != 0 || old.size != sizeof(struct old_form) || self->count || self->migrated_from)
         return -1;
+    if (((const char *)old.data)[old.size] != 0) /* as behind everything that is lent */
+        return -1;
     self->count = ((const struct old_form *)old.data)->count;
     self->migrated_from = 1;
     return 0;
