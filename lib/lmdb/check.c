@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "lmdb/disk.h"
+#include "dir/disk.h"
 #include "statefun.h"
 
 #define MAGIC 0xBEEFC0DEu

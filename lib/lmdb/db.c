@@ -11,8 +11,8 @@
 
 #include "base/endian.h"
 #include "base/err.h"
+#include "dir/disk.h"
 #include "lmdb/check.h"
-#include "lmdb/disk.h"
 #include "store/record.h"
 
 enum {

@@ -409,6 +409,11 @@ static const struct sfi_store_ops lmdb_ops = {
     .close = lmdb_close,
 };
 
+int sfi_lmdb_judge(int dir_fd)
+{
+    return sfi_db_judge(dir_fd);
+}
+
 int sfi_lmdb_check_ceiling(uint64_t bytes_max)
 {
     if (bytes_max < BYTES_MIN)

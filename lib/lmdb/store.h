@@ -38,6 +38,8 @@ struct sfi_lmdb_options {
     void *wake_ctx;
 };
 
+/* Of a directory's contents, for sfi_dir_open(). */
+int sfi_lmdb_judge(int dir_fd);
 /* SF_EINVAL: no database can have that ceiling. */
 int sfi_lmdb_check_ceiling(uint64_t bytes_max);
 /* In the locked directory `dir` (path) / `dir_fd`; created there if missing. */

@@ -154,7 +154,7 @@ static int open_dir(sf_runtime *rt, const char *path, const sf_options *options)
 {
     int rc = sfi_poll_open(&rt->poll);
     if (rc == 0)
-        rc = sfi_dir_open(&rt->dir, path, options->must_exist);
+        rc = sfi_dir_open(&rt->dir, path, options->must_exist, sfi_lmdb_judge);
     if (rc < 0)
         return rc;
     rt->has_dir = 1;

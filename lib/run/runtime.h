@@ -16,6 +16,7 @@
 
 #include "actor/egress.h"
 #include "actor/mailbox.h"
+#include "dir/dir.h"
 #include "run/ask.h"
 #include "run/epoch.h"
 #include "run/inbox.h"
@@ -24,7 +25,6 @@
 #include "run/ticket.h"
 #include "run/turn.h"
 #include "run/wait.h"
-#include "lmdb/dir.h"
 
 struct sf_runtime {
     const struct sfi_sys *sys;

@@ -17,7 +17,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "lmdb/dir.h"
+#include "dir/dir.h"
+#include "lmdb/store.h"
 #include "support/support.h"
 
 static void made(const char *path, mode_t mode)
@@ -41,7 +42,7 @@ static void a_missing_directory_is_made_for_its_owner_alone(void **state)
     const struct place *place = *state;
     struct sfi_dir dir;
     struct stat info;
-    OK(sfi_dir_open(&dir, place->db, 0));
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
     assert_int_equal(stat(place->db, &info), 0);
     assert_int_equal(info.st_mode & 07777, 0700);
     assert_true(dir.fd >= 0);
@@ -62,7 +63,7 @@ static void leftovers_of_our_own_are_no_hindrance(void **state)
     write_file(place_path(place, "db/data.mdb.new"), "x", 1);
     write_file(place_path(place, "db/data.mdb.new-lock"), "x", 1);
     assert_int_equal(mkdir(place_path(place, "db/lost+found"), 0700), 0);
-    OK(sfi_dir_open(&dir, place->db, 0));
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
     sfi_dir_close(&dir);
 }
 
@@ -71,7 +72,7 @@ static void leftovers_of_our_own_are_no_hindrance(void **state)
 static void refused(const char *path, int must_exist, int code, const char *part)
 {
     struct sfi_dir dir;
-    REFUSED(sfi_dir_open(&dir, path, must_exist), code);
+    REFUSED(sfi_dir_open(&dir, path, must_exist, sfi_lmdb_judge), code);
     SAYS(part);
     sfi_dir_close(&dir); /* needs none, forgives one */
 }
@@ -165,7 +166,7 @@ static int refuses_read_only_file_system(void *arg)
     struct sfi_dir dir;
     if (mount("none", place->db, "tmpfs", MS_RDONLY, "mode=0700"))
         return 77;
-    int rc = sfi_dir_open(&dir, place->db, 0);
+    int rc = sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge);
     umount(place->db);
     return rc == SF_EACCESS && strstr(sf_errmsg(), "cannot be written") ? 0 : 1;
 }
@@ -214,7 +215,7 @@ static void a_second_open_in_the_process_is_refused(void **state)
 {
     const struct place *place = *state;
     struct sfi_dir dir;
-    OK(sfi_dir_open(&dir, place->db, 0));
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
     refused(place->db, 0, SF_ELOCKED, "in this process");
     assert_int_equal(rename(place->db, place_path(place, "moved")), 0);
     refused(place_path(place, "moved"), 0, SF_ELOCKED, "in this process"); /* by what it is, not by name */
@@ -222,7 +223,7 @@ static void a_second_open_in_the_process_is_refused(void **state)
     flock(dir.lock_fd, LOCK_UN); /* as on a file system that forgets locks */
     refused(place->db, 0, SF_ELOCKED, "in this process");
     sfi_dir_close(&dir);
-    OK(sfi_dir_open(&dir, place->db, 0));
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
     sfi_dir_close(&dir);
 }
 
@@ -230,7 +231,7 @@ static int is_locked_by_another(void *arg)
 {
     const struct place *place = arg;
     struct sfi_dir dir;
-    int rc = sfi_dir_open(&dir, place->db, 0);
+    int rc = sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge);
     return rc == SF_ELOCKED && strstr(sf_errmsg(), "another process") ? 0 : 1;
 }
 
@@ -238,7 +239,7 @@ static void a_second_open_in_another_process_is_refused(void **state)
 {
     const struct place *place = *state;
     struct sfi_dir dir;
-    OK(sfi_dir_open(&dir, place->db, 0));
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
     /* The child is a process of its own here: its list is empty and it has no lock. */
     assert_int_equal(in_child(is_locked_by_another, *state), 0);
     sfi_dir_close(&dir);
@@ -250,7 +251,7 @@ static void what_another_process_has_locked_is_not_judged(void **state)
 {
     const struct place *place = *state;
     struct sfi_dir dir;
-    OK(sfi_dir_open(&dir, place->db, 0));
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
     write_file(place_path(place, "db/data.mdb"), "not a database at all", 21);
     assert_int_equal(in_child(is_locked_by_another, *state), 0);
     sfi_dir_close(&dir);
@@ -272,7 +273,7 @@ static void a_forked_child_knows_and_does_not_disturb_the_parent(void **state)
 {
     const struct place *place = *state;
     struct sfi_dir dir;
-    OK(sfi_dir_open(&dir, place->db, 0));
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
     assert_int_equal(in_child(knows_it_was_forked, &dir), 0);
     assert_false(sfi_dir_forked(&dir));
     assert_int_equal(in_child(is_locked_by_another, *state), 0);
@@ -290,7 +291,7 @@ static int leave_an_orphan(void *arg)
 {
     struct family *family = arg;
     struct sfi_dir dir;
-    if (sfi_dir_open(&dir, family->place->db, 0) < 0)
+    if (sfi_dir_open(&dir, family->place->db, 0, sfi_lmdb_judge) < 0)
         return 1;
     char byte;
     if (fork() == 0) {
@@ -309,7 +310,7 @@ static void a_surviving_child_does_not_keep_the_lock(void **state)
     assert_int_equal(pipe(family.pipe), 0);
     assert_int_equal(pipe(family.alive), 0);
     assert_int_equal(in_child(leave_an_orphan, &family), 0);
-    OK(sfi_dir_open(&dir, family.place->db, 0));
+    OK(sfi_dir_open(&dir, family.place->db, 0, sfi_lmdb_judge));
     sfi_dir_close(&dir);
     close(family.pipe[0]);
     close(family.pipe[1]);
@@ -324,12 +325,12 @@ static void several_directories_may_be_open(void **state)
     char name[] = "db0";
     for (int i = 0; i < 5; i++) {
         name[2] = (char)('0' + i);
-        OK(sfi_dir_open(&dirs[i], place_path(place, name), 0));
+        OK(sfi_dir_open(&dirs[i], place_path(place, name), 0, sfi_lmdb_judge));
     }
     sfi_dir_close(&dirs[2]);
     refused(place_path(place, "db1"), 0, SF_ELOCKED, "in this process");
     refused(place_path(place, "db3"), 0, SF_ELOCKED, "in this process");
-    OK(sfi_dir_open(&dirs[2], place_path(place, "db2"), 0));
+    OK(sfi_dir_open(&dirs[2], place_path(place, "db2"), 0, sfi_lmdb_judge));
     for (int i = 0; i < 5; i++)
         sfi_dir_close(&dirs[i]);
 }

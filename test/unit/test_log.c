@@ -12,9 +12,9 @@
 #include <string.h>
 
 #include "base/endian.h"
+#include "dir/dir.h"
 #include "lmdb/store.h"
 #include "store/batch.h"
-#include "lmdb/dir.h"
 #include "support/machine.h"
 #include "support/storm.h"
 #include "support/support.h"
@@ -72,7 +72,7 @@ static void open_store(struct rig *rig)
                                        .log_bytes_max = rig->scale.log_bytes,
                                        .log_records_max = rig->scale.log_records,
                                        .commit_inline = 1};
-    OK(sfi_dir_open(&rig->dir, rig->dir_name, 0));
+    OK(sfi_dir_open(&rig->dir, rig->dir_name, 0, sfi_lmdb_judge));
     OK(sfi_lmdb_open(&rig->machine.sys, rig->dir_name, rig->dir.fd, &options, &rig->store));
 }
 

@@ -26,10 +26,10 @@
 #include <unistd.h>
 
 #include "base/endian.h"
+#include "dir/dir.h"
 #include "lmdb/store.h"
 #include "store/mem_store.h"
 #include "store/batch.h"
-#include "lmdb/dir.h"
 #include "store/record.h"
 #include "support/machine.h"
 #include "support/support.h"
@@ -216,7 +216,7 @@ static int rig_open(struct rig *rig)
 {
     if (!rig->backend)
         return sfi_mem_open(rig->sys, rig->disk, &rig->store);
-    int rc = sfi_dir_open(&rig->dir, rig->place->db, 0);
+    int rc = sfi_dir_open(&rig->dir, rig->place->db, 0, sfi_lmdb_judge);
     if (rc < 0)
         return rc;
     struct sfi_lmdb_options options = lmdb_options(rig);
@@ -1090,7 +1090,7 @@ static void the_database_is_found_again_from_another_directory(void **state)
     rig.sys = &trap.sys;
     assert_non_null(getcwd(before, sizeof before));
     assert_int_equal(chdir(rig.place->dir), 0);
-    OK(sfi_dir_open(&rig.dir, "db", 0));
+    OK(sfi_dir_open(&rig.dir, "db", 0, sfi_lmdb_judge));
     struct sfi_lmdb_options options = lmdb_options(&rig);
     OK(sfi_lmdb_open(rig.sys, "db", rig.dir.fd, &options, &rig.store));
     assert_int_equal(chdir(before), 0);

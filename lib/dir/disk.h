@@ -1,6 +1,6 @@
 /* disk.h - the files of a data directory, and what a disk's refusal means. */
-#ifndef SFI_LMDB_DISK_H
-#define SFI_LMDB_DISK_H
+#ifndef SFI_DIR_DISK_H
+#define SFI_DIR_DISK_H
 
 #define SFI_DISK_DATA "data.mdb"
 #define SFI_DISK_DATA_NEW "data.mdb.new" /* becomes data.mdb when it is complete */

@@ -1,4 +1,4 @@
-#include "lmdb/disk.h"
+#include "dir/disk.h"
 
 #include <errno.h>
 #include <stdint.h>

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE /* syncfs() */
-#include "lmdb/dir.h"
+#include "dir/dir.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -14,8 +14,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
-#include "lmdb/db.h"
-#include "lmdb/disk.h"
+#include "dir/disk.h"
 #include "statefun.h"
 
 /* -- the list of open directories ------------------------------------------------------------------- */
@@ -248,22 +247,22 @@ static int has_data(int fd)
 
 /* A runtime makes the lock before the database.  Where there is one, it is taken before the database is
  * looked at: what is open elsewhere is locked, whatever else is to be said of it. */
-static int check_database(struct sfi_dir *dir)
+static int check_database(struct sfi_dir *dir, sfi_dir_judge *judge)
 {
     int rc = take_lock(dir, 0);
-    return rc < 0 ? rc : sfi_db_judge(dir->fd);
+    return rc < 0 ? rc : judge(dir->fd);
 }
 
-static int check_contents(struct sfi_dir *dir, int must_exist)
+static int check_contents(struct sfi_dir *dir, int must_exist, sfi_dir_judge *judge)
 {
     int rc = has_data(dir->fd);
     if (rc != 0)
-        return rc < 0 ? rc : check_database(dir);
+        return rc < 0 ? rc : check_database(dir, judge);
     if (must_exist)
         return sfi_err(SF_ENOTFOUND, "there is no database in the directory");
     rc = check_vacant(dir->fd);
     if (rc < 0) /* unless somebody has made a database meanwhile */
-        return has_data(dir->fd) > 0 ? check_database(dir) : rc;
+        return has_data(dir->fd) > 0 ? check_database(dir, judge) : rc;
     return sync_parent(dir->fd);
 }
 
@@ -302,14 +301,14 @@ static int enter(struct sfi_dir *dir)
 }
 
 /* Our lock is made last, when nothing speaks against the directory any more. */
-int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist)
+int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist, sfi_dir_judge *judge)
 {
     *dir = (struct sfi_dir){.fd = -1, .lock_fd = -1, .pid = getpid()};
     int rc = open_and_check(dir, path, must_exist);
     if (rc == 0)
         rc = enter(dir);
     if (rc == 0)
-        rc = check_contents(dir, must_exist);
+        rc = check_contents(dir, must_exist, judge);
     if (rc == 0)
         rc = take_lock(dir, 1);
     if (rc < 0)

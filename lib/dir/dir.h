@@ -10,8 +10,8 @@
  *
  * The list is the one global that threads share: both rules are about the process, not about a runtime.
  * The struct must not move while it is open. */
-#ifndef SFI_LMDB_DIR_H
-#define SFI_LMDB_DIR_H
+#ifndef SFI_DIR_DIR_H
+#define SFI_DIR_DIR_H
 
 #include <stdint.h>
 #include <sys/types.h>
@@ -24,9 +24,13 @@ struct sfi_dir {
     struct sfi_dir *next; /* in the list of open directories */
 };
 
+/* Is what lies in the directory a database of ours?  Reads only, and others may be writing.  SF_EFOREIGN,
+ * SF_ENEWER, SF_ECORRUPT, SF_ENOTFOUND, SF_EACCESS, SF_EDISK, SF_ELOCKED. */
+typedef int sfi_dir_judge(int dir_fd);
+
 /* `must_exist`: nothing is made, and there must be a database.  SF_EINVAL, SF_ENOTFOUND, SF_ELOCKED,
  * SF_EACCESS, SF_EFOREIGN, SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_ENOMEM; then `dir` needs no close. */
-int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist);
+int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist, sfi_dir_judge *judge);
 void sfi_dir_close(struct sfi_dir *dir); /* also in a forked child, and again */
 
 static inline int sfi_dir_forked(const struct sfi_dir *dir)
