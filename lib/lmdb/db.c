@@ -16,14 +16,16 @@
 #include "store/record.h"
 
 enum {
-    TABLES_MAX = 8,
+    TABLES_MAX = 12,
     READERS_MAX = SF_VIEWS_MAX + 26, /* the engine's own among them */
-    FORMAT = 2,
     FORMAT_BYTES = SFI_RECORD_HEADER + 16 /* magic:4 format:4 epoch:8 */
 };
 
-static const char *const table_names[SFI_DB_TABLES] = {"meta",   "state", "mailbox",
-                                                       "outbox", "dead",  "changelog"};
+static const char *const table_names[SFI_DB_TABLES] = {
+    [SFI_META] = "meta",     [SFI_STATE] = "state",   [SFI_MAILBOX] = "mailbox",
+    [SFI_OUTBOX] = "outbox", [SFI_DEAD] = "dead",     [SFI_ENTRY] = "entry",
+    [SFI_TIMER] = "timer",   [SFI_ASYNC] = "async",   [SFI_HELD] = "held",
+    [SFI_PARKED] = "parked", [SFI_DB_LOG] = "changelog"};
 static const char format_magic[4] = {'S', 'F', 'D', 'B'};
 static const unsigned char format_key[1] = {0};
 
@@ -67,7 +69,7 @@ static void format_write(unsigned char record[FORMAT_BYTES], uint64_t epoch)
 {
     unsigned char *payload = record + SFI_RECORD_HEADER;
     memcpy(payload, format_magic, sizeof format_magic);
-    sfi_le32_put(payload + 4, FORMAT);
+    sfi_le32_put(payload + 4, SFI_DB_FORMAT);
     sfi_le64_put(payload + 8, epoch);
     sfi_record_finish(record, FORMAT_BYTES, SFI_RECORD_FORMAT,
                       SF_BYTES(format_key, sizeof format_key));
@@ -84,14 +86,14 @@ static int format_read(sf_bytes record, uint64_t *out_epoch)
     if (rc < 0)
         return sfi_err_in(rc, "the record of the database's format");
     uint32_t format = sfi_le32_get(payload + 4);
-    if (format > FORMAT)
+    if (format > SFI_DB_FORMAT)
         return sfi_err(SF_ENEWER, "the database has format %u, this library knows up to %d", format,
-                       FORMAT);
-    if (format < FORMAT)
+                       SFI_DB_FORMAT);
+    if (format < SFI_DB_FORMAT)
         return sfi_err(SF_EFOREIGN,
                        "the database has format %u, from before the first release; "
                        "this library reads %d",
-                       format, FORMAT);
+                       format, SFI_DB_FORMAT);
     if (record.size != FORMAT_BYTES)
         return sfi_err(SF_ECORRUPT, "the record of the database's format makes no sense");
     *out_epoch = sfi_le64_get(payload + 8);

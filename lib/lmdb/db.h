@@ -1,6 +1,6 @@
 /* db.h - LMDB's file: made, opened, synced, closed; and what LMDB's codes mean.
  *
- *     DIR/data.mdb   six named tables.  `meta` holds the format and the epoch under the key 00, written
+ *     DIR/data.mdb   the named tables of store.h and the changelog.  `meta` holds the format and the epoch under the key 00, written
  *                    by every commit together with what it commits.
  *     DIR/lock.mdb   LMDB's own; opened by us only while no environment is, since closing it would drop
  *                    LMDB's locks
@@ -23,6 +23,7 @@
 
 #include "store/store.h"
 
+enum { SFI_DB_FORMAT = 3 };
 enum { SFI_DB_LOG = SFI_TABLES, SFI_DB_TABLES };
 
 struct sfi_db {

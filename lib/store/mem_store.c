@@ -1,6 +1,6 @@
 /* mem_store.c - the twin in memory, for tests.
  *
- * A disk is one version at a time: five tables, each a sorted array of entries, and an epoch.
+ * A disk is one version at a time: the tables of store.h, each a sorted array of entries, and an epoch.
  *
  * (1) A version never changes.  Settling builds the next one aside, sharing what stays the same, and
  *     then puts it in place: a failed allocation leaves the disk as it was.

@@ -32,7 +32,16 @@ enum sfi_record_kind {
     SFI_RECORD_MESSAGE,    /* a message not handled yet */
     SFI_RECORD_OUTBOX,     /* an egress record not acknowledged yet */
     SFI_RECORD_DEAD,       /* a dead letter */
-    SFI_RECORD_LOG         /* a chunk of the changelog */
+    SFI_RECORD_LOG,        /* a chunk of the changelog */
+    SFI_RECORD_HELD,       /* why an actor's messages, or a type's, wait */
+    SFI_RECORD_PROMISE,    /* entries of a collection that are garbage */
+    SFI_RECORD_ENTRY,      /* an entry of a large map, or elements of a list */
+    SFI_RECORD_TIMER,      /* a message that is sent when its time comes */
+    SFI_RECORD_OPERATION,  /* work outside that was started and has not answered */
+    SFI_RECORD_MAP,        /* the head of a map */
+    SFI_RECORD_LIST,       /* the head of a list */
+    SFI_RECORD_VALUE_AT,   /* a named value that expires */
+    SFI_RECORD_STATE_AT    /* an actor's struct that expires */
 };
 
 /* Fills in the header of a finished record: `size` bytes, header included. */

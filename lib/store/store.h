@@ -1,8 +1,9 @@
 /* store.h - the only door to what is durable.
  *
- * A store holds five ordered tables of bytes and the number of the newest durable epoch (LMDB's file has a
- * sixth, the changelog, which is nobody's business here).  It knows nothing of actors.  Writing is one thing only: a sealed batch (store/batch.h) goes in whole, as
- * epoch N+1 on top of epoch N, or not at all.
+ * A store holds ordered tables of bytes and the number of the newest durable epoch (LMDB's file has one more,
+ * the changelog, which is nobody's business here).  It knows nothing of actors; what the tables hold is in
+ * actor/key.h.  Writing is one thing only: a sealed batch (store/batch.h) goes in whole, as epoch N+1 on top of
+ * epoch N, or not at all.
  *
  * (1) At most one batch is submitted and not settled.  It is lent to the store until it is settled
  *     and must not change: a store may apply it behind the caller's back, on a thread of its own, or
@@ -38,7 +39,19 @@
 #include "base/sys.h"
 #include "statefun.h"
 
-enum sfi_table { SFI_META, SFI_STATE, SFI_MAILBOX, SFI_OUTBOX, SFI_DEAD, SFI_TABLES };
+enum sfi_table {
+    SFI_META,
+    SFI_STATE,
+    SFI_MAILBOX,
+    SFI_OUTBOX,
+    SFI_DEAD,
+    SFI_ENTRY, /* from here on since format 3 */
+    SFI_TIMER,
+    SFI_ASYNC,
+    SFI_HELD,
+    SFI_PARKED,
+    SFI_TABLES
+};
 
 enum { SFI_KEY_MAX = 480 }; /* bytes; LMDB's limit is 511 */
 

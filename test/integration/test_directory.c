@@ -285,7 +285,7 @@ static MDB_env *open_foreign(const char *dir, unsigned flags)
     MDB_env *env;
     assert_true(mkdir(dir, 0700) == 0 || errno == EEXIST);
     assert_int_equal(mdb_env_create(&env), 0);
-    assert_int_equal(mdb_env_set_maxdbs(env, 8), 0);
+    assert_int_equal(mdb_env_set_maxdbs(env, 16), 0);
     assert_int_equal(mdb_env_open(env, dir, flags, 0600), 0);
     return env;
 }

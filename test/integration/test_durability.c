@@ -646,7 +646,7 @@ static struct table_sizes table_sizes(const struct place *place)
     MDB_env *env;
     MDB_txn *txn;
     assert_int_equal(mdb_env_create(&env), 0);
-    mdb_env_set_maxdbs(env, 8);
+    mdb_env_set_maxdbs(env, 16);
     assert_int_equal(mdb_env_open(env, place->db, 0, 0600), 0);
     assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
     struct table_sizes sizes = {count_rows(txn, "changelog", 1), count_rows(txn, "state", 0)};

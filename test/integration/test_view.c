@@ -363,7 +363,7 @@ static void damage(const struct place *place)
     MDB_env *env;
     MDB_txn *txn;
     assert_int_equal(mdb_env_create(&env), 0);
-    mdb_env_set_maxdbs(env, 8);
+    mdb_env_set_maxdbs(env, 16);
     assert_int_equal(mdb_env_open(env, place->db, 0, 0600), 0);
     assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
     put_damage(txn);
