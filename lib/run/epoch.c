@@ -9,8 +9,6 @@
 
 enum {
     TIME_MAX_MS = 100,
-    BYTES_MAX = 32 << 20, /* of rows */
-    STORE_PART = 64,      /* likewise, of the store's ceiling: its room is to be looked at often */
     ROWS_MAX = 1 << 16,   /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
     CLOCK_EVERY = 256,    /* turns between looks at the clock */
     SMALL_ROWS = 64,
@@ -41,8 +39,7 @@ int sfi_epoch_is_full(sf_runtime *rt)
     const struct sfi_mailbox *mailbox = &rt->mailbox;
     uint64_t bytes =
         batch->bytes + rt->actors.dirty_bytes + mailbox->unsaved_bytes + epoch->replies.bytes;
-    if (epoch->turns >= rt->epoch_turns_max || bytes >= BYTES_MAX ||
-        bytes >= rt->store_bytes_max / STORE_PART ||
+    if (epoch->turns >= rt->epoch_turns_max || bytes >= sfi_ceiling_epoch_bytes(&rt->ceiling) ||
         batch->op_count + rt->actors.dirty_count + mailbox->unsaved_count +
                 mailbox->handled_count >=
             ROWS_MAX ||
@@ -200,7 +197,7 @@ static void show_safe(sf_runtime *rt)
 /* Under the lock: the room that outside work may use. */
 static void measure_room(sf_runtime *rt)
 {
-    rt->store_room = sfi_store_room(rt->store);
+    rt->ceiling.room = sfi_store_room(rt->store);
     rt->inbox.stored_bytes = rt->epoch.sealed_bytes;
 }
 
@@ -288,8 +285,7 @@ int sfi_epoch_settle(sf_runtime *rt, int wait)
         became_durable(rt);
         return 1;
     }
-    if (epoch->safe != epoch->durable ||
-        sfi_room_left(rt->store_room, rt->store_bytes_max) != SFI_ROOM_ENOUGH) {
+    if (epoch->safe != epoch->durable || sfi_ceiling_is_near(&rt->ceiling)) {
         pthread_mutex_lock(&rt->lock); /* the store's own work may have changed both */
         show_safe(rt);
         measure_room(rt);

@@ -5,7 +5,7 @@
 #include "base/err.h"
 #include "run/runtime.h"
 
-enum { BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, ALIGN = 8, RESERVE_MAX = 256 << 20 };
+enum { BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, ALIGN = 8 };
 
 /* One entry of a buffer; id, kind and body follow. */
 struct entry {
@@ -109,23 +109,12 @@ int sfi_inbox_has_room(const struct sfi_inbox *inbox)
     return has_room_for(inbox, inbox->refused > quarter ? inbox->refused : quarter);
 }
 
-uint64_t sfi_inbox_reserve(const sf_runtime *rt)
-{
-    return rt->store_bytes_max / 8 < RESERVE_MAX ? rt->store_bytes_max / 8 : RESERVE_MAX;
-}
-
-/* What was accepted since the room was measured may lie in the changelog and in a table for a while. */
-static int has_store_room(const sf_runtime *rt, size_t bytes)
-{
-    uint64_t under_way = rt->inbox.accepted_bytes - rt->inbox.stored_bytes;
-    return rt->store_room >= sfi_inbox_reserve(rt) + 2 * (under_way + bytes);
-}
-
 static int check_room(sf_runtime *rt, size_t bytes)
 {
-    if (!has_store_room(rt, bytes))
-        return sfi_err(SF_EDISK, "the database has nearly reached store_bytes_max (%llu bytes)",
-                       (unsigned long long)rt->store_bytes_max);
+    uint64_t under_way = rt->inbox.accepted_bytes - rt->inbox.stored_bytes;
+    int rc = sfi_ceiling_check(&rt->ceiling, SFI_SENDS, under_way + bytes);
+    if (rc < 0)
+        return rc;
     if (!has_room_for(&rt->inbox, bytes)) {
         rt->inbox.refused = bytes > rt->inbox.refused ? bytes : rt->inbox.refused;
         return sfi_err(SF_EAGAIN, "the inbox is full: step, or wait for room");

@@ -64,9 +64,6 @@ int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
 /* Is there room enough to be worth another try? */
 int sfi_inbox_has_room(const struct sfi_inbox *inbox);
 
-/* Bytes below the database's ceiling that outside work may not use, so that commits do not meet it. */
-uint64_t sfi_inbox_reserve(const sf_runtime *rt);
-
 /* Engine: takes in up to `groups_max` groups.  The number, or SF_ENOMEM with nothing half taken. */
 int sfi_inbox_take(sf_runtime *rt, int groups_max);
 /* Engine: tells the callers how much is still not handled. */

@@ -16,9 +16,6 @@
 #define CACHE_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define STORE_DEFAULT_BYTES (UINT64_C(32) << 30) /* what valgrind can still map */
 
-/* What one turn may send and store; of a small database no more than a part. */
-enum { TURN_BYTES_MAX = 64 << 20, TURN_PART = 16 };
-
 enum { EPOCH_TURNS_DEFAULT = 1 << 16, LOG_DEFAULT_RECORDS = 1 << 22 };
 
 static int check_options(const sf_options *options)
@@ -59,10 +56,8 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->sys = sys;
     rt->payload_max = options->payload_max;
     rt->epoch_turns_max = options->epoch_turns_max;
-    rt->store_bytes_max = options->store_bytes_max;
-    rt->turn_bytes_max = options->store_bytes_max / TURN_PART < TURN_BYTES_MAX
-                             ? options->store_bytes_max / TURN_PART
-                             : TURN_BYTES_MAX;
+    rt->ceiling.bytes_max = options->store_bytes_max;
+    rt->turn_bytes_max = sfi_ceiling_turn_bytes(&rt->ceiling);
     rt->commit_inline = options->commit_inline;
     rt->tidy_ns = options->commit_inline; /* what an earlier run left, at once */
     rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
@@ -115,7 +110,7 @@ static int bring_up(sf_runtime *rt)
     if (rc == 0)
         rc = sfi_recover(rt);
     if (rc == 0)
-        rt->store_room = sfi_store_room(rt->store);
+        rt->ceiling.room = sfi_store_room(rt->store);
     rt->stats.messages_waiting = rt->mailbox.count;
     return rc;
 }

@@ -18,6 +18,7 @@
 #include "actor/mailbox.h"
 #include "dir/dir.h"
 #include "run/ask.h"
+#include "run/ceiling.h"
 #include "run/epoch.h"
 #include "run/inbox.h"
 #include "run/poll.h"
@@ -32,7 +33,7 @@ struct sf_runtime {
     struct sfi_dir dir;
     int has_dir; /* 0: a test's store without a directory */
     uint32_t payload_max, epoch_turns_max;
-    uint64_t store_bytes_max, turn_bytes_max;
+    uint64_t turn_bytes_max;
     int commit_inline; /* the store has no thread */
     uint64_t tidy_ns;  /* when its own work is due then; 0: there is none */
 
@@ -59,7 +60,7 @@ struct sf_runtime {
     struct sfi_asks asks;
     sf_stats stats;
     struct sfi_waiters waiters;
-    uint64_t store_room;
+    struct sfi_ceiling ceiling; /* its room; the rest does not change */
     int handles; /* sources and views that the application holds: none may outlive the runtime */
     int views;   /* so many of them are views */
     int is_under_way; /* an epoch is on its way to the disk, as of the last step */

@@ -19,24 +19,17 @@ static int take_in(sf_runtime *rt)
     return sfi_inbox_take(rt, TAKE_MAX);
 }
 
-/* What a turn writes can be far more than what was sent.  So turns wait when half of the reserve is used up:
- * an epoch that met the ceiling would stand in the way of the acknowledgements that make room. */
-static int check_store_room(sf_runtime *rt)
-{
-    if (rt->store_room >= sfi_inbox_reserve(rt) / 2 || rt->mailbox.queued == 0)
-        return 0;
-    return sfi_err(SF_EDISK,
-                   "turns wait: the database has nearly reached store_bytes_max (%llu bytes)",
-                   (unsigned long long)rt->store_bytes_max);
-}
-
-/* Runs turns until the bound, a full epoch or an empty mailbox.  Turns run; *rc has what stopped it. */
+/* Runs turns until the bound, a full epoch or an empty mailbox.  Turns run; *rc has what stopped it.
+ * Near the ceiling what was accepted comes in and no turn runs: among it may be what makes room
+ * (ceiling.h: 1). */
 static int run_turns(sf_runtime *rt, int turns_max, int *rc)
 {
-    int turns = 0;
-    *rc = check_store_room(rt);
+    int turns = 0, ceiling = sfi_ceiling_check(&rt->ceiling, SFI_TURNS, 0);
+    *rc = 0;
     while (*rc >= 0 && turns < turns_max && !sfi_epoch_is_full(rt)) {
         *rc = take_in(rt);
+        if (*rc >= 0 && ceiling < 0 && rt->mailbox.queued)
+            *rc = ceiling;
         struct sfi_message *message =
             *rc < 0 ? NULL : sfi_mailbox_head(&rt->mailbox, sfi_epoch_batch(&rt->epoch), rc);
         if (!message)

@@ -1,0 +1,48 @@
+#include "run/ceiling.h"
+
+#include "base/err.h"
+
+#define RESERVE_MAX (UINT64_C(256) << 20)
+#define EPOCH_BYTES_MAX (UINT64_C(32) << 20)
+#define TURN_BYTES_MAX (UINT64_C(64) << 20)
+
+enum { RESERVE_PART = 8, EPOCH_PART = 64, TURN_PART = 16 };
+
+static uint64_t share(const struct sfi_ceiling *ceiling, uint64_t part, uint64_t most)
+{
+    uint64_t bytes = ceiling->bytes_max / part;
+    return bytes < most ? bytes : most;
+}
+
+/* Less room than this, and the door is shut. */
+static uint64_t room_needed(const struct sfi_ceiling *ceiling, enum sfi_door door, uint64_t bytes)
+{
+    uint64_t reserve = share(ceiling, RESERVE_PART, RESERVE_MAX);
+    switch (door) {
+    case SFI_SENDS:
+        return reserve + 2 * bytes;
+    case SFI_TURNS:
+        return reserve / 2;
+    case SFI_RELIEF:
+        break;
+    }
+    return 0;
+}
+
+int sfi_ceiling_check(const struct sfi_ceiling *ceiling, enum sfi_door door, uint64_t bytes)
+{
+    if (ceiling->room >= room_needed(ceiling, door, bytes))
+        return 0;
+    return sfi_err(SF_EDISK, "%sthe database has nearly reached store_bytes_max (%llu bytes)",
+                   door == SFI_TURNS ? "turns wait: " : "", (unsigned long long)ceiling->bytes_max);
+}
+
+uint64_t sfi_ceiling_epoch_bytes(const struct sfi_ceiling *ceiling)
+{
+    return share(ceiling, EPOCH_PART, EPOCH_BYTES_MAX);
+}
+
+uint64_t sfi_ceiling_turn_bytes(const struct sfi_ceiling *ceiling)
+{
+    return share(ceiling, TURN_PART, TURN_BYTES_MAX);
+}

@@ -1,0 +1,45 @@
+/* ceiling.h - what is let in as the database nears store_bytes_max: the engine's whole rule.
+ *
+ * The reserve is an eighth of the ceiling, or 256 MiB.  By the room left below the ceiling:
+ *
+ *   door        open while                          whom it lets in
+ *   SFI_SENDS   room >= reserve + 2 * (under way)   messages from outside; dead letters sent again
+ *   SFI_TURNS   room >= reserve / 2                 turns, which may write more than was sent
+ *   SFI_RELIEF  always                              what makes room: acknowledgements, and the
+ *                                                   commands drop, purge, resume, cancel
+ *
+ * (1) What was accepted is taken in whatever the room: the first door has counted it.  So what
+ *     relieves comes in, in order, while turns wait.
+ * (2) Half the reserve is left for what relieves.  One epoch has at most sfi_ceiling_epoch_bytes()
+ *     and one turn sfi_ceiling_turn_bytes(), so that no epoch meets the ceiling before that.
+ * (3) What was under way when the room was measured may lie in the changelog and in a table for a
+ *     while, therefore twice.
+ * (4) With more than half of the ceiling left only commits change the room.  With less the store
+ *     makes room by itself (store.h: sfi_room_left), so it is measured at each step. */
+#ifndef SFI_RUN_CEILING_H
+#define SFI_RUN_CEILING_H
+
+#include "store/store.h"
+
+struct sfi_ceiling {
+    uint64_t bytes_max; /* of the database */
+    uint64_t room;      /* below it, as of the last measurement; under the lock */
+};
+
+enum sfi_door { SFI_SENDS, SFI_TURNS, SFI_RELIEF };
+
+/* 0, or SF_EDISK with a sentence.  `bytes`: what comes in here, and what came in since the
+ * measurement. */
+int sfi_ceiling_check(const struct sfi_ceiling *ceiling, enum sfi_door door, uint64_t bytes);
+
+/* Shares of the ceiling, so that a small database is not filled by one of anything. */
+uint64_t sfi_ceiling_epoch_bytes(const struct sfi_ceiling *ceiling);
+uint64_t sfi_ceiling_turn_bytes(const struct sfi_ceiling *ceiling);
+
+/* (4) */
+static inline int sfi_ceiling_is_near(const struct sfi_ceiling *ceiling)
+{
+    return sfi_room_left(ceiling->room, ceiling->bytes_max) != SFI_ROOM_ENOUGH;
+}
+
+#endif
