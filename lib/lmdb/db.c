@@ -271,6 +271,18 @@ static int reserve_readers(const struct sfi_db *db)
                                         : 0;
 }
 
+/* LMDB writes a commit's meta page first and its number into lock.mdb afterwards.  Whoever was killed
+ * between the two leaves a number that is too small, and while another process has the environment open,
+ * nobody but the next writer sets it right, when it takes the lock of the one that died. */
+static int take_over_writing(struct sfi_db *db)
+{
+    MDB_txn *txn;
+    int error = mdb_txn_begin(db->env, NULL, 0, &txn);
+    if (!error)
+        mdb_txn_abort(txn);
+    return error;
+}
+
 static int open_env(struct sfi_db *db)
 {
     int rc = reserve_readers(db);
@@ -291,6 +303,8 @@ static int open_env(struct sfi_db *db)
         error = close_on_exec(db->env);
     if (!error)
         error = mdb_reader_check(db->env, NULL);
+    if (!error)
+        error = take_over_writing(db);
     if (error == ENOMEM || error == EINVAL) /* what mmap() says */
         return sfi_err(SF_ENOMEM,
                        "out of memory, or of address space for store_bytes_max (%llu bytes)",

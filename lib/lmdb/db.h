@@ -14,6 +14,9 @@
  * (4) What is not ours is not opened by LMDB and not written to, however LMDB is asked to open it: its
  *     owner may be committing, and a meta page that is written back would undo a commit.
  *
+ * (5) Before anything is read a write transaction was begun and given up: what LMDB reads is then the newest
+ *     commit also where its owner was killed beside another process that has the environment open.
+ *
  * LMDB's own memory does not come from the sfi_sys.  Fault points here: lmdb.create, lmdb.rename,
  * lmdb.metas, lmdb.sync. */
 #ifndef SFI_LMDB_DB_H
