@@ -155,6 +155,7 @@ typedef struct sf_value {
 } sf_value;
 
 enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16 };
+enum { SF_TYPES_MAX = 65536, SF_PARTITIONS_MAX = 1 << 20 }; /* in one database, ever */
 
 typedef struct sf_type {
     size_t size;      /* set by SF_TYPE() */
@@ -227,7 +228,8 @@ SF_API int sf_runtime_close(sf_runtime *rt);
 
 /* Binds a type to its handlers.  Again: replaces them from the next turn on.  Messages that waited
  * for the type come in now.  `userdata` is yours, see sf_userdata().  A changed struct needs a higher
- * state_version, and a restart: SF_EINVAL says so.  SF_ENEWER: the database holds a later version. */
+ * state_version, and a restart: SF_EINVAL says so.  SF_EINVAL also: SF_TYPES_MAX other types have a place
+ * in the database.  SF_ENEWER: the database holds a later version. */
 SF_API SF_MUST int sf_register(sf_runtime *rt, const sf_type *type, void *userdata);
 
 /* -- from outside: send, wait, ask --------------------------------------------------------------- */
@@ -274,7 +276,8 @@ SF_API int sf_forget(sf_runtime *rt, void *userdata);
  * and position are taken in together and commit together, so after a crash reading goes on at
  * sf_source_position() and every record counts once.  One thread at a time uses a source. */
 
-/* `name`: 1 to 255 bytes of text.  SF_EBUSY: that partition is open already.  [any] */
+/* `name`: 1 to 255 bytes of text.  SF_EBUSY: that partition is open already.  SF_EINVAL: a rule, or
+ * SF_PARTITIONS_MAX others, of all names together, have a place in the database.  [any] */
 SF_API SF_MUST int sf_source_open(sf_runtime *rt, const char *name, uint32_t partition, sf_source **out);
 SF_API void sf_source_close(sf_source *source); /* before the runtime; NULL is fine */
 

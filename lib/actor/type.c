@@ -10,6 +10,10 @@ enum { ATTEMPTS_DEFAULT = 3, BACKOFF_MAX_DEFAULT_MS = 60000 };
 void sfi_types_init(struct sfi_types *types, const struct sfi_sys *sys)
 {
     *types = (struct sfi_types){.sys = sys};
+    types->key.low = sys->random(sys->ctx);
+    types->key.high = sys->random(sys->ctx);
+    sfi_lookup_init(&types->by_name, sys);
+    sfi_lookup_init(&types->by_pointer, sys);
 }
 
 void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type)
@@ -28,6 +32,8 @@ void sfi_types_fini(struct sfi_types *types)
     for (uint32_t i = 0; i < types->count; i++)
         sfi_type_free(types->sys, types->all[i]);
     sfi_free(types->sys, types->all);
+    sfi_lookup_fini(&types->by_name);
+    sfi_lookup_fini(&types->by_pointer);
     *types = (struct sfi_types){.sys = types->sys};
 }
 
@@ -46,24 +52,29 @@ int sfi_type_name_check(const char *name)
     return 0;
 }
 
-/* Names are constants close to each other: the multiplication spreads them. */
-static size_t shortcut_of(const char *name)
+/* Different pointers give different numbers, so equal ones need no second look.  Names are constants close
+ * to each other: the multiplication spreads them. */
+static uint64_t hash_of_pointer(const char *name)
 {
-    return (size_t)(((uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15)) >> 58) %
-           SFI_TYPE_SHORTCUTS;
+    uint64_t spread = (uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15);
+    return spread ^ spread >> 32;
+}
+
+static uint64_t hash_of_name(const struct sfi_types *types, const char *name)
+{
+    return sfi_hash(&types->key, 0, name, strlen(name));
 }
 
 struct sfi_type *sfi_types_find(const struct sfi_types *types, const char *name)
 {
-    const struct sfi_type_shortcut *shortcut = &types->shortcuts[shortcut_of(name)];
-    if (shortcut->name == name && name)
-        return shortcut->type;
-    for (uint32_t i = 0; i < types->count; i++)
-        if (types->all[i]->desc.name == name)
-            return types->all[i];
-    for (uint32_t i = 0; i < types->count; i++)
-        if (strcmp(types->all[i]->name, name) == 0)
-            return types->all[i];
+    uint32_t at = 0;
+    struct sfi_type *type = sfi_lookup_next(&types->by_pointer, hash_of_pointer(name), &at);
+    if (type)
+        return type;
+    uint64_t hash = hash_of_name(types, name);
+    for (at = 0; (type = sfi_lookup_next(&types->by_name, hash, &at));)
+        if (strcmp(type->name, name) == 0)
+            return type;
     return NULL;
 }
 
@@ -94,16 +105,29 @@ struct sfi_type *sfi_type_new(const struct sfi_sys *sys, const char *name, size_
     return NULL;
 }
 
-static int types_add(struct sfi_types *types, struct sfi_type *type)
+void sfi_type_touch(struct sfi_types *types, struct sfi_type *type)
 {
-    if (types->count == types->capacity) {
-        void *all = sfi_grow(types->sys, types->all, &types->capacity, (uint64_t)types->count + 1,
-                             16, sizeof *types->all);
+    if (type->dirty)
+        return;
+    type->dirty = 1;
+    type->next_dirty = types->first_dirty;
+    types->first_dirty = type;
+}
+
+/* Places up to that number, which stay empty until a type is placed there. */
+static int reserve_number(struct sfi_types *types, uint32_t number)
+{
+    if (number <= types->count)
+        return 0;
+    if (number > types->capacity) {
+        void *all = sfi_grow(types->sys, types->all, &types->capacity, number, 16,
+                             sizeof *types->all);
         if (!all)
             return SF_ENOMEM;
         types->all = all;
     }
-    types->all[types->count++] = type;
+    memset(types->all + types->count, 0, (number - types->count) * sizeof *types->all);
+    types->count = number;
     return 0;
 }
 
@@ -230,7 +254,7 @@ static int check_layout(const struct sfi_type *type, const sf_type *desc)
 
 /* Numbers for values that the type never had.  Slots that were added stay when a later step fails:
  * a name with a slot and no rows is harmless. */
-static int add_slots(const struct sfi_sys *sys, struct sfi_type *type, const sf_type *desc)
+static int add_slots(struct sfi_types *types, struct sfi_type *type, const sf_type *desc)
 {
     for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++) {
         const char *name = desc->values[i]->name;
@@ -239,18 +263,30 @@ static int add_slots(const struct sfi_sys *sys, struct sfi_type *type, const sf_
         if (type->slot_count == SFI_SLOTS_MAX)
             return sfi_err(SF_EINVAL, "type '%s': more than %d values in its life", type->name,
                            SFI_SLOTS_MAX);
-        int rc = sfi_type_add_slot(sys, type, name, strlen(name));
+        int rc = sfi_type_add_slot(types->sys, type, name, strlen(name));
         if (rc < 0)
             return rc;
-        type->dirty = 1;
+        sfi_type_touch(types, type);
     }
     return 0;
 }
 
-static void bind_type(struct sfi_type *type, const sf_type *desc, void *userdata)
+/* The pointer that finds the type from now on; reserved before. */
+static void bind_name(struct sfi_types *types, struct sfi_type *type, const char *name)
+{
+    if (type->desc.name == name)
+        return;
+    if (type->desc.name)
+        sfi_lookup_remove(&types->by_pointer, hash_of_pointer(type->desc.name), type);
+    sfi_lookup_add(&types->by_pointer, hash_of_pointer(name), type);
+}
+
+static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_type *desc,
+                      void *userdata)
 {
     if (type->state_size != desc->state_size || type->state_version != desc->state_version)
-        type->dirty = 1;
+        sfi_type_touch(types, type);
+    bind_name(types, type, desc->name);
     type->state_size = desc->state_size;
     type->state_version = desc->state_version;
     type->desc = *desc;
@@ -266,15 +302,21 @@ static void bind_type(struct sfi_type *type, const sf_type *desc, void *userdata
 
 static int type_create(struct sfi_types *types, const sf_type *desc, struct sfi_type **out)
 {
+    if (types->count == SF_TYPES_MAX)
+        return sfi_err(SF_EINVAL, "type '%s': a database has at most %d types", desc->name,
+                       SF_TYPES_MAX);
     struct sfi_type *type = sfi_type_new(types->sys, desc->name, strlen(desc->name));
-    if (!type || types_add(types, type) < 0) {
-        sfi_type_free(types->sys, type);
+    if (!type)
         return sfi_err(SF_ENOMEM, "out of memory");
-    }
-    type->number = types->count;
+    type->number = types->count + 1;
     type->state_size = desc->state_size;
     type->state_version = desc->state_version;
-    type->dirty = 1;
+    int rc = sfi_types_place(types, type);
+    if (rc < 0) {
+        sfi_type_free(types->sys, type);
+        return rc;
+    }
+    sfi_type_touch(types, type);
     *out = type;
     return 0;
 }
@@ -283,16 +325,17 @@ int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userd
                        struct sfi_type **out)
 {
     int rc = check_desc(desc);
+    if (rc == 0 && sfi_lookup_reserve(&types->by_pointer) < 0)
+        rc = sfi_err(SF_ENOMEM, "out of memory");
     if (rc < 0)
         return rc;
     struct sfi_type *type = sfi_types_find(types, desc->name);
     rc = type ? check_layout(type, desc) : type_create(types, desc, &type);
     if (rc == 0)
-        rc = add_slots(types->sys, type, desc);
+        rc = add_slots(types, type, desc);
     if (rc < 0)
         return rc;
-    bind_type(type, desc, userdata);
-    types->shortcuts[shortcut_of(desc->name)] = (struct sfi_type_shortcut){desc->name, type};
+    bind_type(types, type, desc, userdata);
     *out = type;
     return 0;
 }
@@ -301,13 +344,13 @@ int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userd
  * they are loaded. */
 int sfi_types_place(struct sfi_types *types, struct sfi_type *type)
 {
-    if (type->number == 0 || type->number > 1u << 20)
+    if (type->number == 0 || type->number > SF_TYPES_MAX)
         return sfi_err(SF_ECORRUPT, "type '%s' has number %u", type->name, type->number);
-    while (types->count < type->number)
-        if (types_add(types, NULL) < 0)
-            return sfi_err(SF_ENOMEM, "out of memory");
-    if (types->all[type->number - 1])
+    if (sfi_types_number(types, type->number))
         return sfi_err(SF_ECORRUPT, "two types have number %u", type->number);
+    if (sfi_lookup_reserve(&types->by_name) < 0 || reserve_number(types, type->number) < 0)
+        return sfi_err(SF_ENOMEM, "out of memory");
     types->all[type->number - 1] = type;
+    sfi_lookup_add(&types->by_name, hash_of_name(types, type->name), type);
     return 0;
 }

@@ -5,19 +5,21 @@
  * (2) Types known from disk but not registered yet exist too (registered = 0): messages may wait for
  *     them.  A type object lives until the runtime is closed.
  * (3) Looked up by the pointer that was registered (borrowed until close, so identity is enough), then
- *     by content.
+ *     by content.  Neither takes longer when there are many types.
+ * (4) A type is in the dirty list if and only if its record on disk is older than it is.
  *
  * Written by the engine thread under the runtime's lock; other threads read under that lock. */
 #ifndef SFI_ACTOR_TYPE_H
 #define SFI_ACTOR_TYPE_H
 
+#include "base/hash.h"
+#include "base/lookup.h"
 #include "store/batch.h"
 
 enum {
     SFI_TYPE_NAME_MAX = 127,
     SFI_SLOTS_MAX = 1024,
-    SFI_STATE_MAX = 1 << 20,
-    SFI_TYPE_SHORTCUTS = 64
+    SFI_STATE_MAX = 1 << 20
 };
 
 struct sfi_message;
@@ -30,7 +32,9 @@ struct sfi_message_list {
 struct sfi_type {
     char *name; /* ours */
     uint32_t number;
-    uint8_t registered, dirty; /* dirty: the record on disk is older */
+    uint8_t registered;
+    uint8_t dirty;               /* in the list: the record on disk is older */
+    struct sfi_type *next_dirty;
     sf_type desc;              /* name: the pointer that was registered */
     void *userdata;
     uint32_t value_count;
@@ -46,11 +50,10 @@ struct sfi_types {
     const struct sfi_sys *sys;
     struct sfi_type **all; /* by number - 1 */
     uint32_t count, capacity;
-    /* By the pointer that was registered; one that met another in its place is found the long way. */
-    struct sfi_type_shortcut {
-        const char *name;
-        struct sfi_type *type;
-    } shortcuts[SFI_TYPE_SHORTCUTS];
+    struct sfi_hash_key key;
+    struct sfi_lookup by_name;    /* what the name says */
+    struct sfi_lookup by_pointer; /* where the name that was registered last lies */
+    struct sfi_type *first_dirty;
 };
 
 void sfi_types_init(struct sfi_types *types, const struct sfi_sys *sys);
@@ -60,12 +63,16 @@ void sfi_types_fini(struct sfi_types *types);
 int sfi_type_name_check(const char *name);
 
 struct sfi_type *sfi_types_find(const struct sfi_types *types, const char *name);
+/* The type with that number; NULL: none. */
 struct sfi_type *sfi_types_number(const struct sfi_types *types, uint32_t number);
 
 /* Binds the description, giving numbers to what is new.  On failure it is not bound; names may have got
- * their numbers already. */
+ * their numbers already.  SF_EINVAL also: SF_TYPES_MAX have one already. */
 int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userdata,
                        struct sfi_type **out);
+
+/* Its record differs from what is on disk. */
+void sfi_type_touch(struct sfi_types *types, struct sfi_type *type);
 
 /* The slot of a value that the type lists; 0: it does not. */
 uint16_t sfi_type_slot(const struct sfi_type *type, const sf_value *value);

@@ -76,6 +76,26 @@ int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch)
     return record ? 0 : sfi_err(SF_ENOMEM, "out of memory");
 }
 
+int sfi_types_dirty(const struct sfi_types *types)
+{
+    return types->first_dirty != NULL;
+}
+
+int sfi_types_save(const struct sfi_types *types, struct sfi_batch *batch)
+{
+    int rc = 0;
+    for (const struct sfi_type *type = types->first_dirty; type && rc == 0; type = type->next_dirty)
+        rc = sfi_type_save(type, batch);
+    return rc;
+}
+
+void sfi_types_saved(struct sfi_types *types)
+{
+    for (struct sfi_type *type = types->first_dirty; type; type = type->next_dirty)
+        type->dirty = 0;
+    types->first_dirty = NULL;
+}
+
 static const msgpack_object *field(const msgpack_object *map, const char *name,
                                    msgpack_object_type type)
 {

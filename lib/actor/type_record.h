@@ -6,6 +6,10 @@
 #include "actor/type.h"
 
 int sfi_type_save(const struct sfi_type *type, struct sfi_batch *batch);
+/* Seal: the records of types that changed; saved() once the batch is whole. */
+int sfi_types_dirty(const struct sfi_types *types);
+int sfi_types_save(const struct sfi_types *types, struct sfi_batch *batch);
+void sfi_types_saved(struct sfi_types *types);
 int sfi_type_load(struct sfi_types *types, sf_bytes key, sf_bytes record);
 
 #endif

@@ -53,28 +53,12 @@ int sfi_epoch_is_full(sf_runtime *rt)
     return now_ns - epoch->started_ns >= TIME_MAX_MS * UINT64_C(1000000);
 }
 
-static int types_dirty(const struct sfi_types *types)
-{
-    for (uint32_t i = 0; i < types->count; i++)
-        if (types->all[i]->dirty)
-            return 1;
-    return 0;
-}
-
-static int positions_dirty(sf_runtime *rt)
-{
-    pthread_mutex_lock(&rt->lock);
-    int dirty = sfi_positions_dirty(&rt->positions);
-    pthread_mutex_unlock(&rt->lock);
-    return dirty;
-}
-
 /* Would a commit change anything on disk? */
 static int rows_dirty(sf_runtime *rt)
 {
     return sfi_epoch_batch(&rt->epoch)->op_count || rt->actors.dirty_count ||
            sfi_mailbox_dirty(&rt->mailbox) || sfi_egresses_dirty(&rt->egresses) ||
-           types_dirty(&rt->types) || positions_dirty(rt);
+           sfi_types_dirty(&rt->types) || sfi_positions_dirty(&rt->positions);
 }
 
 int sfi_epoch_is_dirty(sf_runtime *rt)
@@ -116,26 +100,9 @@ int sfi_epoch_load(sf_runtime *rt, sf_bytes key, sf_bytes record)
     return 0;
 }
 
-static int save_types(sf_runtime *rt, struct sfi_batch *batch)
-{
-    int rc = 0;
-    for (uint32_t i = 0; i < rt->types.count && rc == 0; i++)
-        if (rt->types.all[i]->dirty)
-            rc = sfi_type_save(rt->types.all[i], batch);
-    return rc;
-}
-
-static int save_positions(sf_runtime *rt, struct sfi_batch *batch)
-{
-    pthread_mutex_lock(&rt->lock);
-    int rc = sfi_positions_save(&rt->positions, batch);
-    pthread_mutex_unlock(&rt->lock);
-    return rc;
-}
-
 static int save_all(sf_runtime *rt, struct sfi_batch *batch)
 {
-    int rc = save_types(rt, batch);
+    int rc = sfi_types_save(&rt->types, batch);
     if (rc == 0)
         rc = sfi_actors_save(&rt->actors, batch);
     if (rc == 0)
@@ -143,7 +110,7 @@ static int save_all(sf_runtime *rt, struct sfi_batch *batch)
     if (rc == 0)
         rc = sfi_egresses_save(&rt->egresses, batch);
     if (rc == 0)
-        rc = save_positions(rt, batch);
+        rc = sfi_positions_save(&rt->positions, batch);
     if (rc == 0)
         rc = save_counters(rt, batch);
     return rc;
@@ -151,14 +118,11 @@ static int save_all(sf_runtime *rt, struct sfi_batch *batch)
 
 static void all_saved(sf_runtime *rt, uint64_t number)
 {
-    for (uint32_t i = 0; i < rt->types.count; i++)
-        rt->types.all[i]->dirty = 0;
+    sfi_types_saved(&rt->types);
     sfi_actors_cleaned(&rt->actors, number);
     sfi_mailbox_saved(&rt->mailbox);
     sfi_egresses_saved(&rt->egresses);
-    pthread_mutex_lock(&rt->lock);
     sfi_positions_saved(&rt->positions);
-    pthread_mutex_unlock(&rt->lock);
 }
 
 /* What the gate will let out goes from the open epoch to the sealed one. */

@@ -238,7 +238,7 @@ static int take_group(sf_runtime *rt)
     for (struct sfi_message *message; (message = sfi_list_pop(&group));)
         sfi_mailbox_push(&rt->mailbox, message);
     if (entry->position)
-        sfi_position_reached(entry->position, entry->to);
+        sfi_position_reached(&rt->positions, entry->position, entry->to);
     inbox->taken_bytes += at - inbox->taken;
     inbox->taken = at;
     inbox->taken_ticket++;

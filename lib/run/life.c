@@ -67,6 +67,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     sfi_inbox_init(&rt->inbox, options->inbox_bytes_max);
     sfi_asks_init(&rt->asks, sys);
     sfi_types_init(&rt->types, sys);
+    sfi_positions_init(&rt->positions, sys);
     sfi_egresses_init(&rt->egresses, sys);
     sfi_actors_init(&rt->actors, sys, options->cache_bytes_max);
     sfi_mailbox_init(&rt->mailbox, sys, &rt->actors, &rt->types, options->mailbox_bytes_max);
@@ -95,7 +96,7 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_egresses_fini(&rt->egresses);
     sfi_types_fini(&rt->types);
     sfi_asks_fini(&rt->asks, sys);
-    sfi_positions_fini(&rt->positions, sys);
+    sfi_positions_fini(&rt->positions);
     sfi_inbox_fini(&rt->inbox, sys);
     sfi_poll_close(&rt->poll);
     if (rt->has_dir)

@@ -8,46 +8,67 @@
 
 enum { POSITION_BYTES = SFI_RECORD_HEADER + 8 };
 
-void sfi_positions_fini(struct sfi_positions *positions, const struct sfi_sys *sys)
+void sfi_positions_init(struct sfi_positions *positions, const struct sfi_sys *sys)
 {
-    for (struct sfi_position *position = positions->first, *next; position; position = next) {
-        next = position->next;
-        sfi_free(sys, position);
-    }
-    positions->first = NULL;
+    *positions = (struct sfi_positions){.sys = sys};
+    positions->key.low = sys->random(sys->ctx);
+    positions->key.high = sys->random(sys->ctx);
+    sfi_lookup_init(&positions->all, sys);
 }
 
-static struct sfi_position *find(struct sfi_positions *positions, const char *name,
+void sfi_positions_fini(struct sfi_positions *positions)
+{
+    for (uint32_t i = 0; i < positions->all.capacity; i++)
+        sfi_free(positions->sys, positions->all.places[i].thing);
+    sfi_lookup_fini(&positions->all);
+    *positions = (struct sfi_positions){.sys = positions->sys};
+}
+
+static uint64_t hash_of(const struct sfi_positions *positions, const char *name, size_t size,
+                        uint32_t partition)
+{
+    return sfi_hash(&positions->key, partition, name, size);
+}
+
+static struct sfi_position *find(const struct sfi_positions *positions, const char *name,
                                  uint32_t partition)
 {
-    struct sfi_position *position = positions->first;
-    while (position && (position->partition != partition || strcmp(position->name, name) != 0))
-        position = position->next;
-    return position;
+    struct sfi_position *position;
+    uint64_t hash = hash_of(positions, name, strlen(name), partition);
+    for (uint32_t at = 0; (position = sfi_lookup_next(&positions->all, hash, &at));)
+        if (position->partition == partition && strcmp(position->name, name) == 0)
+            return position;
+    return NULL;
 }
 
-static struct sfi_position *add(struct sfi_positions *positions, const struct sfi_sys *sys,
-                                const char *name, size_t size, uint32_t partition)
+static struct sfi_position *add(struct sfi_positions *positions, const char *name, size_t size,
+                                uint32_t partition)
 {
-    struct sfi_position *position = sfi_zalloc(sys, sizeof *position + size + 1);
-    if (!position)
+    struct sfi_position *position = sfi_zalloc(positions->sys, sizeof *position + size + 1);
+    if (!position || sfi_lookup_reserve(&positions->all) < 0) {
+        sfi_free(positions->sys, position);
         return NULL;
+    }
     memcpy(position->name, name, size);
     position->partition = partition;
-    position->next = positions->first;
-    positions->first = position;
+    sfi_lookup_add(&positions->all, hash_of(positions, name, size, partition), position);
     return position;
 }
 
-struct sfi_position *sfi_positions_get(struct sfi_positions *positions, const struct sfi_sys *sys,
-                                       const char *name, uint32_t partition)
+int sfi_positions_get(struct sfi_positions *positions, const char *name, uint32_t partition,
+                      struct sfi_position **out)
 {
-    struct sfi_position *position = find(positions, name, partition);
-    return position ? position : add(positions, sys, name, strlen(name), partition);
+    *out = find(positions, name, partition);
+    if (*out)
+        return 0;
+    if (positions->all.count == SF_PARTITIONS_MAX)
+        return sfi_err(SF_EINVAL, "source '%s': a database has at most %d partitions of sources",
+                       name, SF_PARTITIONS_MAX);
+    *out = add(positions, name, strlen(name), partition);
+    return *out ? 0 : sfi_err(SF_ENOMEM, "out of memory");
 }
 
-int sfi_position_load(struct sfi_positions *positions, const struct sfi_sys *sys, sf_bytes key,
-                      sf_bytes record)
+int sfi_position_load(struct sfi_positions *positions, sf_bytes key, sf_bytes record)
 {
     sf_bytes payload;
     int rc = sfi_record_open(record, key, SFI_RECORD_SOURCE, &payload);
@@ -57,7 +78,7 @@ int sfi_position_load(struct sfi_positions *positions, const struct sfi_sys *sys
         return sfi_err(SF_ECORRUPT, "the record of a source has %zu bytes", payload.size);
     const unsigned char *bytes = key.data;
     struct sfi_position *position =
-        add(positions, sys, (const char *)bytes + 5, key.size - 5, sfi_be32_get(bytes + 1));
+        add(positions, (const char *)bytes + 5, key.size - 5, sfi_be32_get(bytes + 1));
     if (!position)
         return sfi_err(SF_ENOMEM, "out of memory");
     position->given = position->reached = position->sealed = position->durable = position->safe =
@@ -65,13 +86,22 @@ int sfi_position_load(struct sfi_positions *positions, const struct sfi_sys *sys
     return 0;
 }
 
+void sfi_position_reached(struct sfi_positions *positions, struct sfi_position *position,
+                          uint64_t reached)
+{
+    position->reached = reached;
+    positions->dirty_count += !position->dirty;
+    position->dirty = 1;
+    if (position->is_moving)
+        return;
+    position->is_moving = 1;
+    position->next_moving = positions->first_moving;
+    positions->first_moving = position;
+}
+
 int sfi_positions_dirty(const struct sfi_positions *positions)
 {
-    for (const struct sfi_position *position = positions->first; position;
-         position = position->next)
-        if (position->dirty)
-            return 1;
-    return 0;
+    return positions->dirty_count != 0;
 }
 
 static int save(const struct sfi_position *position, struct sfi_batch *batch)
@@ -89,8 +119,8 @@ static int save(const struct sfi_position *position, struct sfi_batch *batch)
 int sfi_positions_save(const struct sfi_positions *positions, struct sfi_batch *batch)
 {
     int rc = 0;
-    for (const struct sfi_position *position = positions->first; position && rc == 0;
-         position = position->next)
+    for (const struct sfi_position *position = positions->first_moving; position && rc == 0;
+         position = position->next_moving)
         if (position->dirty)
             rc = save(position, batch);
     return rc;
@@ -98,20 +128,30 @@ int sfi_positions_save(const struct sfi_positions *positions, struct sfi_batch *
 
 void sfi_positions_saved(struct sfi_positions *positions)
 {
-    for (struct sfi_position *position = positions->first; position; position = position->next) {
+    for (struct sfi_position *position = positions->first_moving; position;
+         position = position->next_moving) {
         position->sealed = position->reached;
         position->dirty = 0;
     }
+    positions->dirty_count = 0;
 }
 
 void sfi_positions_durable(struct sfi_positions *positions)
 {
-    for (struct sfi_position *position = positions->first; position; position = position->next)
+    for (struct sfi_position *position = positions->first_moving; position;
+         position = position->next_moving)
         position->durable = position->sealed;
 }
 
 void sfi_positions_safe(struct sfi_positions *positions)
 {
-    for (struct sfi_position *position = positions->first; position; position = position->next)
+    struct sfi_position **link = &positions->first_moving;
+    for (struct sfi_position *position; (position = *link);) {
         position->safe = position->durable;
+        position->is_moving = position->safe != position->reached;
+        if (position->is_moving)
+            link = &position->next_moving;
+        else
+            *link = position->next_moving;
+    }
 }

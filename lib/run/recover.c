@@ -37,7 +37,7 @@ static int read_meta(sf_runtime *rt, sf_bytes key, sf_bytes value)
     case SFI_META_TYPE:
         return sfi_type_load(&rt->types, key, value);
     case SFI_META_SOURCE:
-        return sfi_position_load(&rt->positions, rt->sys, key, value);
+        return sfi_position_load(&rt->positions, key, value);
     case SFI_META_EGRESS:
         return sfi_egress_load(&rt->egresses, key, value);
     default:

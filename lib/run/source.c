@@ -7,9 +7,10 @@
 static int bind_locked(sf_source *source, const char *name, uint32_t partition)
 {
     sf_runtime *rt = source->rt;
-    struct sfi_position *position = sfi_positions_get(&rt->positions, rt->sys, name, partition);
-    if (!position)
-        return sfi_err(SF_ENOMEM, "out of memory");
+    struct sfi_position *position;
+    int rc = sfi_positions_get(&rt->positions, name, partition, &position);
+    if (rc < 0)
+        return rc;
     if (position->is_open)
         return sfi_err(SF_EBUSY, "source '%s' partition %u is open already", name, partition);
     position->is_open = 1;

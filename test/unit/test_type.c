@@ -1,0 +1,190 @@
+/* test_type.c - types: found by name, numbered for ever, saved when they changed. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "actor/type_record.h"
+#include "support/machine.h"
+#include "support/support.h"
+
+struct fixture {
+    struct machine machine;
+    struct sfi_types types;
+    struct sfi_batch batch;
+};
+
+static int setup(void **state)
+{
+    static struct fixture f;
+    memset(&f, 0, sizeof f);
+    machine_init(&f.machine);
+    sfi_types_init(&f.types, &f.machine.sys);
+    sfi_batch_init(&f.batch, &f.machine.sys);
+    *state = &f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    sfi_types_fini(&f->types);
+    sfi_batch_fini(&f->batch);
+    return f->machine.live == 0 ? 0 : -1;
+}
+
+static int handle(sf_turn *turn)
+{
+    (void)turn;
+    return 0;
+}
+
+static sf_type type_named(const char *name)
+{
+    return (sf_type)SF_TYPE(name, .handler = handle, .state_size = 8);
+}
+
+static struct sfi_type *registered(struct fixture *f, const char *name)
+{
+    struct sfi_type *type = NULL;
+    sf_type desc = type_named(name);
+    OK(sfi_types_register(&f->types, &desc, NULL, &type));
+    assert_non_null(type);
+    return type;
+}
+
+static uint32_t saved(struct fixture *f)
+{
+    sfi_batch_reset(&f->batch);
+    assert_int_equal(sfi_types_save(&f->types, &f->batch), 0);
+    sfi_types_saved(&f->types);
+    assert_int_equal(sfi_types_dirty(&f->types), 0);
+    return f->batch.op_count;
+}
+
+static void a_type_is_found_by_pointer_and_by_content(void **state)
+{
+    struct fixture *f = *state;
+    static const char one[] = "test/a", other[] = "test/b";
+    char copy[] = "test/a", unknown[] = "test/c";
+    struct sfi_type *a = registered(f, one), *b = registered(f, other);
+    assert_ptr_equal(sfi_types_find(&f->types, one), a);
+    assert_ptr_equal(sfi_types_find(&f->types, copy), a);
+    assert_ptr_equal(sfi_types_find(&f->types, other), b);
+    assert_null(sfi_types_find(&f->types, unknown));
+}
+
+/* The old text may be reused once another one was registered in its place. */
+static void a_name_registered_again_elsewhere_is_found_there(void **state)
+{
+    struct fixture *f = *state;
+    char first[] = "test/a";
+    static const char second[] = "test/a";
+    struct sfi_type *a = registered(f, first);
+    assert_ptr_equal(registered(f, second), a);
+    assert_int_equal(f->types.by_pointer.count, 1);
+    memcpy(first, "test/b", sizeof first);
+    assert_null(sfi_types_find(&f->types, first));
+    assert_ptr_equal(sfi_types_find(&f->types, second), a);
+}
+
+/* Two walks over all for each took half a minute. */
+static void as_many_types_as_fit_are_registered_in_no_time_and_no_more(void **state)
+{
+    struct fixture *f = *state;
+    enum { BYTES = 16 };
+    char *names = calloc(SF_TYPES_MAX, BYTES);
+    struct sfi_type *type = NULL;
+    uint64_t start_ms = mono_ms();
+    for (int i = 0; i < SF_TYPES_MAX; i++) {
+        snprintf(names + (size_t)i * BYTES, BYTES, "test/%d", i);
+        assert_int_equal(registered(f, names + (size_t)i * BYTES)->number, i + 1);
+    }
+    assert_true(mono_ms() - start_ms < 5000);
+    sf_type desc = type_named("test/more");
+    REFUSED(sfi_types_register(&f->types, &desc, NULL, &type), SF_EINVAL);
+    SAYS("65536 types");
+    assert_null(sfi_types_find(&f->types, "test/more"));
+    for (int i = 0; i < SF_TYPES_MAX; i += 97)
+        assert_int_equal(sfi_types_find(&f->types, names + (size_t)i * BYTES)->number, i + 1);
+    registered(f, names); /* again: that is not one more */
+    assert_int_equal(saved(f), SF_TYPES_MAX);
+    free(names);
+}
+
+static void only_types_that_changed_are_saved(void **state)
+{
+    struct fixture *f = *state;
+    registered(f, "test/a");
+    assert_true(sfi_types_dirty(&f->types));
+    struct sfi_type *b = registered(f, "test/b");
+    registered(f, "test/c");
+    assert_int_equal(saved(f), 3);
+    assert_int_equal(saved(f), 0);
+    sfi_type_touch(&f->types, b);
+    sfi_type_touch(&f->types, b);
+    assert_int_equal(saved(f), 1);
+    registered(f, "test/c"); /* nothing new */
+    assert_int_equal(saved(f), 0);
+}
+
+static const sf_value value_a = SF_VALUE("a"), value_b = SF_VALUE("b");
+
+static void an_added_value_is_saved(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_type *type;
+    sf_type desc = type_named("test/a");
+    desc.values[0] = &value_a;
+    OK(sfi_types_register(&f->types, &desc, NULL, &type));
+    assert_int_equal(saved(f), 1);
+    desc.values[1] = &value_b;
+    OK(sfi_types_register(&f->types, &desc, NULL, &type));
+    assert_int_equal(sfi_type_slot(type, &value_b), 2);
+    assert_int_equal(saved(f), 1);
+}
+
+static void a_registration_without_memory_leaves_nothing_half_done(void **state)
+{
+    struct fixture *f = *state;
+    uint32_t refused = 0;
+    static char names[40][16];
+    for (uint64_t i = 0; i < 40; i++) {
+        char *name = names[i];
+        struct sfi_type *type = NULL;
+        snprintf(name, sizeof names[i], "test/%d", (int)i);
+        sf_type desc = type_named(name);
+        desc.values[0] = &value_a;
+        for (uint64_t nth = 1; !type; nth++) {
+            f->machine.fail_allocation = f->machine.allocations + nth;
+            if (sfi_types_register(&f->types, &desc, NULL, &type) < 0)
+                refused++;
+        }
+        f->machine.fail_allocation = 0;
+        assert_int_equal(type->number, i + 1);
+        assert_int_equal(type->slot_count, 1);
+        assert_ptr_equal(sfi_types_find(&f->types, name), type);
+    }
+    assert_true(refused >= 40 * 3);
+    assert_int_equal(saved(f), 40);
+}
+
+#define HERE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HERE(a_type_is_found_by_pointer_and_by_content),
+        HERE(a_name_registered_again_elsewhere_is_found_there),
+        HERE(as_many_types_as_fit_are_registered_in_no_time_and_no_more),
+        HERE(only_types_that_changed_are_saved),
+        HERE(an_added_value_is_saved),
+        HERE(a_registration_without_memory_leaves_nothing_half_done),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
