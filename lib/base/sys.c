@@ -37,6 +37,12 @@ static uint64_t machine_mono_ns(void *ctx)
     return machine_clock(CLOCK_MONOTONIC, 1000000000u);
 }
 
+static uint64_t machine_coarse_ns(void *ctx)
+{
+    (void)ctx;
+    return machine_clock(CLOCK_MONOTONIC_COARSE, 1000000000u);
+}
+
 static uint64_t machine_random(void *ctx)
 {
     uint64_t number = 0;
@@ -82,6 +88,7 @@ const struct sfi_sys *sfi_sys_default(void)
         .resize = machine_resize,
         .wall_ms = machine_wall_ms,
         .mono_ns = machine_mono_ns,
+        .coarse_ns = machine_coarse_ns,
         .random = machine_random,
         .thread_start = machine_thread_start,
         .thread_join = machine_thread_join,

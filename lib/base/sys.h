@@ -19,6 +19,7 @@ struct sfi_sys {
     void *(*resize)(void *ctx, void *old, size_t size); /* size 0 frees; old NULL allocates */
     uint64_t (*wall_ms)(void *ctx);
     uint64_t (*mono_ns)(void *ctx);
+    uint64_t (*coarse_ns)(void *ctx); /* the same clock, some milliseconds late, for a tenth of the price */
     uint64_t (*random)(void *ctx);
     /* The name, up to 15 characters, is what debuggers and profilers show. */
     int (*thread_start)(void *ctx, const char *name, void *(*run)(void *), void *arg,

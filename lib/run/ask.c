@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "run/callback.h"
+#include "run/part.h"
 
 enum { BUCKETS_MIN = 64 };
 
@@ -21,6 +22,8 @@ void sfi_asks_fini(struct sfi_asks *asks, const struct sfi_sys *sys)
 }
 
 /* -- replies -------------------------------------------------------------------------------------- */
+
+static const struct sfi_effect_kind reply_kind;
 
 static char *append(char **at, const void *data, size_t size)
 {
@@ -45,7 +48,8 @@ struct sfi_reply *sfi_reply_new(const struct sfi_sys *sys, uint64_t ask, int res
     if (!reply)
         return NULL;
     char *at = (char *)reply + head;
-    *reply = (struct sfi_reply){.sys = sys, .ask = ask, .size = size, .result = result};
+    *reply = (struct sfi_reply){
+        .effect = {.kind = &reply_kind, .bytes = size}, .sys = sys, .ask = ask, .result = result};
     sf_message *message = &reply->message;
     const char *copy = append(&at, body.data, body.size);
     message->body = body.data ? SF_BYTES(copy, body.size) : SF_NONE;
@@ -64,15 +68,6 @@ void sfi_reply_free(struct sfi_reply *reply)
 {
     if (reply)
         sfi_free(reply->sys, reply);
-}
-
-void sfi_reply_list_free(struct sfi_reply_list *list)
-{
-    for (struct sfi_reply *reply = list->first, *next; reply; reply = next) {
-        next = reply->next;
-        sfi_reply_free(reply);
-    }
-    *list = (struct sfi_reply_list){NULL, NULL, 0};
 }
 
 /* -- the asks that wait ------------------------------------------------------------------------------ */
@@ -170,32 +165,60 @@ static void settle(sf_runtime *rt, struct sfi_ask *ask, int result, struct sfi_r
     }
 }
 
-void sfi_asks_publish(sf_runtime *rt, struct sfi_reply_list *replies)
+/* The gate lets a reply out.  Who waits is woken by the step. */
+static void reply_out(sf_runtime *rt, struct sfi_effect *effect)
 {
-    for (struct sfi_reply *reply = replies->first, *next; reply; reply = next) {
-        struct sfi_ask *ask = take_out(&rt->asks, reply->ask);
-        next = reply->next;
-        if (ask)
-            settle(rt, ask, reply->result, reply);
-        else
-            sfi_reply_free(reply);
-    }
-    *replies = (struct sfi_reply_list){NULL, NULL, 0};
+    struct sfi_reply *reply = (struct sfi_reply *)effect;
+    struct sfi_ask *ask = take_out(&rt->asks, reply->ask);
+    if (ask)
+        settle(rt, ask, reply->result, reply);
+    else
+        sfi_reply_free(reply);
 }
+
+static void reply_drop(struct sfi_effect *effect)
+{
+    sfi_reply_free((struct sfi_reply *)effect);
+}
+
+static const struct sfi_effect_kind reply_kind = {.out = reply_out, .drop = reply_drop};
 
 static struct sfi_ask *ask_of(struct sfi_heap_node *deadline)
 {
     return (struct sfi_ask *)((char *)deadline - offsetof(struct sfi_ask, deadline));
 }
 
-void sfi_asks_expire(sf_runtime *rt, uint64_t now_ns)
+static void expire(sf_runtime *rt, uint64_t now_ns)
 {
+    pthread_mutex_lock(&rt->lock);
     for (struct sfi_heap_node *first;
          (first = sfi_heap_first(&rt->asks.deadlines)) && first->due <= now_ns;) {
         struct sfi_ask *ask = take_out(&rt->asks, ask_of(first)->number);
         settle(rt, ask, SF_ETIMEOUT, NULL);
     }
+    pthread_mutex_unlock(&rt->lock);
 }
+
+static uint64_t next_deadline(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    const struct sfi_heap_node *first = sfi_heap_first(&rt->asks.deadlines);
+    uint64_t due_ns = first ? first->due : 0;
+    pthread_mutex_unlock(&rt->lock);
+    return due_ns;
+}
+
+static int is_answered(sf_runtime *rt, uint64_t now_ns)
+{
+    (void)now_ns;
+    pthread_mutex_lock(&rt->lock);
+    int answered = rt->asks.answered != NULL;
+    pthread_mutex_unlock(&rt->lock);
+    return answered;
+}
+
+const struct sfi_part sfi_part_asks = {
+    .name = "asks", .due = next_deadline, .wake = expire, .ready = is_answered};
 
 void sfi_asks_close(sf_runtime *rt)
 {

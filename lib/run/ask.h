@@ -7,25 +7,20 @@
  *     it over and cannot fail.
  * (3) The first reply counts.  An ask is answered once: reply, failure, timeout or close.
  *
- * Under the runtime's lock, except that a reply belongs to the turn, then the epoch, then the asker. */
+ * Under the runtime's lock, except that a reply belongs to the turn, then the gate, then the asker. */
 #ifndef SFI_RUN_ASK_H
 #define SFI_RUN_ASK_H
 
 #include "actor/message.h"
 #include "base/heap.h"
+#include "run/gate.h"
 
 struct sfi_reply {
-    struct sfi_reply *next;
+    struct sfi_effect effect;
     const struct sfi_sys *sys;
     uint64_t ask;
-    size_t size; /* with all that lies behind it */
     int result;
     sf_message message; /* its strings lie behind it; with a negative result `reason` says why */
-};
-
-struct sfi_reply_list {
-    struct sfi_reply *first, *last;
-    size_t bytes;
 };
 
 struct sfi_ask {
@@ -55,14 +50,6 @@ struct sfi_reply *sfi_reply_new(const struct sfi_sys *sys, uint64_t ask, int res
                                 const struct sfi_actor *from, const char *kind, sf_bytes body,
                                 const char *reason);
 void sfi_reply_free(struct sfi_reply *reply);
-void sfi_reply_list_free(struct sfi_reply_list *list);
-static inline void sfi_reply_push(struct sfi_reply_list *list, struct sfi_reply *reply)
-{
-    reply->next = NULL;
-    *(list->last ? &list->last->next : &list->first) = reply;
-    list->last = reply;
-    list->bytes += reply->size;
-}
 
 /* Callers.  Under the lock: gives the ask its number and waits for it from now on. */
 int sfi_ask_add(sf_runtime *rt, struct sfi_ask *ask, int timeout_ms);
@@ -74,10 +61,6 @@ void sfi_ask_forget(sf_runtime *rt, void *userdata); /* takes the lock */
 /* Puts the sentence for a negative result, and returns it. */
 int sfi_ask_explain(const struct sfi_ask *ask);
 
-/* Engine.  Under the lock: hands over the replies of a durable epoch; answers what timed out.  Who waits is
- * woken by the step. */
-void sfi_asks_publish(sf_runtime *rt, struct sfi_reply_list *replies);
-void sfi_asks_expire(sf_runtime *rt, uint64_t now_ns);
 /* At close: everything still waiting gets SF_ECLOSED. */
 void sfi_asks_close(sf_runtime *rt);
 /* Makes one callback; 0: there is none. */

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "run/callback.h"
 #include "run/drive.h"
+#include "run/part.h"
 
 enum {
     RECORDS_MAX = 256,   /* in one call */
@@ -36,7 +37,8 @@ static void acknowledge(struct sfi_egress *egress, uint64_t sequence)
         egress->delivered = egress->acked;
 }
 
-void sfi_delivery_acknowledge(sf_runtime *rt)
+/* Takes over what was requested. */
+static void acknowledge_all(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);
     for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
@@ -44,7 +46,7 @@ void sfi_delivery_acknowledge(sf_runtime *rt)
     pthread_mutex_unlock(&rt->lock);
 }
 
-int sfi_delivery_has_acks(sf_runtime *rt)
+static int has_acknowledgements(sf_runtime *rt)
 {
     int has = 0;
     pthread_mutex_lock(&rt->lock);
@@ -57,24 +59,6 @@ int sfi_delivery_has_acks(sf_runtime *rt)
 static int is_ready(const struct sfi_egress *egress, uint64_t now_ns)
 {
     return egress->callback && egress->delivered < egress->safe && egress->retry_ns <= now_ns;
-}
-
-int sfi_delivery_ready(sf_runtime *rt, uint64_t now_ns)
-{
-    for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        if (is_ready(egress, now_ns))
-            return 1;
-    return 0;
-}
-
-uint64_t sfi_delivery_due(sf_runtime *rt)
-{
-    uint64_t due_ns = 0;
-    for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        if (egress->callback && egress->delivered < egress->safe && egress->retry_ns &&
-            (due_ns == 0 || egress->retry_ns < due_ns))
-            due_ns = egress->retry_ns;
-    return due_ns;
 }
 
 /* Copies the records behind `delivered` into the arena.  Their number, or what the store says. */
@@ -155,3 +139,75 @@ int sfi_delivery_run(sf_runtime *rt)
             ;
     return rc < 0 ? rc : 0;
 }
+
+/* -- as a part of the runtime, with the egresses ------------------------------------------------------ */
+
+static int part_dirty(sf_runtime *rt)
+{
+    return sfi_egresses_dirty(&rt->egresses);
+}
+
+static int part_save(sf_runtime *rt, struct sfi_batch *batch)
+{
+    return sfi_egresses_save(&rt->egresses, batch);
+}
+
+static void part_saved(sf_runtime *rt, uint64_t epoch)
+{
+    (void)epoch;
+    sfi_egresses_saved(&rt->egresses);
+}
+
+static void part_durable(sf_runtime *rt)
+{
+    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        egress->durable = egress->sealed;
+}
+
+static void part_safe(sf_runtime *rt)
+{
+    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        egress->safe = egress->durable;
+}
+
+/* When a pause ends. */
+static uint64_t part_due(sf_runtime *rt)
+{
+    uint64_t due_ns = 0;
+    for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        if (egress->callback && egress->delivered < egress->safe && egress->retry_ns &&
+            (due_ns == 0 || egress->retry_ns < due_ns))
+            due_ns = egress->retry_ns;
+    return due_ns;
+}
+
+static void part_wake(sf_runtime *rt, uint64_t now_ns)
+{
+    (void)now_ns;
+    acknowledge_all(rt);
+}
+
+static int part_ready(sf_runtime *rt, uint64_t now_ns)
+{
+    for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
+        if (is_ready(egress, now_ns))
+            return 1;
+    return has_acknowledgements(rt);
+}
+
+static int part_load(sf_runtime *rt, sf_bytes key, sf_bytes record)
+{
+    return sfi_egress_load(&rt->egresses, key, record);
+}
+
+const struct sfi_part sfi_part_delivery = {.name = "egresses",
+                                           .dirty = part_dirty,
+                                           .save = part_save,
+                                           .saved = part_saved,
+                                           .durable = part_durable,
+                                           .safe = part_safe,
+                                           .due = part_due,
+                                           .wake = part_wake,
+                                           .ready = part_ready,
+                                           .meta = SFI_META_EGRESS,
+                                           .load = part_load};

@@ -15,10 +15,6 @@ struct sfi_egress;
 int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t sequence);
 
 /* Engine. */
-void sfi_delivery_acknowledge(sf_runtime *rt); /* takes over what was requested */
-int sfi_delivery_has_acks(sf_runtime *rt);
 int sfi_delivery_run(sf_runtime *rt); /* 0, or what the store says */
-int sfi_delivery_ready(sf_runtime *rt, uint64_t now_ns);
-uint64_t sfi_delivery_due(sf_runtime *rt); /* when a pause ends; 0: none */
 
 #endif

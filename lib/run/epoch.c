@@ -1,20 +1,16 @@
 #include "run/epoch.h"
 
-#include "actor/key.h"
-#include "actor/type_record.h"
-#include "base/err.h"
 #include "run/drive.h"
+#include "run/part.h"
 #include "run/runtime.h"
-#include "store/record.h"
 
 enum {
     TIME_MAX_MS = 100,
     ROWS_MAX = 1 << 16,   /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
-    CLOCK_EVERY = 256,    /* turns between looks at the clock */
+    WEIGH_EVERY = 8,      /* turns that share one weighing, */
+    HEAVY_BYTES = 4096,   /* unless one sent and stored so much */
     SMALL_ROWS = 64,
-    SMALL_BYTES = 64 << 10,
-    QUIET_MS = 10, /* before the store's own work is done */
-    COUNTERS_BYTES = SFI_RECORD_HEADER + 24
+    SMALL_BYTES = 64 << 10
 };
 
 void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys)
@@ -26,111 +22,54 @@ void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys)
 
 void sfi_epoch_fini(struct sfi_epoch *epoch)
 {
-    sfi_reply_list_free(&epoch->replies);
-    sfi_reply_list_free(&epoch->sealed_replies);
     sfi_batch_fini(&epoch->batches[0]);
     sfi_batch_fini(&epoch->batches[1]);
 }
 
+/* Would a commit change anything on disk? */
+static int is_row_dirty(sf_runtime *rt)
+{
+    return sfi_epoch_batch(&rt->epoch)->op_count || sfi_parts_dirty(rt);
+}
+
+static int weighs_enough(sf_runtime *rt)
+{
+    const struct sfi_batch *batch = sfi_epoch_batch(&rt->epoch);
+    struct sfi_weight weight = sfi_parts_weight(rt);
+    weight.bytes += batch->bytes + rt->gate.open.bytes;
+    weight.rows += batch->op_count;
+    return weight.full || weight.rows >= ROWS_MAX ||
+           weight.bytes >= sfi_ceiling_epoch_bytes(&rt->ceiling);
+}
+
+/* The clock is looked at before every turn, since nobody knows how long a handler takes; the coarse one, because
+ * a reading of the other costs a tenth of a turn.  Weighing costs more still, so light turns share one. */
 int sfi_epoch_is_full(sf_runtime *rt)
 {
     struct sfi_epoch *epoch = &rt->epoch;
-    const struct sfi_batch *batch = sfi_epoch_batch(epoch);
-    const struct sfi_mailbox *mailbox = &rt->mailbox;
-    uint64_t bytes =
-        batch->bytes + rt->actors.dirty_bytes + mailbox->unsaved_bytes + epoch->replies.bytes;
-    if (epoch->turns >= rt->epoch_turns_max || bytes >= sfi_ceiling_epoch_bytes(&rt->ceiling) ||
-        batch->op_count + rt->actors.dirty_count + mailbox->unsaved_count +
-                mailbox->handled_count >=
-            ROWS_MAX ||
-        sfi_actors_are_full(&rt->actors) || sfi_mailbox_is_full(mailbox))
-        return 1;
-    if (epoch->turns % CLOCK_EVERY)
-        return 0;
-    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
+    uint64_t now_ns = rt->sys->coarse_ns(rt->sys->ctx);
     if (epoch->turns == 0)
         epoch->started_ns = now_ns;
-    return now_ns - epoch->started_ns >= TIME_MAX_MS * UINT64_C(1000000);
-}
-
-/* Would a commit change anything on disk? */
-static int rows_dirty(sf_runtime *rt)
-{
-    return sfi_epoch_batch(&rt->epoch)->op_count || rt->actors.dirty_count ||
-           sfi_mailbox_dirty(&rt->mailbox) || sfi_egresses_dirty(&rt->egresses) ||
-           sfi_types_dirty(&rt->types) || sfi_positions_dirty(&rt->positions);
+    if (epoch->turns >= rt->epoch_turns_max ||
+        now_ns - epoch->started_ns >= TIME_MAX_MS * UINT64_C(1000000))
+        return 1;
+    return (epoch->turns % WEIGH_EVERY == 0 || rt->turn.bytes >= HEAVY_BYTES) && weighs_enough(rt);
 }
 
 int sfi_epoch_is_dirty(sf_runtime *rt)
 {
-    return rows_dirty(rt) || rt->epoch.replies.first ||
+    return is_row_dirty(rt) || rt->gate.open.first ||
            rt->inbox.taken_ticket >
                atomic_load_explicit(&rt->tickets.durable, memory_order_relaxed);
 }
 
 /* -- seal ------------------------------------------------------------------------------------------- */
 
-/* Next sequences and counts are stored, never derived from what a table holds.  After sealing every
- * message has its row, so `count` is the number of rows. */
-static int save_counters(sf_runtime *rt, struct sfi_batch *batch)
-{
-    struct sfi_key key;
-    sfi_key_meta(&key, SFI_META_COUNTERS, "");
-    unsigned char *record = sfi_batch_put(batch, SFI_META, sfi_key_bytes(&key), COUNTERS_BYTES);
-    if (!record)
-        return sfi_err(SF_ENOMEM, "out of memory");
-    sfi_le64_put(record + SFI_RECORD_HEADER, rt->mailbox.next_sequence);
-    sfi_le64_put(record + SFI_RECORD_HEADER + 8, rt->epoch.next_dead);
-    sfi_le64_put(record + SFI_RECORD_HEADER + 16, rt->mailbox.count);
-    sfi_record_finish(record, COUNTERS_BYTES, SFI_RECORD_COUNTERS, sfi_key_bytes(&key));
-    return 0;
-}
-
-int sfi_epoch_load(sf_runtime *rt, sf_bytes key, sf_bytes record)
-{
-    sf_bytes payload;
-    int rc = sfi_record_open(record, key, SFI_RECORD_COUNTERS, &payload);
-    if (rc < 0)
-        return rc;
-    if (payload.size != COUNTERS_BYTES - SFI_RECORD_HEADER)
-        return sfi_err(SF_ECORRUPT, "the record of counters has %zu bytes", payload.size);
-    const unsigned char *at = payload.data;
-    sfi_mailbox_recover(&rt->mailbox, rt->store, sfi_le64_get(at), sfi_le64_get(at + 16));
-    rt->epoch.next_dead = sfi_le64_get(at + 8);
-    return 0;
-}
-
-static int save_all(sf_runtime *rt, struct sfi_batch *batch)
-{
-    int rc = sfi_types_save(&rt->types, batch);
-    if (rc == 0)
-        rc = sfi_actors_save(&rt->actors, batch);
-    if (rc == 0)
-        rc = sfi_mailbox_save(&rt->mailbox, batch);
-    if (rc == 0)
-        rc = sfi_egresses_save(&rt->egresses, batch);
-    if (rc == 0)
-        rc = sfi_positions_save(&rt->positions, batch);
-    if (rc == 0)
-        rc = save_counters(rt, batch);
-    return rc;
-}
-
-static void all_saved(sf_runtime *rt, uint64_t number)
-{
-    sfi_types_saved(&rt->types);
-    sfi_actors_cleaned(&rt->actors, number);
-    sfi_mailbox_saved(&rt->mailbox);
-    sfi_egresses_saved(&rt->egresses);
-    sfi_positions_saved(&rt->positions);
-}
-
 /* What the gate will let out goes from the open epoch to the sealed one. */
 static void hand_over(sf_runtime *rt)
 {
     struct sfi_epoch *epoch = &rt->epoch;
-    epoch->sealed_replies = epoch->replies;
-    epoch->replies = (struct sfi_reply_list){NULL, NULL, 0};
+    sfi_gate_seal(&rt->gate);
     epoch->sealed_ticket = rt->inbox.taken_ticket;
     epoch->sealed_bytes = rt->inbox.taken_bytes;
     epoch->turns = 0;
@@ -138,24 +77,23 @@ static void hand_over(sf_runtime *rt)
 
 /* -- publish ---------------------------------------------------------------------------------------- */
 
-static void mark_durable(sf_runtime *rt)
-{
-    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        egress->durable = egress->sealed;
-    sfi_positions_durable(&rt->positions);
-    rt->epoch.durable = rt->store->durable;
-}
-
 /* Under the lock. */
 static void show_safe(sf_runtime *rt)
 {
     struct sfi_epoch *epoch = &rt->epoch;
     if (epoch->safe == epoch->durable || rt->store->safe < epoch->durable)
         return;
-    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        egress->safe = egress->durable;
-    sfi_positions_safe(&rt->positions);
+    sfi_parts_safe(rt);
+    sfi_gate_safe(rt);
     epoch->safe = epoch->durable;
+}
+
+/* Likewise. */
+static void show_durable(sf_runtime *rt)
+{
+    sfi_parts_durable(rt);
+    sfi_gate_durable(rt);
+    rt->epoch.durable = rt->store->durable;
 }
 
 /* Under the lock: the room that outside work may use. */
@@ -170,13 +108,11 @@ static void publish(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);
     show_safe(rt);
-    mark_durable(rt);
+    show_durable(rt);
     show_safe(rt);
-    sfi_asks_publish(rt, &rt->epoch.sealed_replies);
-    sfi_ticket_publish(rt, rt->epoch.sealed_ticket);
     measure_room(rt);
     pthread_mutex_unlock(&rt->lock);
-    sfi_mailbox_published(&rt->mailbox);
+    sfi_parts_published(rt);
 }
 
 int sfi_epoch_seal(sf_runtime *rt)
@@ -185,19 +121,19 @@ int sfi_epoch_seal(sf_runtime *rt)
     struct sfi_batch *batch = sfi_epoch_batch(epoch);
     if (epoch->is_sealed)
         return 0;
-    if (!rows_dirty(rt)) {
+    if (!is_row_dirty(rt)) {
         hand_over(rt);
         publish(rt);
         return 0;
     }
     struct sfi_batch_mark mark = sfi_batch_mark(batch);
-    int rc = save_all(rt, batch);
+    int rc = sfi_parts_save(rt, batch);
     if (rc < 0) {
         sfi_batch_rollback(batch, mark);
         return rc;
     }
     uint64_t number = rt->store->durable + 1;
-    all_saved(rt, number);
+    sfi_parts_saved(rt, number);
     hand_over(rt);
     sfi_batch_seal(batch, number);
     epoch->is_sealed = 1;
@@ -228,8 +164,6 @@ static void became_durable(sf_runtime *rt)
     epoch->stats.epochs++;
     sfi_batch_reset(&epoch->batches[!epoch->open]);
     publish(rt);
-    if (rt->commit_inline)
-        rt->tidy_ns = rt->sys->mono_ns(rt->sys->ctx) + QUIET_MS * UINT64_C(1000000);
 }
 
 int sfi_epoch_settle(sf_runtime *rt, int wait)

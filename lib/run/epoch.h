@@ -24,7 +24,6 @@ struct sfi_epoch {
     int open; /* index of the open one; the other is sealed or empty */
     int is_sealed, is_submitted;
     uint64_t next_dead; /* sequence of the next dead letter */
-    struct sfi_reply_list replies, sealed_replies;
     int64_t sealed_ticket;
     uint64_t sealed_bytes; /* taken in until then */
     uint32_t turns;        /* in the open epoch */
@@ -57,8 +56,5 @@ int sfi_epoch_is_small(const sf_runtime *rt);
  * engine's back, if the store has a thread; 1: here and now.  1: published, or nothing was sealed; 0: under way;
  * negative: stalled. */
 int sfi_epoch_settle(sf_runtime *rt, int wait);
-
-/* Reads the stored counters. */
-int sfi_epoch_load(sf_runtime *rt, sf_bytes key, sf_bytes record);
 
 #endif

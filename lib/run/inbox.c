@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "run/part.h"
 #include "run/runtime.h"
 
 enum { BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, ALIGN = 8 };
@@ -264,3 +265,11 @@ int sfi_inbox_take(sf_runtime *rt, int groups_max)
     }
     return groups;
 }
+
+static int part_ready(sf_runtime *rt, uint64_t now_ns)
+{
+    (void)now_ns;
+    return !sfi_inbox_is_empty(rt);
+}
+
+const struct sfi_part sfi_part_inbox = {.name = "inbox", .ready = part_ready};

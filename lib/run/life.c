@@ -7,6 +7,7 @@
 #include "lmdb/store.h"
 #include "run/delivery.h"
 #include "run/drive.h"
+#include "run/part.h"
 #include "run/recover.h"
 #include "run/runtime.h"
 
@@ -89,6 +90,7 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_turn_fini(&rt->turn);
     sfi_arena_fini(&rt->delivery);
     sfi_store_close(rt->store); /* first its thread, which reads the batch and signals the poll */
+    sfi_gate_fini(&rt->gate);
     sfi_epoch_fini(&rt->epoch);
     free_waiting(rt);
     sfi_mailbox_fini(&rt->mailbox);
@@ -224,7 +226,7 @@ static int commit_rest(sf_runtime *rt)
     int rc = atomic_load(&rt->broken);
     while (rc == 0 && (rc = sfi_inbox_take(rt, 1 << 20)) > 0)
         rc = 0;
-    sfi_delivery_acknowledge(rt);
+    sfi_parts_wake(rt, 0); /* acknowledgements; nothing is due at that time */
     for (int again = 1; rc == 0 && again;) {
         rc = sfi_epoch_settle(rt, 1);
         rc = rc < 0 ? sfi_epoch_settle(rt, 1) : rc; /* that may have been an old failure */

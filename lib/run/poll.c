@@ -77,6 +77,11 @@ void sfi_poll_begin(sf_runtime *rt)
     pthread_mutex_unlock(&rt->lock);
 }
 
+int sfi_poll_has_settled(const sf_runtime *rt)
+{
+    return atomic_load_explicit(&rt->poll.settled, memory_order_relaxed);
+}
+
 int sfi_poll_clear(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);

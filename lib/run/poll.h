@@ -6,12 +6,14 @@
 #ifndef SFI_RUN_POLL_H
 #define SFI_RUN_POLL_H
 
+#include <stdatomic.h>
+
 #include "statefun.h"
 
 struct sfi_poll {
     int fd, event_fd, timer_fd;
     int signalled;   /* under the runtime's lock */
-    int settled;     /* likewise: the commit thread had something to say since the step began */
+    atomic_int settled; /* the commit thread had something to say since the step began; written likewise */
     uint64_t due_ns; /* what the timer is set to; 0: off */
 };
 
@@ -23,6 +25,8 @@ void sfi_poll_settled(sf_runtime *rt); /* the same, from the commit thread; take
 /* Engine.  The descriptor stays readable while a step runs: one that is left by longjmp or an exception never
  * comes to its end. */
 void sfi_poll_begin(sf_runtime *rt);
+/* Did the commit thread have something to say since? */
+int sfi_poll_has_settled(const sf_runtime *rt);
 /* Not readable from here on unless somebody signals.  1: the commit thread did meanwhile. */
 int sfi_poll_clear(sf_runtime *rt);
 void sfi_poll_set_due(sf_runtime *rt, uint64_t due_ns,

@@ -4,6 +4,8 @@
 
 #include "actor/key.h"
 #include "base/err.h"
+#include "run/part.h"
+#include "run/runtime.h"
 #include "store/record.h"
 
 enum { POSITION_BYTES = SFI_RECORD_HEADER + 8 };
@@ -155,3 +157,45 @@ void sfi_positions_safe(struct sfi_positions *positions)
             *link = position->next_moving;
     }
 }
+
+/* -- as a part of the runtime ----------------------------------------------------------------------- */
+
+static int part_dirty(sf_runtime *rt)
+{
+    return sfi_positions_dirty(&rt->positions);
+}
+
+static int part_save(sf_runtime *rt, struct sfi_batch *batch)
+{
+    return sfi_positions_save(&rt->positions, batch);
+}
+
+static void part_saved(sf_runtime *rt, uint64_t epoch)
+{
+    (void)epoch;
+    sfi_positions_saved(&rt->positions);
+}
+
+static void part_durable(sf_runtime *rt)
+{
+    sfi_positions_durable(&rt->positions);
+}
+
+static void part_safe(sf_runtime *rt)
+{
+    sfi_positions_safe(&rt->positions);
+}
+
+static int part_load(sf_runtime *rt, sf_bytes key, sf_bytes record)
+{
+    return sfi_position_load(&rt->positions, key, record);
+}
+
+const struct sfi_part sfi_part_positions = {.name = "positions",
+                                            .dirty = part_dirty,
+                                            .save = part_save,
+                                            .saved = part_saved,
+                                            .durable = part_durable,
+                                            .safe = part_safe,
+                                            .meta = SFI_META_SOURCE,
+                                            .load = part_load};

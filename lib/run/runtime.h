@@ -20,6 +20,7 @@
 #include "run/ask.h"
 #include "run/ceiling.h"
 #include "run/epoch.h"
+#include "run/gate.h"
 #include "run/inbox.h"
 #include "run/poll.h"
 #include "run/position.h"
@@ -73,6 +74,7 @@ struct sf_runtime {
     struct sfi_actors actors;
     struct sfi_mailbox mailbox;
     struct sfi_epoch epoch;
+    struct sfi_gate gate;
     struct sf_turn turn;
     struct sfi_arena delivery; /* what an egress callback is lent */
     struct sfi_poll poll;

@@ -6,6 +6,7 @@
 #include "base/err.h"
 #include "run/delivery.h"
 #include "run/drive.h"
+#include "run/part.h"
 #include "run/runtime.h"
 
 enum { TAKE_MAX = 1024, QUEUE_SHORT = 256, RETRY_MIN_MS = 10, RETRY_MAX_MS = 1000 };
@@ -19,14 +20,26 @@ static int take_in(sf_runtime *rt)
     return sfi_inbox_take(rt, TAKE_MAX);
 }
 
-/* Runs turns until the bound, a full epoch or an empty mailbox.  Turns run; *rc has what stopped it.
+/* The commit under way came to its end, and somebody waits for what it let out, or for what this epoch
+ * does: then the epoch ends early. */
+static int is_awaited(sf_runtime *rt)
+{
+    if (!rt->epoch.is_sealed || !sfi_poll_has_settled(rt))
+        return 0;
+    pthread_mutex_lock(&rt->lock);
+    int awaited = rt->waiters.first || rt->asks.count || rt->tickets.first;
+    pthread_mutex_unlock(&rt->lock);
+    return awaited;
+}
+
+/* Runs turns until the bound, a full or awaited epoch or an empty mailbox.  Turns run; *rc has what stopped it.
  * Near the ceiling what was accepted comes in and no turn runs: among it may be what makes room
  * (ceiling.h: 1). */
 static int run_turns(sf_runtime *rt, int turns_max, int *rc)
 {
     int turns = 0, ceiling = sfi_ceiling_check(&rt->ceiling, SFI_TURNS, 0);
     *rc = 0;
-    while (*rc >= 0 && turns < turns_max && !sfi_epoch_is_full(rt)) {
+    while (*rc >= 0 && turns < turns_max && !sfi_epoch_is_full(rt) && !is_awaited(rt)) {
         *rc = take_in(rt);
         if (*rc >= 0 && ceiling < 0 && rt->mailbox.queued)
             *rc = ceiling;
@@ -57,17 +70,6 @@ static int commit(sf_runtime *rt, int waits, uint64_t epochs)
         rc = sfi_epoch_settle(rt,
                               waits && sfi_epoch_is_small(rt) && epochs == rt->epoch.stats.epochs);
     return rc < 0 ? rc : 0;
-}
-
-/* Without a commit thread the store's own work is done here, when nothing else was for a while.  It is not
- * urgent: that it fails is nobody's business before it stands in a commit's way. */
-static void tidy(sf_runtime *rt)
-{
-    uint64_t now_ns = rt->tidy_ns ? rt->sys->mono_ns(rt->sys->ctx) : 0;
-    if (!rt->tidy_ns || now_ns < rt->tidy_ns || rt->epoch.is_submitted)
-        return;
-    int rc = sfi_store_tidy(rt->store);
-    rt->tidy_ns = rc > 0 ? now_ns : rc < 0 ? now_ns + RETRY_MAX_MS * UINT64_C(1000000) : 0;
 }
 
 /* Is there something that comes to an end by itself, unless the disk refuses? */
@@ -103,43 +105,10 @@ static uint64_t retry_pause_ns(const sf_runtime *rt)
     return (pause_ms < RETRY_MAX_MS ? pause_ms : RETRY_MAX_MS) * 1000000;
 }
 
-static void sooner(uint64_t *due_ns, uint64_t other_ns)
-{
-    if (other_ns && (*due_ns == 0 || other_ns < *due_ns))
-        *due_ns = other_ns;
-}
-
-/* When something is due that nobody will signal. */
-static uint64_t next_due(sf_runtime *rt)
-{
-    uint64_t due_ns = 0;
-    const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
-    sooner(&due_ns, pause ? pause->due : 0);
-    sooner(&due_ns, sfi_delivery_due(rt));
-    sooner(&due_ns, rt->epoch.is_submitted ? 0 : rt->tidy_ns);
-    pthread_mutex_lock(&rt->lock);
-    const struct sfi_heap_node *deadline = sfi_heap_first(&rt->asks.deadlines);
-    sooner(&due_ns, deadline ? deadline->due : 0);
-    pthread_mutex_unlock(&rt->lock);
-    return due_ns;
-}
-
-static int callbacks_waiting(sf_runtime *rt)
-{
-    pthread_mutex_lock(&rt->lock);
-    int waiting = rt->asks.answered ||
-                  (rt->tickets.first && rt->tickets.first->ticket <= rt->tickets.durable);
-    pthread_mutex_unlock(&rt->lock);
-    return waiting;
-}
-
 int sfi_has_work(sf_runtime *rt)
 {
-    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
-    const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
-    return rt->mailbox.queued || sfi_delivery_has_acks(rt) || (pause && pause->due <= now_ns) ||
-           !sfi_inbox_is_empty(rt) || (!rt->epoch.is_sealed && sfi_epoch_is_dirty(rt)) ||
-           sfi_delivery_ready(rt, now_ns) || callbacks_waiting(rt);
+    return sfi_parts_ready(rt, rt->sys->mono_ns(rt->sys->ctx)) ||
+           (!rt->epoch.is_sealed && sfi_epoch_is_dirty(rt));
 }
 
 int sfi_is_idle(sf_runtime *rt)
@@ -151,10 +120,10 @@ int sfi_is_idle(sf_runtime *rt)
  * failure everything waits for the next try. */
 static void set_alarm(sf_runtime *rt, int failed)
 {
-    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx), due_ns = next_due(rt);
+    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx), due_ns = sfi_parts_due(rt);
     if (failed) {
-        due_ns = due_ns > now_ns ? due_ns : 0;
-        sooner(&due_ns, now_ns + retry_pause_ns(rt));
+        uint64_t retry_ns = now_ns + retry_pause_ns(rt);
+        due_ns = due_ns > now_ns && due_ns < retry_ns ? due_ns : retry_ns;
     }
     sfi_poll_set_due(rt, due_ns, now_ns);
     int settled = sfi_poll_clear(rt);
@@ -171,23 +140,12 @@ static void make_callbacks(sf_runtime *rt)
         ;
 }
 
-static void expire(sf_runtime *rt)
-{
-    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
-    sfi_mailbox_wake(&rt->mailbox, now_ns);
-    pthread_mutex_lock(&rt->lock);
-    sfi_asks_expire(rt, now_ns);
-    pthread_mutex_unlock(&rt->lock);
-}
-
 int sfi_step(sf_runtime *rt, int turns_max, int waits)
 {
     int rc = 0, turns = 0;
     uint64_t epochs = rt->epoch.stats.epochs;
     sfi_poll_begin(rt);
-    expire(rt);
-    sfi_delivery_acknowledge(rt);
-    tidy(rt);
+    sfi_parts_wake(rt, rt->sys->mono_ns(rt->sys->ctx));
     int stalled = sfi_epoch_settle(rt, 0);
     if (stalled >= 0) {
         turns = run_turns(rt, turns_max > 0 ? turns_max : INT_MAX, &rc);

@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "run/callback.h"
+#include "run/part.h"
 
 static void insert_sorted(struct sfi_tickets *tickets, struct sfi_then *then)
 {
@@ -53,10 +54,21 @@ void sfi_ticket_forget(sf_runtime *rt, void *userdata)
     pthread_mutex_unlock(&rt->lock);
 }
 
-void sfi_ticket_publish(sf_runtime *rt, int64_t ticket)
+static void publish(sf_runtime *rt)
 {
-    atomic_store_explicit(&rt->tickets.durable, ticket, memory_order_release);
+    atomic_store_explicit(&rt->tickets.durable, rt->epoch.sealed_ticket, memory_order_release);
 }
+
+static int is_due(sf_runtime *rt, uint64_t now_ns)
+{
+    (void)now_ns;
+    pthread_mutex_lock(&rt->lock);
+    int due = rt->tickets.first && rt->tickets.first->ticket <= rt->tickets.durable;
+    pthread_mutex_unlock(&rt->lock);
+    return due;
+}
+
+const struct sfi_part sfi_part_tickets = {.name = "tickets", .durable = publish, .ready = is_due};
 
 int sfi_ticket_call(sf_runtime *rt, int all)
 {

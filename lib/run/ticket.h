@@ -23,8 +23,6 @@ struct sfi_tickets {
 
 int sfi_ticket_then(sf_runtime *rt, int64_t ticket, sf_done *done, void *userdata);
 void sfi_ticket_forget(sf_runtime *rt, void *userdata);
-/* Engine: every ticket up to this one is durable; under the lock.  Who waits is woken by the step. */
-void sfi_ticket_publish(sf_runtime *rt, int64_t ticket);
 /* Engine: makes one callback that is due (all: whether due or not, with SF_ECLOSED).  0: there is none. */
 int sfi_ticket_call(sf_runtime *rt, int all);
 

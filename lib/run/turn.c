@@ -213,7 +213,7 @@ int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_byt
     struct sfi_reply *reply = sfi_reply_new(turn->rt->sys, ask, 0, turn->actor, kind, body, "");
     if (!reply)
         return no_memory(turn);
-    sfi_reply_push(&turn->replies, reply);
+    sfi_effects_push(&turn->effects, &reply->effect);
     return charge(turn, sizeof *reply + body.size);
 }
 
@@ -304,7 +304,7 @@ static void undo_turn(struct sf_turn *turn)
     while (turn->undo_count)
         undo_one(turn, &turn->undo[--turn->undo_count]);
     sfi_message_list_free(&turn->rt->mailbox.pool, &turn->sent);
-    sfi_reply_list_free(&turn->replies);
+    sfi_effects_drop(&turn->effects);
     if (turn->emitted)
         sfi_batch_rollback(sfi_epoch_batch(&turn->rt->epoch), turn->mark);
     turn->active = 0;
@@ -320,11 +320,7 @@ static void keep_turn(struct sf_turn *turn)
     turn->undo_count = 0;
     for (struct sfi_message *message; (message = sfi_list_pop(&turn->sent));)
         sfi_mailbox_push(&rt->mailbox, message);
-    for (struct sfi_reply *reply; (reply = turn->replies.first);) {
-        turn->replies.first = reply->next;
-        sfi_reply_push(&rt->epoch.replies, reply);
-    }
-    turn->replies = (struct sfi_reply_list){NULL, NULL, 0};
+    sfi_effects_move(&rt->gate.open, &turn->effects);
     sfi_mailbox_done(&rt->mailbox);
     turn->active = 0;
 }
@@ -353,7 +349,7 @@ static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
     rt->epoch.next_dead++;
     rt->epoch.stats.dead_letters++;
     if (reply)
-        sfi_reply_push(&rt->epoch.replies, reply);
+        sfi_effects_push(&rt->gate.open, &reply->effect);
     sfi_mailbox_done(&rt->mailbox);
     return 0;
 }

@@ -1,7 +1,7 @@
 /* turn.h - one handler call for one message, undone whole or kept whole.
  *
  * (1) State and values are changed in place; a copy and the undo stack hold what they were.  Messages and
- *     replies are staged; egress rows go into the open batch behind a mark.  So keeping a turn cannot
+ *     effects (gate.h) are staged; egress rows go into the open batch behind a mark.  So keeping a turn cannot
  *     fail, and undoing it leaves nothing.
  * (2) The first failure sticks (`code`): every later call does nothing, and the turn is undone.
  * (3) What the machine refuses (no memory, a disk that cannot be read) is not the message's fault:
@@ -56,7 +56,7 @@ struct sf_turn {
     struct sfi_undo *undo;
     uint32_t undo_count, undo_capacity;
     struct sfi_message_list sent;
-    struct sfi_reply_list replies;
+    struct sfi_effects effects;
     struct sfi_batch_mark mark; /* of the open batch, before the first record was put there */
     int emitted;
     size_t bytes; /* staged */

@@ -63,7 +63,7 @@ void machine_init(struct machine *machine)
     machine->sys.ctx = machine;
     machine->sys.resize = machine_resize;
     machine->sys.wall_ms = machine_wall_ms;
-    machine->sys.mono_ns = machine_mono_ns;
+    machine->sys.mono_ns = machine->sys.coarse_ns = machine_mono_ns;
     machine->sys.random = machine_random;
     machine->sys.fault = machine_fault;
 }
