@@ -284,7 +284,11 @@ SF_API void sf_source_close(sf_source *source); /* before the runtime; NULL is f
 /* Where to go on reading: the newest durable position, 0 at first. */
 SF_API uint64_t sf_source_position(const sf_source *source);
 
-/* A failure sticks until the advance, which then takes in nothing and returns it. */
+enum { SF_ADVANCE_MESSAGES_MAX = 65536, SF_ADVANCE_BYTES_MAX = 16 << 20 };
+
+/* As sf_send(), but nothing is taken in before the advance, and that takes in one message, or up to
+ * SF_ADVANCE_MESSAGES_MAX of together SF_ADVANCE_BYTES_MAX (bodies, ids, kinds, and 64 bytes for each):
+ * SF_EINVAL beyond.  A failure sticks until the advance, which then takes in nothing and returns it. */
 SF_API int sf_source_send(sf_source *source, sf_address to, const char *kind, sf_bytes body);
 
 /* 0: taken in.  1: skipped, because an earlier run had it (the position is not behind what had been taken

@@ -6,7 +6,7 @@
 #include "run/part.h"
 #include "run/runtime.h"
 
-enum { BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, ALIGN = 8 };
+enum { BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, STAGED_KEPT = 1 << 20, ALIGN = 8, TAKE_BYTES_MAX = 1 << 20 };
 
 /* One entry of a buffer; id, kind and body follow. */
 struct entry {
@@ -89,10 +89,30 @@ static struct entry *add_parcel(struct sfi_buffer *buffer, const struct sfi_sys 
     return entry;
 }
 
+/* One message always fits. */
 int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys,
                    const struct sfi_parcel *parcel)
 {
-    return add_parcel(buffer, sys, parcel) ? 0 : SF_ENOMEM;
+    if (buffer->entries == SF_ADVANCE_MESSAGES_MAX)
+        return sfi_err(SF_EINVAL, "one advance of a source takes in at most %d messages",
+                       SF_ADVANCE_MESSAGES_MAX);
+    if (buffer->used && buffer->used + entry_size(parcel) > SF_ADVANCE_BYTES_MAX)
+        return sfi_err(SF_EINVAL, "one advance of a source takes in at most %d bytes",
+                       SF_ADVANCE_BYTES_MAX);
+    if (!add_parcel(buffer, sys, parcel))
+        return SF_ENOMEM;
+    buffer->entries++;
+    return 0;
+}
+
+void sfi_buffer_clear(struct sfi_buffer *buffer, const struct sfi_sys *sys)
+{
+    buffer->used = 0;
+    buffer->entries = 0;
+    if (buffer->capacity <= STAGED_KEPT)
+        return;
+    sfi_free(sys, buffer->bytes);
+    *buffer = (struct sfi_buffer){0};
 }
 
 /* A group larger than the whole inbox may go in alone. */
@@ -217,13 +237,15 @@ static struct sfi_message *open_entry(sf_runtime *rt, const struct entry *entry)
     return sfi_message_new(&rt->mailbox.pool, &letter);
 }
 
-/* Makes all messages of the group before any is merged, so that a group is never half taken. */
+/* Makes all messages of the group before any is merged, so that a group is never half taken.  The number of
+ * its entries. */
 static int take_group(sf_runtime *rt)
 {
     struct sfi_inbox *inbox = &rt->inbox;
     struct sfi_message_list group = {NULL, NULL};
     const struct entry *entry;
     size_t at = inbox->taken;
+    int entries = 0;
     do {
         entry = (const struct entry *)(inbox->taking.bytes + at);
         if (entry->type) {
@@ -235,6 +257,7 @@ static int take_group(sf_runtime *rt)
             sfi_list_push(&group, message);
         }
         at += entry->size;
+        entries++;
     } while (!entry->ends_group);
     for (struct sfi_message *message; (message = sfi_list_pop(&group));)
         sfi_mailbox_push(&rt->mailbox, message);
@@ -243,14 +266,16 @@ static int take_group(sf_runtime *rt)
     inbox->taken_bytes += at - inbox->taken;
     inbox->taken = at;
     inbox->taken_ticket++;
-    return 0;
+    return entries;
 }
 
-int sfi_inbox_take(sf_runtime *rt, int groups_max)
+/* Groups differ by a factor of ten thousand, so they are counted by what is in them. */
+int sfi_inbox_take(sf_runtime *rt, int entries_max)
 {
     struct sfi_inbox *inbox = &rt->inbox;
-    int groups = 0;
-    while (groups < groups_max) {
+    uint64_t from_bytes = inbox->taken_bytes;
+    int entries = 0;
+    while (entries < entries_max && inbox->taken_bytes - from_bytes < TAKE_BYTES_MAX) {
         if (inbox->taken == inbox->taking.used) {
             if (!atomic_load_explicit(&inbox->has_filling, memory_order_relaxed))
                 break;
@@ -261,9 +286,9 @@ int sfi_inbox_take(sf_runtime *rt, int groups_max)
         int rc = take_group(rt);
         if (rc < 0)
             return rc;
-        groups++;
+        entries += rc;
     }
-    return groups;
+    return entries;
 }
 
 static int part_ready(sf_runtime *rt, uint64_t now_ns)

@@ -1,7 +1,8 @@
 /* inbox.h - the one door for work from outside, from every thread.
  *
  * (1) What came in together (a message; or a source's messages and its position) is a group.  A group
- *     gets one ticket and is taken in by one epoch.  Tickets rise in the order of groups.
+ *     gets one ticket and is taken in by one epoch, so it is bounded like one: SF_ADVANCE_*.  Tickets rise
+ *     in the order of groups.
  * (2) Callers append bytes to `filling` under the runtime's lock; the engine swaps it against the empty
  *     `taking` and reads that without a lock.  So a send is a copy, and nobody waits for a turn.
  * (3) Everything not handled counts against bytes_max: both buffers and, through `engine_bytes`, the
@@ -21,6 +22,7 @@ struct sfi_position;
 struct sfi_buffer {
     unsigned char *bytes;
     size_t used, capacity;
+    uint32_t entries;
 };
 
 struct sfi_inbox {
@@ -52,9 +54,12 @@ struct sfi_parcel {
     uint64_t ask;
 };
 
-/* Appends one entry to a buffer.  On SF_ENOMEM the buffer is as before. */
+/* Appends one entry to a source's buffer, which SF_ADVANCE_* bound.  On SF_ENOMEM and SF_EINVAL the buffer
+ * is as before. */
 int sfi_buffer_add(struct sfi_buffer *buffer, const struct sfi_sys *sys,
                    const struct sfi_parcel *parcel);
+/* Forgets what is in it, and gives back its memory if that is much. */
+void sfi_buffer_clear(struct sfi_buffer *buffer, const struct sfi_sys *sys);
 
 /* Under the lock.  Appends one parcel, or a source's staged entries and its position, as a group.
  * Returns its ticket, SF_EAGAIN (inbox full), SF_EDISK (database nearly full) or SF_ENOMEM. */
@@ -64,8 +69,9 @@ int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
 /* Is there room enough to be worth another try? */
 int sfi_inbox_has_room(const struct sfi_inbox *inbox);
 
-/* Engine: takes in up to `groups_max` groups.  The number, or SF_ENOMEM with nothing half taken. */
-int sfi_inbox_take(sf_runtime *rt, int groups_max);
+/* Engine: takes in groups until that many entries, or 1 MiB of them, came in.  The number of entries; 0: the
+ * inbox is empty; SF_ENOMEM with nothing half taken. */
+int sfi_inbox_take(sf_runtime *rt, int entries_max);
 /* Engine: tells the callers how much is still not handled. */
 void sfi_inbox_account(sf_runtime *rt);
 int sfi_inbox_is_empty(sf_runtime *rt);

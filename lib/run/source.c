@@ -89,7 +89,7 @@ int sfi_source_advance(sf_source *source, uint64_t position)
         if (rc == SF_EAGAIN || rc == SF_EDISK)
             return rc;
     }
-    source->staged.used = 0;
+    sfi_buffer_clear(&source->staged, source->rt->sys);
     source->error = 0;
     return rc;
 }

@@ -5,6 +5,7 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -235,6 +236,73 @@ static void no_room_keeps_what_was_sent_for_the_next_advance(void **state)
     OK(sf_runtime_close(rt));
 }
 
+static void a_group_beyond_its_bound_is_refused_whole(void **state)
+{
+    sf_runtime *rt = open_counters(*state);
+    sf_source *source = open_source(rt, "input", 0);
+    sf_address a = sf_addr("test/counter", "a");
+    uint64_t one = 1;
+    for (int i = 0; i < SF_ADVANCE_MESSAGES_MAX; i++)
+        OK(sf_source_send(source, a, "add", SF_OF(one)));
+    REFUSED(sf_source_send(source, a, "add", SF_OF(one)), SF_EINVAL);
+    SAYS("65536 messages");
+    REFUSED(sf_source_advance(source, 1), SF_EINVAL);
+    SAYS("65536 messages");
+    for (int i = 0; i < SF_ADVANCE_MESSAGES_MAX; i++)
+        OK(sf_source_send(source, a, "add", SF_OF(one)));
+    assert_int_equal(sf_source_advance(source, 1), 0);
+    drive_until_quiet(rt);
+    assert_int_equal(counter_stored(rt, "a").messages, SF_ADVANCE_MESSAGES_MAX);
+    assert_int_equal(sf_source_position(source), 1);
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+}
+
+/* The largest message fits alone, and more than one only within the bound on bytes. */
+static void a_group_is_bounded_in_bytes_too(void **state)
+{
+    sf_options options = SF_OPTIONS(.payload_max = 16 << 20, .store_bytes_max = 1 << 30);
+    sf_runtime *rt = place_open_with(*state, &options);
+    OK(sf_register(rt, &counter_type, NULL));
+    sf_source *source = open_source(rt, "input", 0);
+    sf_address a = sf_addr("test/counter", "a");
+    char *body = calloc(1, 16 << 20);
+    uint64_t sent = 0;
+    OK(sf_source_send(source, a, "reject", SF_BYTES(body, 16 << 20)));
+    REFUSED(sf_source_send(source, a, "reject", SF_NONE), SF_EINVAL);
+    SAYS("16777216 bytes");
+    REFUSED(sf_source_advance(source, 1), SF_EINVAL);
+    OK(sf_source_send(source, a, "reject", SF_BYTES(body, 16 << 20)));
+    assert_int_equal(sf_source_advance(source, 1), 0);
+    while (sf_source_send(source, a, "reject", SF_BYTES(body, 100000)) == 0)
+        sent++;
+    assert_true(sent > 160 && sent <= (16 << 20) / 100000);
+    REFUSED(sf_source_advance(source, 2), SF_EINVAL);
+    free(body);
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+}
+
+/* However many came in with one advance: a look into the inbox brings in about a thousand messages, so that
+ * most are handled in the epoch that took them in. */
+static void intake_is_bounded_by_messages_not_by_groups(void **state)
+{
+    sf_runtime *rt = open_counters(*state);
+    sf_source *source = open_source(rt, "input", 0);
+    uint64_t one = 1;
+    for (uint64_t i = 1; i <= 100; i++) {
+        for (int n = 0; n < 1000; n++)
+            OK(sf_source_send(source, sf_addr("test/counter", "a"), "add", SF_OF(one)));
+        assert_int_equal(sf_source_advance(source, i), 0);
+    }
+    assert_int_equal(sf_step(rt, 1), 1);
+    assert_true(stats_of(rt).messages_waiting < 2100);
+    drive_until_quiet(rt);
+    assert_int_equal(counter_stored(rt, "a").messages, 100000);
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+}
+
 /* Reads on where the position says, and dies after some records and a commit now and then. */
 static int feed_and_die(void *arg)
 {
@@ -288,6 +356,9 @@ int main(void)
         TEST(a_source_opened_again_in_the_same_run_goes_on_where_it_was),
         TEST(bad_names_are_refused),
         TEST(no_room_keeps_what_was_sent_for_the_next_advance),
+        TEST(a_group_beyond_its_bound_is_refused_whole),
+        TEST(a_group_is_bounded_in_bytes_too),
+        TEST(intake_is_bounded_by_messages_not_by_groups),
         TEST(each_record_counts_once_through_any_number_of_deaths),
     };
     return cmocka_run_group_tests_name("sources", tests, NULL, NULL);
