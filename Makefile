@@ -5,11 +5,13 @@
 #
 #   lib/*.c lib/*/*.c        libstatefun.a, libstatefun.so      -Ilib -Iinclude
 #   examples/*.c             one program each, shared library   -Iinclude
-#   bench/*.c                one program each, shared library   -Iinclude, sqlite3, lmdb
+#   bench/*.c                one program each, shared library   -Iinclude, lmdb; rivals where their packages are
 #   bench/ring_caf.cpp       where CAF 0.17 is installed
 #   test/unit/test_*.c       one cmocka program each, archive   -Ilib -Iinclude -Itest, test/support/*.c
 #   test/integration/*       likewise, and test_*.sh
 #   test/crash/*             programs without cmocka, and test_*.sh
+#   test/install/*           scripts, on a staged install
+#   package/*.in             what `make install` tells pkg-config and CMake
 #   model/*.pml              searched by test/model/test_model.sh, with spin
 
 # -- yours ------------------------------------------------------------------------------------------
@@ -22,16 +24,32 @@ PREFIX ?= /usr/local
 INCLUDEDIR ?= $(PREFIX)/include
 LIBDIR ?= $(PREFIX)/lib
 PKGCONFIGDIR ?= $(LIBDIR)/pkgconfig
+CMAKEDIR ?= $(LIBDIR)/cmake/statefun
+DOCDIR ?= $(PREFIX)/share/doc/libstatefun
+# Where the library is at home; told to pkg-config.
+URL ?= file://$(DOCDIR)/README.md
 # Kills by the crash tests, the seconds that one test may take, and how many run side by side.
 KILLS ?= 200
 KILLS_ASAN ?= 50
 TEST_SECONDS ?= $(shell echo $$((120 + $(KILLS))))
 TEST_JOBS ?= $(shell nproc 2>/dev/null || echo 1)
-VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=full --suppressions=$(CURDIR)/test/valgrind.supp
+VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=full --suppressions="$$SOURCE/test/valgrind.supp"
 # V=1 shows the commands.
 V ?= 0
 
 # -- ours -------------------------------------------------------------------------------------------
+# make has no names with spaces.  So everything here is named from the source directory, wherever that is;
+# a BUILD with spaces goes by a link.
+ifneq ($(words $(BUILD)),1)
+link_to_build := .build-$(firstword $(shell printf '%s' '$(BUILD)' | cksum))
+ifneq ($(shell mkdir -p '$(BUILD)' && ln -sfn "$$(cd '$(BUILD)' && pwd)" $(link_to_build) && echo made),made)
+$(error cannot make the directory '$(BUILD)', or the link $(link_to_build) to it)
+endif
+override BUILD := $(link_to_build)
+endif
+# For those who are elsewhere; to be quoted.
+build_path = $(if $(filter /%,$(BUILD)),,$(CURDIR)/)$(BUILD)
+
 # The version is written once, in the header.  The soname follows the ABI, not the version.
 hex := $(shell sed -n 's/^.define SF_VERSION 0x\([0-9a-fA-F]*\).*/\1/p' include/statefun.h)
 VERSION := $(shell v=$$((0x$(hex))); echo $$((v >> 16)).$$((v >> 8 & 255)).$$((v & 255)))
@@ -51,7 +69,7 @@ endif
 
 # $(call has,PACKAGE) is PACKAGE or nothing; $(call pkg,--libs,PACKAGE) its flags or a stop with the
 # remedy.  Needed by all: lmdb, msgpack (msgpack-c since its version 6), libxxhash (its header only).
-# cmocka is asked for when a test is linked, sqlite3 when a benchmark is.
+# cmocka is asked for when a test is linked, a rival's package when that is.
 has = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo $(1))
 pkg = $(if $(call has,$(2)),$(shell $(PKG_CONFIG) $(1) $(2)),$(call missing,$(2)))
 missing = $(error $(PKG_CONFIG) does not find $(1). Run ./scripts/setup, or install the package that has $(1).pc)
@@ -72,6 +90,11 @@ benches = $(call programs,bench/*.c)
 unit_tests = $(call programs,test/unit/test_*.c)
 integration_tests = $(call programs,test/integration/test_*.c)
 crash_programs = $(call programs,test/crash/*.c)
+# Rivals in bench/ and the packages without which they, and they alone, are left out.
+needs_by_hand_sqlite = sqlite3
+needs_by_hand_rocksdb = rocksdb
+needs = $(needs_$(notdir $(1)))
+lacking := $(foreach bench,$(benches),$(if $(filter-out $(call has,$(call needs,$(bench))),$(call needs,$(bench))),$(bench)))
 test_scripts = $(sort $(wildcard test/integration/test_*.sh test/crash/test_*.sh))
 
 ifeq ($(V),0)
@@ -110,15 +133,17 @@ $(so_links): $(so)
 
 link = $(CC) $(CFLAGS) $(own_ldflags) $(LDFLAGS) -o $@ $^
 
-# Examples and benchmarks see what users see: the exported symbols.
+# Examples and benchmarks see what users see: the exported symbols.  They find the library beside them,
+# also after a move; and where they were built, since without /proc nobody knows where that is.
+link_shared = -L$(BUILD) -lstatefun -Wl,-rpath,'$$ORIGIN/..' -Xlinker -rpath -Xlinker '$(build_path)'
 $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o | $(so_links)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(link) -L$(BUILD) -lstatefun -Wl,-rpath,'$$ORIGIN/..' -lm
+	$(call say,LINK)$(link) $(link_shared) -lm
 
 $(benches): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o | $(so_links)
 	@mkdir -p $(@D)
-	$(call say,LINK)$(link) -L$(BUILD) -lstatefun -Wl,-rpath,'$$ORIGIN/..' \
-	 $(call pkg,--libs,sqlite3) $(deps_libs) -lm
+	$(call say,LINK)$(link) $(link_shared) \
+	 $(foreach package,$(call needs,$@),$(call pkg,--libs,$(package))) $(deps_libs) -lm
 
 $(unit_tests) $(integration_tests): $(BUILD)/%: $(BUILD)/obj/%.o $(support_objs) $(archive)
 	@mkdir -p $(@D)
@@ -134,22 +159,23 @@ $(crash_programs): $(BUILD)/%: $(BUILD)/obj/%.o $(support_objs) $(archive)
 # -- check ------------------------------------------------------------------------------------------
 # scripts/run-tests runs each command, counts, and prints `N passed, N failed, N skipped`.
 
-here := $(CURDIR)
-run_tests = MAKE="$(MAKE)" CC="$(CC)" CXX="$(CXX)" BUILD="$(abspath $(BUILD))" KILLS="$(KILLS)" \
+run_tests = MAKE="$(MAKE)" CC="$(CC)" CXX="$(CXX)" BUILD="$(build_path)" KILLS="$(KILLS)" \
  ./scripts/run-tests -j $(TEST_JOBS) -t $(TEST_SECONDS)
-killstorm = $(abspath $(filter %/killstorm,$(crash_programs)))
-static_checks = $(addprefix $(here)/scripts/check-,layers exports banned docs)
-install_tests = $(here)/test/install/run
-model_test = $(here)/test/model/test_model.sh
-test_programs = $(abspath $(unit_tests) $(integration_tests))
-crash_tests = $(addprefix $(here)/,$(test_scripts)) \
- $(if $(killstorm),"$(killstorm) $(KILLS) $(abspath $(BUILD)/examples)")
+static_checks = $(addprefix scripts/check-,layers exports banned docs)
+install_tests = test/install/run test/install/test_spaces.sh
+model_test = test/model/test_model.sh
+test_programs = $(unit_tests) $(integration_tests)
+killstorm = $(filter %/killstorm,$(crash_programs))
+crash_tests = $(test_scripts) $(if $(killstorm),"$(killstorm) $(KILLS) examples")
+without = @$(foreach bench,$(lacking),echo "  without $(bench): no package $(call needs,$(bench));" \
+ "./scripts/setup bench installs it";)
 
-check: all $(unit_tests) $(integration_tests) $(crash_programs) $(benches) ## every test; KILLS=5000 for more
+check: all $(unit_tests) $(integration_tests) $(crash_programs) $(filter-out $(lacking),$(benches)) ## every test; KILLS=5000 for more
+	$(without)
 	@$(run_tests) $(crash_tests) $(test_programs) $(static_checks) $(install_tests) $(model_test)
 
 check-unit: $(unit_tests) ## the unit tests alone
-	@$(run_tests) $(abspath $(unit_tests))
+	@$(run_tests) $(unit_tests)
 
 check-programs: all $(unit_tests) $(integration_tests) $(crash_programs)
 	@$(run_tests) $(crash_tests) $(test_programs)
@@ -157,7 +183,7 @@ check-programs: all $(unit_tests) $(integration_tests) $(crash_programs)
 WRAPPER = # what check-cmocka runs each test with
 LEAVE = # and which it leaves out
 check-cmocka: $(unit_tests) $(integration_tests)
-	@$(run_tests) -w "$(WRAPPER)" $(filter-out $(addprefix %/test_,$(LEAVE)),$(test_programs))
+	@$(run_tests) -w '$(value WRAPPER)' $(filter-out $(addprefix %/test_,$(LEAVE)),$(test_programs))
 
 check-asan: ## every test program with the address, leak and undefined behaviour sanitizers
 	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
@@ -172,13 +198,13 @@ check-tsan: ## unit and integration tests with the thread sanitizer
 	 WRAPPER="$$(setarch -R true 2>/dev/null && echo setarch -R)"
 
 powerloss: all $(crash_programs) ## power cuts alone; STATES=1000000 SEED=2
-	@BUILD="$(abspath $(BUILD))" STATES=$(or $(STATES),100000) SEED=$(or $(SEED),1) test/crash/test_powerloss.sh
+	@BUILD="$(build_path)" STATES=$(or $(STATES),100000) SEED=$(or $(SEED),1) test/crash/test_powerloss.sh
 
 model: ## the models of the protocol, in more states than check has time for
 	@CC="$(CC)" DEEP=1 $(model_test)
 
 check-valgrind: ## unit and integration tests under valgrind
-	@$(MAKE) --no-print-directory check-cmocka WRAPPER="$(VALGRIND)"
+	@$(MAKE) --no-print-directory check-cmocka WRAPPER='$(value VALGRIND)'
 
 # The rival in memory, where its headers are: CAF 0.17 (Debian 12: libcaf-dev), which has no .pc file.
 # Other versions have another interface.
@@ -193,29 +219,38 @@ $(BUILD)/bench/ring_caf: bench/ring_caf.cpp bench/workload.h $(BUILD)/flags
 	$(call say,CXX)$(CXX) $(CPPFLAGS) $(filter-out -std=%,$(CFLAGS) $(own_cflags)) $(own_ldflags) $(LDFLAGS) \
 	 -std=gnu++17 -o $@ $< -lcaf_core
 
-bench: all $(benches) $(ring_caf) ## each rate and its rival; ROUNDS=5, BENCH_DIR, ONLY: see bench/run
-	@$(if $(ring_caf),,rm -f $(BUILD)/bench/ring_caf;) BUILD="$(abspath $(BUILD))" ./bench/run
+bench: all $(filter-out $(lacking),$(benches)) $(ring_caf) ## each rate and its rival; ROUNDS=5, BENCH_DIR, ONLY: see bench/run
+	$(without)
+	@rm -f $(lacking) $(if $(ring_caf),,$(BUILD)/bench/ring_caf)
+	@BUILD="$(build_path)" ./bench/run
 
 # -- install ----------------------------------------------------------------------------------------
 
+# From here on names may have spaces.
+fill_in = URL='$(URL)' VERSION=$(VERSION) ABI=$(ABI) REQUIRES='lmdb $(msgpack)' LIBS_PRIVATE='$(strip $(deps_libs))' \
+ PREFIX='$(PREFIX)' INCLUDEDIR='$(INCLUDEDIR)' LIBDIR='$(LIBDIR)' package/fill-in
+
 install: $(archive) $(so) ## to DESTDIR, PREFIX, LIBDIR
-	install -d $(DESTDIR)$(INCLUDEDIR) $(DESTDIR)$(LIBDIR) $(DESTDIR)$(PKGCONFIGDIR)
-	install -m 644 include/statefun.h $(DESTDIR)$(INCLUDEDIR)/statefun.h
-	install -m 644 $(archive) $(DESTDIR)$(LIBDIR)/libstatefun.a
-	install -m 755 $(so) $(DESTDIR)$(LIBDIR)/$(notdir $(so))
-	ln -sf $(notdir $(so)) $(DESTDIR)$(LIBDIR)/libstatefun.so.$(ABI)
-	ln -sf $(notdir $(so)) $(DESTDIR)$(LIBDIR)/libstatefun.so
-	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@LIBDIR@|$(LIBDIR)|' -e 's|@INCLUDEDIR@|$(INCLUDEDIR)|' \
-	 -e 's|@VERSION@|$(VERSION)|' -e 's|@LIBS_PRIVATE@|$(strip $(deps_libs)) -pthread|' \
-	 pkgconfig/statefun.pc.in >$(DESTDIR)$(PKGCONFIGDIR)/statefun.pc
-	chmod 644 $(DESTDIR)$(PKGCONFIGDIR)/statefun.pc
+	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(PKGCONFIGDIR)' \
+	 '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)'
+	install -m 644 include/statefun.h '$(DESTDIR)$(INCLUDEDIR)/statefun.h'
+	install -m 644 $(archive) '$(DESTDIR)$(LIBDIR)/libstatefun.a'
+	install -m 755 $(so) '$(DESTDIR)$(LIBDIR)/$(notdir $(so))'
+	ln -sf $(notdir $(so)) '$(DESTDIR)$(LIBDIR)/libstatefun.so.$(ABI)'
+	ln -sf $(notdir $(so)) '$(DESTDIR)$(LIBDIR)/libstatefun.so'
+	$(fill_in) statefun.pc '$(PKGCONFIGDIR)' '$(DESTDIR)'
+	$(fill_in) statefun-config.cmake '$(CMAKEDIR)' '$(DESTDIR)'
+	$(fill_in) statefun-config-version.cmake '$(CMAKEDIR)' '$(DESTDIR)'
+	install -m 644 README.md CHANGELOG LICENSE '$(DESTDIR)$(DOCDIR)'
 
 uninstall: ## what install put there
-	rm -f $(DESTDIR)$(INCLUDEDIR)/statefun.h $(DESTDIR)$(LIBDIR)/libstatefun.a
-	rm -f $(DESTDIR)$(LIBDIR)/libstatefun.so $(DESTDIR)$(LIBDIR)/libstatefun.so.$(ABI)
-	rm -f $(DESTDIR)$(LIBDIR)/$(notdir $(so)) $(DESTDIR)$(PKGCONFIGDIR)/statefun.pc
+	rm -f '$(DESTDIR)$(INCLUDEDIR)/statefun.h' '$(DESTDIR)$(LIBDIR)/libstatefun.a'
+	rm -f '$(DESTDIR)$(LIBDIR)/libstatefun.so' '$(DESTDIR)$(LIBDIR)/libstatefun.so.$(ABI)'
+	rm -f '$(DESTDIR)$(LIBDIR)/$(notdir $(so))' '$(DESTDIR)$(PKGCONFIGDIR)/statefun.pc'
+	rm -rf '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)'
 
 clean: ## all that was built
+	$(if $(link_to_build),rm -rf "$$(readlink $(BUILD))")
 	rm -rf $(BUILD)
 
 help: ## this list

@@ -2,6 +2,7 @@
 # test_powerloss.sh - power cuts at every write and sync, and proof that the harness would see them.
 # STATES and SEED make it longer or different; `make powerloss` runs it alone.
 set -eu
+[ -d /proc/self/fd ] || { echo "there is no /proc, by which writes to the database are known"; exit 77; }
 powerloss=${BUILD:-build}/test/crash/powerloss
 states=${STATES:-20000} seed=${SEED:-1}
 dir=/dev/shm

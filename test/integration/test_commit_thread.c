@@ -52,6 +52,7 @@ static void there_are_threads(int count)
 
 static void commits_have_one_thread_or_none(void **state)
 {
+    NEEDS_PROC();
     int before = threads_now();
     for (int is_inline = 0; is_inline < 2; is_inline++) {
         sf_options options = SF_OPTIONS(.commit_inline = is_inline, .log_records_max = 8);

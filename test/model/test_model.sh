@@ -9,11 +9,11 @@ cc=${CC:-cc}
 verbose=0
 [ "${1:-}" != -v ] || verbose=1
 
-for tool in spin "${cc%% *}"; do
-    command -v "$tool" >/dev/null || { echo "there is no $tool; ./scripts/setup installs it"; exit 77; }
-done
+command -v spin >/dev/null || { echo "there is no spin; ./scripts/setup check installs it"; exit 77; }
+command -v "${cc%% *}" >/dev/null || { echo "there is no ${cc%% *}"; exit 77; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_model.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
+cp "$models"/*.pml "$work" # spin takes no path with spaces
 cd "$work" || exit 1
 searches=0 bad=0
 
@@ -24,7 +24,7 @@ search()
     shift 3
     rm -f pan* ./*.trail
     # shellcheck disable=SC2086 # a list of words
-    if ! spin "$@" -a "$models/$model.pml" >out 2>&1 ||
+    if ! spin "$@" -a "$model.pml" >out 2>&1 ||
         ! $cc "$optimise" -w -DSAFETY -DNOCLAIM -DMEMLIM=12000 pan.c -o pan >>out 2>&1; then
         cat out
         exit 1

@@ -8,6 +8,7 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <unistd.h>
 
 #include "statefun.h"
 
@@ -35,6 +36,11 @@ const char *place_path(const struct place *place, const char *name);
 void note(struct notes *notes, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 const char *noted(const struct notes *notes);
 void notes_clear(struct notes *notes);
+
+/* Ends the test as skipped; scripts/run-tests tells why. */
+#define SKIP(why) (print_message("skipped: %s\n", (why)), skip())
+/* The same where there is no /proc, as in a bare chroot. */
+#define NEEDS_PROC() (access("/proc/self/fd", F_OK) ? SKIP("there is no /proc") : (void)0)
 
 /* -- assertions about results ------------------------------------------------------------------ */
 
