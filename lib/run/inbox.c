@@ -14,11 +14,11 @@ struct entry {
     uint32_t body_size;
     uint16_t kind_size;
     uint8_t id_size, body_absent;
-    uint8_t ends_group;
-    struct sfi_type *type; /* NULL: only a position */
+    uint8_t ends_group, verb;
+    struct sfi_type *type;
     uint64_t ask;
-    struct sfi_position *position; /* NULL, or which one this group moves */
-    uint64_t to;
+    struct sfi_position *position; /* SFI_ADVANCE: which one, to `number` */
+    uint64_t number;
 };
 
 void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max)
@@ -75,14 +75,17 @@ static struct entry *add_parcel(struct sfi_buffer *buffer, const struct sfi_sys 
     struct entry *entry = add_entry(buffer, sys, entry_size(parcel));
     if (!entry)
         return NULL;
+    entry->verb = (uint8_t)parcel->verb;
     entry->type = parcel->type;
     entry->ask = parcel->ask;
+    entry->number = parcel->number;
     entry->id_size = (uint8_t)parcel->id_size;
     entry->kind_size = (uint16_t)parcel->kind_size;
     entry->body_size = (uint32_t)parcel->body.size;
     entry->body_absent = parcel->body.data == NULL;
     unsigned char *at = (unsigned char *)(entry + 1);
-    memcpy(at, parcel->id, parcel->id_size);
+    if (parcel->id_size)
+        memcpy(at, parcel->id, parcel->id_size);
     memcpy(at + parcel->id_size, parcel->kind, parcel->kind_size);
     if (parcel->body.size)
         memcpy(at + parcel->id_size + parcel->kind_size, parcel->body.data, parcel->body.size);
@@ -116,27 +119,27 @@ void sfi_buffer_clear(struct sfi_buffer *buffer, const struct sfi_sys *sys)
 }
 
 /* A group larger than the whole inbox may go in alone. */
-static int has_room_for(const struct sfi_inbox *inbox, size_t bytes)
+static int has_room_for(const struct sfi_inbox *inbox, size_t bytes, size_t beyond)
 {
     uint64_t used =
         inbox->filling.used + atomic_load_explicit(&inbox->engine_bytes, memory_order_relaxed);
-    return used == 0 || used + bytes <= inbox->bytes_max;
+    return used == 0 || used + bytes <= inbox->bytes_max + beyond;
 }
 
 /* A quarter free, so that senders do not wake for every message handled; more if more was asked for. */
 int sfi_inbox_has_room(const struct sfi_inbox *inbox)
 {
     uint64_t quarter = inbox->bytes_max / 4;
-    return has_room_for(inbox, inbox->refused > quarter ? inbox->refused : quarter);
+    return has_room_for(inbox, inbox->refused > quarter ? inbox->refused : quarter, 0);
 }
 
-static int check_room(sf_runtime *rt, size_t bytes)
+static int check_room(sf_runtime *rt, enum sfi_door door, size_t bytes)
 {
     uint64_t under_way = rt->inbox.accepted_bytes - rt->inbox.stored_bytes;
-    int rc = sfi_ceiling_check(&rt->ceiling, SFI_SENDS, under_way + bytes);
+    int rc = sfi_ceiling_check(&rt->ceiling, door, under_way + bytes);
     if (rc < 0)
         return rc;
-    if (!has_room_for(&rt->inbox, bytes)) {
+    if (!has_room_for(&rt->inbox, bytes, door == SFI_RELIEF ? SFI_RELIEF_BYTES : 0)) {
         rt->inbox.refused = bytes > rt->inbox.refused ? bytes : rt->inbox.refused;
         return sfi_err(SF_EAGAIN, "the inbox is full: step, or wait for room");
     }
@@ -156,7 +159,7 @@ static int64_t end_group(struct sfi_inbox *inbox, struct entry *last, size_t byt
 
 int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel)
 {
-    int rc = check_room(rt, entry_size(parcel));
+    int rc = check_room(rt, sfi_verb(parcel->verb)->door, entry_size(parcel));
     if (rc < 0)
         return rc;
     struct entry *entry = add_parcel(&rt->inbox.filling, rt->sys, parcel);
@@ -170,7 +173,7 @@ int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
 {
     struct sfi_buffer *filling = &rt->inbox.filling;
     size_t size = padded(sizeof(struct entry));
-    int rc = check_room(rt, staged->used + size);
+    int rc = check_room(rt, SFI_SENDS, staged->used + size);
     if (rc < 0)
         return rc;
     if (reserve(filling, rt->sys, staged->used + size) < 0)
@@ -179,8 +182,9 @@ int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
         memcpy(filling->bytes + filling->used, staged->bytes, staged->used);
     filling->used += staged->used;
     struct entry *entry = add_entry(filling, rt->sys, size);
+    entry->verb = SFI_ADVANCE;
     entry->position = position;
-    entry->to = to;
+    entry->number = to;
     return end_group(&rt->inbox, entry, staged->used + size);
 }
 
@@ -219,6 +223,11 @@ int sfi_inbox_is_empty(sf_runtime *rt)
     return empty;
 }
 
+static const struct entry *entry_at(const sf_runtime *rt, size_t at)
+{
+    return (const struct entry *)(rt->inbox.taking.bytes + at);
+}
+
 static struct sfi_message *open_entry(sf_runtime *rt, const struct entry *entry)
 {
     const char *id = (const char *)(entry + 1), *kind = id + entry->id_size;
@@ -237,18 +246,25 @@ static struct sfi_message *open_entry(sf_runtime *rt, const struct entry *entry)
     return sfi_message_new(&rt->mailbox.pool, &letter);
 }
 
-/* Makes all messages of the group before any is merged, so that a group is never half taken.  The number of
- * its entries. */
-static int take_group(sf_runtime *rt)
+/* The group up to `end` is taken in. */
+static void pass(struct sfi_inbox *inbox, size_t end)
 {
-    struct sfi_inbox *inbox = &rt->inbox;
+    inbox->taken_bytes += end - inbox->taken;
+    inbox->taken = end;
+    inbox->taken_ticket++;
+}
+
+/* Makes all messages of the group before any is merged, so that it is never half taken.  The number of its
+ * entries. */
+static int take_messages(sf_runtime *rt)
+{
     struct sfi_message_list group = {NULL, NULL};
     const struct entry *entry;
-    size_t at = inbox->taken;
+    size_t at = rt->inbox.taken;
     int entries = 0;
     do {
-        entry = (const struct entry *)(inbox->taking.bytes + at);
-        if (entry->type) {
+        entry = entry_at(rt, at);
+        if (entry->verb == SFI_MESSAGE) {
             struct sfi_message *message = open_entry(rt, entry);
             if (!message) {
                 sfi_message_list_free(&rt->mailbox.pool, &group);
@@ -261,12 +277,31 @@ static int take_group(sf_runtime *rt)
     } while (!entry->ends_group);
     for (struct sfi_message *message; (message = sfi_list_pop(&group));)
         sfi_mailbox_push(&rt->mailbox, message);
-    if (entry->position)
-        sfi_position_reached(&rt->positions, entry->position, entry->to);
-    inbox->taken_bytes += at - inbox->taken;
-    inbox->taken = at;
-    inbox->taken_ticket++;
+    if (entry->verb == SFI_ADVANCE)
+        sfi_position_reached(&rt->positions, entry->position, entry->number);
+    pass(&rt->inbox, at);
     return entries;
+}
+
+static int take_command(sf_runtime *rt, const struct entry *entry)
+{
+    const char *id = (const char *)(entry + 1);
+    struct sfi_command command = {.type = entry->type,
+                                  .id = id,
+                                  .id_size = entry->id_size,
+                                  .number = entry->number,
+                                  .text = SF_BYTES(id + entry->id_size, entry->body_size)};
+    int rc = sfi_verb(entry->verb)->execute(rt, &command);
+    if (rc < 0)
+        return rc;
+    pass(&rt->inbox, rt->inbox.taken + entry->size);
+    return 1;
+}
+
+static int take_group(sf_runtime *rt)
+{
+    const struct entry *first = entry_at(rt, rt->inbox.taken);
+    return sfi_verb(first->verb)->execute ? take_command(rt, first) : take_messages(rt);
 }
 
 /* Groups differ by a factor of ten thousand, so they are counted by what is in them. */

@@ -1,8 +1,8 @@
 /* inbox.h - the one door for work from outside, from every thread.
  *
- * (1) What came in together (a message; or a source's messages and its position) is a group.  A group
- *     gets one ticket and is taken in by one epoch, so it is bounded like one: SF_ADVANCE_*.  Tickets rise
- *     in the order of groups.
+ * (1) What came in together (a message; a command; a source's messages and its position) is a group.  A
+ *     group gets one ticket and is taken in by one epoch, so it is bounded like one: SF_ADVANCE_*.
+ *     Tickets rise in the order of groups.
  * (2) Callers append bytes to `filling` under the runtime's lock; the engine swaps it against the empty
  *     `taking` and reads that without a lock.  So a send is a copy, and nobody waits for a turn.
  * (3) Everything not handled counts against bytes_max: both buffers and, through `engine_bytes`, the
@@ -16,6 +16,7 @@
 #include <stdatomic.h>
 
 #include "actor/type.h"
+#include "run/command.h"
 
 struct sfi_position;
 
@@ -43,8 +44,9 @@ struct sfi_inbox {
 void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max);
 void sfi_inbox_fini(struct sfi_inbox *inbox, const struct sfi_sys *sys);
 
-/* A message from outside, checked.  `ask` 0: nobody waits for a reply. */
+/* A message or a command from outside, checked.  `ask` 0: nobody waits for a reply. */
 struct sfi_parcel {
+    enum sfi_verb_number verb;
     struct sfi_type *type;
     const char *id;
     size_t id_size;
@@ -52,6 +54,7 @@ struct sfi_parcel {
     size_t kind_size;
     sf_bytes body;
     uint64_t ask;
+    uint64_t number; /* of a command */
 };
 
 /* Appends one entry to a source's buffer, which SF_ADVANCE_* bound.  On SF_ENOMEM and SF_EINVAL the buffer
