@@ -8,7 +8,7 @@
 
 enum {
     BODY_ALIGN = 16,
-    NUMBERS_BYTES = 4 + 8 + 8 + 2,
+    NUMBERS_BYTES = 4 + 8 + 8 + 2 + 1,
     BODY_ABSENT = 0x8000 /* in the kind's size */
 };
 
@@ -119,6 +119,7 @@ static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *
     sfi_le64_put(at + 4, retry_ms);
     sfi_le64_put(at + 12, sfi_message_ask(message));
     sfi_le16_put(at + 20, message->kind_size | (message->body_absent ? BODY_ABSENT : 0));
+    at[22] = 0; /* parts */
     at = put_bytes(at + NUMBERS_BYTES, sfi_message_kind(message), message->kind_size);
     return put_bytes(at, message->text + message->body_at, message->body_size);
 }
@@ -184,6 +185,24 @@ static sf_bytes take_bytes(struct reader *reader, size_t size)
     return reader->short_of ? SF_NONE : SF_BYTES(data, size);
 }
 
+/* Returns its parts. */
+static unsigned take_envelope(struct reader *reader, unsigned version, struct sfi_envelope *out)
+{
+    out->from_type = sfi_le32_get(take(reader, 4));
+    out->from_id = take_bytes(reader, *take(reader, 1));
+    out->to_type = sfi_le32_get(take(reader, 4));
+    out->to_id = take_bytes(reader, *take(reader, 1));
+    out->attempts = sfi_le32_get(take(reader, 4));
+    out->retry_ms = sfi_le64_get(take(reader, 8));
+    out->ask = sfi_le64_get(take(reader, 8));
+    uint16_t kind_size = sfi_le16_get(take(reader, 2));
+    unsigned parts = version > 1 ? *take(reader, 1) : 0;
+    out->body_absent = (kind_size & BODY_ABSENT) != 0;
+    out->kind = take_bytes(reader, kind_size & ~BODY_ABSENT);
+    out->body = take_bytes(reader, reader->left);
+    return parts;
+}
+
 int sfi_envelope_parse(sf_bytes key, sf_bytes record, int dead, struct sfi_envelope *out)
 {
     sf_bytes payload;
@@ -194,18 +213,11 @@ int sfi_envelope_parse(sf_bytes key, sf_bytes record, int dead, struct sfi_envel
     *out = (struct sfi_envelope){0};
     if (dead)
         out->reason = take_bytes(&reader, sfi_le16_get(take(&reader, 2)));
-    out->from_type = sfi_le32_get(take(&reader, 4));
-    out->from_id = take_bytes(&reader, *take(&reader, 1));
-    out->to_type = sfi_le32_get(take(&reader, 4));
-    out->to_id = take_bytes(&reader, *take(&reader, 1));
-    out->attempts = sfi_le32_get(take(&reader, 4));
-    out->retry_ms = sfi_le64_get(take(&reader, 8));
-    out->ask = sfi_le64_get(take(&reader, 8));
-    uint16_t kind_size = sfi_le16_get(take(&reader, 2));
-    out->body_absent = (kind_size & BODY_ABSENT) != 0;
-    out->kind = take_bytes(&reader, kind_size & ~BODY_ABSENT);
-    out->body = take_bytes(&reader, reader.left);
+    unsigned parts = take_envelope(&reader, sfi_record_version(record), out);
     if (reader.short_of || out->to_type == 0 || out->to_id.size == 0)
         return sfi_err(SF_ECORRUPT, "a message on disk is cut short");
+    if (parts)
+        return sfi_err(SF_ENEWER, "a message on disk has parts %#x, which this library does not know",
+                       parts);
     return 0;
 }

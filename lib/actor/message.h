@@ -13,9 +13,9 @@
  * each with a zero byte, padding to 16, body, zero byte.  Ids and kind of 38 bytes together with a body of
  * 31 fill two lines of the cache; of 5 and no body, one.
  *
- * Record (mailbox): from and to as {type:4, id size:1, id}, attempts:4, retry:8, ask:8, kind size:2, kind,
- * body.
- * Type number 0 is the outside.  A dead letter adds {reason size:2, reason} in front. */
+ * Record (mailbox), version 2: from and to as {type:4, id size:1, id}, attempts:4, retry:8, ask:8, kind
+ * size:2, parts:1, kind, body.  `parts` has a bit for each optional part; they are to lie between it and the
+ * kind, and there are none yet.  Version 1 has no such byte.  Type number 0 is the outside.  A dead letter adds {reason size:2, reason} in front. */
 #ifndef SFI_ACTOR_MESSAGE_H
 #define SFI_ACTOR_MESSAGE_H
 

@@ -1,42 +1,119 @@
-/* counters.c - next sequences and counts: one row of table meta, written with every epoch.
- *
- * They are stored, never derived from what a table holds (rows come and go, numbers only rise).  After
- * sealing every message has its row, so `count` is the number of rows. */
+#include "run/counters.h"
+
+#include <string.h>
+
 #include "actor/key.h"
 #include "base/err.h"
 #include "run/part.h"
 #include "run/runtime.h"
 #include "store/record.h"
 
-enum { COUNTERS_BYTES = SFI_RECORD_HEADER + 24 };
+/* In the order of the record: append only. */
+static const size_t fields[] = {
+    offsetof(struct sfi_counters, next_message),  offsetof(struct sfi_counters, next_dead),
+    offsetof(struct sfi_counters, waiting),       offsetof(struct sfi_counters, next_type),
+    offsetof(struct sfi_counters, next_egress),   offsetof(struct sfi_counters, next_number),
+    offsetof(struct sfi_counters, next_timer),    offsetof(struct sfi_counters, next_async),
+    offsetof(struct sfi_counters, waiting_bytes), offsetof(struct sfi_counters, parked)};
 
-static int save(sf_runtime *rt, struct sfi_batch *batch)
+enum { FIELD_BYTES = 8, FIELDS = sizeof fields / sizeof *fields, FIELDS_OF_VERSION_1 = 3 };
+
+static uint64_t get_field(const struct sfi_counters *counters, size_t i)
+{
+    uint64_t value;
+    memcpy(&value, (const char *)counters + fields[i], sizeof value);
+    return value;
+}
+
+static void set_field(struct sfi_counters *counters, size_t i, uint64_t value)
+{
+    memcpy((char *)counters + fields[i], &value, sizeof value);
+}
+
+void sfi_counters_init(struct sfi_counters *counters)
+{
+    *counters = (struct sfi_counters){.next_message = 1,
+                                      .next_dead = 1,
+                                      .next_type = 1,
+                                      .next_egress = 1,
+                                      .next_number = 1,
+                                      .next_timer = 1,
+                                      .next_async = 1};
+}
+
+int sfi_counters_save(const struct sfi_counters *counters, struct sfi_batch *batch)
 {
     struct sfi_key key;
+    size_t size = SFI_RECORD_HEADER + FIELDS * FIELD_BYTES;
     sfi_key_meta(&key, SFI_META_COUNTERS, "");
-    unsigned char *record = sfi_batch_put(batch, SFI_META, sfi_key_bytes(&key), COUNTERS_BYTES);
+    unsigned char *record = sfi_batch_put(batch, SFI_META, sfi_key_bytes(&key), size);
     if (!record)
         return sfi_err(SF_ENOMEM, "out of memory");
-    sfi_le64_put(record + SFI_RECORD_HEADER, rt->mailbox.next_sequence);
-    sfi_le64_put(record + SFI_RECORD_HEADER + 8, rt->epoch.next_dead);
-    sfi_le64_put(record + SFI_RECORD_HEADER + 16, rt->mailbox.count);
-    sfi_record_finish(record, COUNTERS_BYTES, SFI_RECORD_COUNTERS, sfi_key_bytes(&key));
+    for (size_t i = 0; i < FIELDS; i++)
+        sfi_le64_put(record + SFI_RECORD_HEADER + i * FIELD_BYTES, get_field(counters, i));
+    sfi_record_finish(record, size, SFI_RECORD_COUNTERS, sfi_key_bytes(&key));
     return 0;
 }
 
-static int load(sf_runtime *rt, sf_bytes key, sf_bytes record)
+int sfi_counters_load(struct sfi_counters *out, sf_bytes key, sf_bytes record)
 {
     sf_bytes payload;
     int rc = sfi_record_open(record, key, SFI_RECORD_COUNTERS, &payload);
     if (rc < 0)
         return rc;
-    if (payload.size != COUNTERS_BYTES - SFI_RECORD_HEADER)
+    size_t count = payload.size / FIELD_BYTES;
+    int is_first = sfi_record_version(record) == 1;
+    if (payload.size % FIELD_BYTES || count < FIELDS_OF_VERSION_1 ||
+        (is_first && count > FIELDS_OF_VERSION_1))
         return sfi_err(SF_ECORRUPT, "the record of counters has %zu bytes", payload.size);
-    const unsigned char *at = payload.data;
-    sfi_mailbox_recover(&rt->mailbox, rt->store, sfi_le64_get(at), sfi_le64_get(at + 16));
-    rt->epoch.next_dead = sfi_le64_get(at + 8);
+    sfi_counters_init(out);
+    if (is_first)
+        out->next_type = out->next_egress = 0;
+    for (size_t i = 0; i < count && i < FIELDS; i++)
+        set_field(out, i, sfi_le64_get((const unsigned char *)payload.data + i * FIELD_BYTES));
     return 0;
 }
 
-const struct sfi_part sfi_part_counters = {
-    .name = "counters", .save = save, .meta = SFI_META_COUNTERS, .load = load};
+/* -- the part ---------------------------------------------------------------------------------------- */
+
+/* After sealing every message has its row, so the mailbox's count is the number of rows. */
+static int save(sf_runtime *rt, struct sfi_batch *batch)
+{
+    struct sfi_counters *counters = &rt->epoch.counters;
+    counters->next_message = rt->mailbox.next_sequence;
+    counters->waiting = rt->mailbox.count;
+    counters->next_type = (uint64_t)rt->types.count + 1;
+    counters->next_egress = (uint64_t)rt->egresses.count + 1;
+    return sfi_counters_save(counters, batch);
+}
+
+static int load(sf_runtime *rt, sf_bytes key, sf_bytes record)
+{
+    struct sfi_counters *counters = &rt->epoch.counters;
+    int rc = sfi_counters_load(counters, key, record);
+    if (rc == 0)
+        sfi_mailbox_recover(&rt->mailbox, rt->store, counters->next_message, counters->waiting);
+    return rc;
+}
+
+/* Rows of numbers never go, so all that were given are there; format 2 did not say how many. */
+static int check_given(uint64_t next, uint32_t count, const char *what)
+{
+    if (next == 0 || next == (uint64_t)count + 1)
+        return 0;
+    return sfi_err(SF_ECORRUPT, "the database has %u %s where %llu numbers were given", count, what,
+                   (unsigned long long)next - 1);
+}
+
+static int loaded(sf_runtime *rt)
+{
+    const struct sfi_counters *counters = &rt->epoch.counters;
+    int rc = check_given(counters->next_type, rt->types.count, "types");
+    return rc < 0 ? rc : check_given(counters->next_egress, rt->egresses.count, "egresses");
+}
+
+const struct sfi_part sfi_part_counters = {.name = "counters",
+                                           .save = save,
+                                           .meta = SFI_META_COUNTERS,
+                                           .load = load,
+                                           .loaded = loaded};

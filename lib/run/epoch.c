@@ -15,7 +15,8 @@ enum {
 
 void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys)
 {
-    *epoch = (struct sfi_epoch){.next_dead = 1};
+    *epoch = (struct sfi_epoch){.open = 0};
+    sfi_counters_init(&epoch->counters);
     sfi_batch_init(&epoch->batches[0], sys);
     sfi_batch_init(&epoch->batches[1], sys);
 }

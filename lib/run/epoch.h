@@ -17,13 +17,14 @@
 #define SFI_RUN_EPOCH_H
 
 #include "run/ask.h"
+#include "run/counters.h"
 #include "store/batch.h"
 
 struct sfi_epoch {
     struct sfi_batch batches[2];
     int open; /* index of the open one; the other is sealed or empty */
     int is_sealed, is_submitted;
-    uint64_t next_dead; /* sequence of the next dead letter */
+    struct sfi_counters counters; /* as stored last, but for next_dead */
     int64_t sealed_ticket;
     uint64_t sealed_bytes; /* taken in until then */
     uint32_t turns;        /* in the open epoch */

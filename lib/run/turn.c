@@ -340,13 +340,13 @@ static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
     }
     message->attempts++;
     int rc =
-        sfi_message_save_dead(message, rt->epoch.next_dead, reason, sfi_epoch_batch(&rt->epoch));
+        sfi_message_save_dead(message, rt->epoch.counters.next_dead, reason, sfi_epoch_batch(&rt->epoch));
     if (rc < 0) {
         message->attempts--;
         sfi_reply_free(reply);
         return rc;
     }
-    rt->epoch.next_dead++;
+    rt->epoch.counters.next_dead++;
     rt->epoch.stats.dead_letters++;
     if (reply)
         sfi_effects_push(&rt->gate.open, &reply->effect);
