@@ -438,7 +438,7 @@ static int read_rows(sf_runtime *rt, sf_source *source, struct input *input, con
         }
     }
     if (rc >= 0)
-        rc = sf_run_until_idle(rt);
+        rc = sf_run_until_idle(rt, -1);
     input->end_s = now_s();
     clear_progress(input);
     if (rc < 0)

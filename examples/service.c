@@ -8,7 +8,7 @@
  * answers run inside sf_step(), so in this loop: nothing here needs a lock.
  *
  * A client is in `clients` until it is freed, and freed only when no answer will look for it: after its
- * last answer, or after sf_forget().  No callback frees a client that epoll may still name.
+ * last answer, or after sf_then_cancel().  No callback frees a client that epoll may still name.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -86,7 +86,7 @@ static void client_free(struct client *client)
 
 static void client_hang_up(struct client *client)
 {
-    sf_forget(client->service->rt, client);
+    sf_then_cancel(client->service->rt, client);
     client_free(client);
 }
 

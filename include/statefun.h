@@ -262,14 +262,15 @@ SF_API SF_MUST int sf_ask(sf_runtime *rt, sf_address to, const char *kind, sf_by
                           int timeout_ms, sf_message **out);
 SF_API void sf_message_free(sf_message *msg);
 
-/* The same with a callback, which comes exactly once unless sf_forget() was called.  `reply` is NULL
+/* The same with a callback, which comes exactly once unless sf_then_cancel() was called.  `reply` is NULL
  * when result is negative: SF_EFAILED, SF_ETIMEOUT, SF_ECLOSED.  [any] */
 typedef void sf_answer(int result, const sf_message *reply, void *userdata);
 SF_API SF_MUST int sf_ask_then(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
                                int timeout_ms, sf_answer *answer, void *userdata);
 
-/* No sf_then() and sf_ask_then() callback will see this `userdata` any more.  On the driving thread. */
-SF_API int sf_forget(sf_runtime *rt, void *userdata);
+/* No sf_then() and sf_ask_then() callback will see this `userdata`, not NULL, any more.  On the driving
+ * thread. */
+SF_API int sf_then_cancel(sf_runtime *rt, void *userdata);
 
 /* -- from outside: an input that can be replayed --------------------------------------------------
  * For each record: send any number of messages, then advance to the position behind it.  Messages
@@ -325,9 +326,10 @@ SF_API int sf_timeout_ms(const sf_runtime *rt);
  * inside a callback, or another thread is driving.  SF_ETURN: inside a handler. */
 SF_API int sf_step(sf_runtime *rt, int turns_max);
 /* Steps until nothing is left that could be done now, also of what others send meanwhile, and all of it is on
- * disk.  0, or as sf_step().  In
- * relaxed mode the newest egress records and source positions become safe, and visible, a little later. */
-SF_API int sf_run_until_idle(sf_runtime *rt);
+ * disk.  0, or as sf_step(); SF_ETIMEOUT: messages that beget messages may never end.  timeout_ms < 0: for
+ * ever.  In relaxed mode the newest egress records and source positions become safe, and visible, a little
+ * later. */
+SF_API int sf_run_until_idle(sf_runtime *rt, int timeout_ms);
 /* Drives on a thread of ours until sf_runtime_stop() or close; SF_EBUSY: already.  Stop returns once
  * the step in progress has ended. */
 SF_API int sf_runtime_start(sf_runtime *rt);

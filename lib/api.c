@@ -259,11 +259,13 @@ int sf_ask_then(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, 
     return rc;
 }
 
-int sf_forget(sf_runtime *rt, void *userdata)
+int sf_then_cancel(sf_runtime *rt, void *userdata)
 {
-    int rc = sfi_call_check(rt, SFI_HERE, "sf_forget()", NULL);
+    int rc = sfi_call_check(rt, SFI_HERE, "sf_then_cancel()", NULL);
     if (rc < 0)
         return rc;
+    if (!userdata)
+        return sfi_err(SF_EINVAL, "sf_then_cancel: userdata NULL would be everybody's");
     sfi_ticket_forget(rt, userdata);
     sfi_ask_forget(rt, userdata);
     return 0;
@@ -382,16 +384,14 @@ int sf_step(sf_runtime *rt, int turns_max)
     return rc;
 }
 
-int sf_run_until_idle(sf_runtime *rt)
+int sf_run_until_idle(sf_runtime *rt, int timeout_ms)
 {
     int rc = sfi_drive_enter(rt, SFI_HERE, "sf_run_until_idle()");
     if (rc < 0)
         return rc;
-    while ((rc = sfi_step(rt, 0, 1)) >= 0 && !sfi_is_idle(rt))
-        if (!sfi_has_work(rt))
-            sfi_poll_wait(rt, sfi_timeout(rt)); /* for the commit thread */
+    rc = sfi_wait_idle(rt, timeout_ms);
     sfi_drive_leave(rt);
-    return rc < 0 ? rc : 0;
+    return rc;
 }
 
 int sf_runtime_start(sf_runtime *rt)

@@ -233,3 +233,18 @@ int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int ti
     sfi_free(rt->sys, ask);
     return rc;
 }
+
+int sfi_wait_idle(sf_runtime *rt, int timeout_ms)
+{
+    struct deadline deadline = deadline_in(rt, timeout_ms);
+    for (;;) {
+        int rc = sfi_step(rt, 0, 1);
+        if (rc < 0 || sfi_is_idle(rt))
+            return rc < 0 ? rc : 0;
+        int wait_ms = left_ms(rt, deadline), due_ms = sfi_timeout(rt);
+        if (wait_ms == 0)
+            return sfi_err(SF_ETIMEOUT, "not idle in time");
+        if (!sfi_has_work(rt)) /* for the commit thread */
+            sfi_poll_wait(rt, due_ms >= 0 && due_ms < wait_ms ? due_ms : wait_ms);
+    }
+}

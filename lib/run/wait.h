@@ -39,5 +39,7 @@ int sfi_wait_room(sf_runtime *rt, uintptr_t frame, int timeout_ms);
 /* Takes the ask over: in the heap, because an exception may leave this call. */
 int sfi_wait_answer(sf_runtime *rt, uintptr_t frame, struct sfi_ask *ask, int timeout_ms,
                     sf_message **out);
+/* With the right to drive: steps until nothing is left that could be done now. */
+int sfi_wait_idle(sf_runtime *rt, int timeout_ms);
 
 #endif

@@ -46,7 +46,7 @@ void rig_start(struct rig *rig)
     OK(sf_register(rig->rt, &speaker_type, NULL));
     OK(sf_register(rig->rt, &counter_type, NULL));
     OK(sf_egress_register(rig->rt, "said", note_records, rig->notes));
-    OK(sf_run_until_idle(rig->rt)); /* the types' own epoch */
+    OK(sf_run_until_idle(rig->rt, -1)); /* the types' own epoch */
     OK(sf_source_open(rig->rt, "input", 0, &rig->source));
 }
 
@@ -63,7 +63,7 @@ void rig_open(struct rig *rig, struct place *place, sf_options options)
 void rig_crash(struct rig *rig)
 {
     sf_source_close(rig->source);
-    OK(sf_forget(rig->rt, rig->notes));
+    OK(sf_then_cancel(rig->rt, rig->notes));
     sfi_runtime_drop(rig->rt);
     memset(rig->tells, 0, sizeof rig->tells);
 }

@@ -49,7 +49,7 @@ static int die_in_commit(void *arg)
     if (sf_register(rt, &counter_type, NULL) < 0 || counter_add(rt, "ada", 1) < 0)
         return 1;
     metas_left = 1;
-    sf_run_until_idle(rt);
+    sf_run_until_idle(rt, -1);
     return 2;
 }
 
@@ -85,7 +85,7 @@ static void made_with_a_counter(const struct place *place)
     sf_runtime *rt = place_open(place);
     OK(sf_register(rt, &counter_type, NULL));
     OK(counter_add(rt, "ada", 1));
-    OK(sf_run_until_idle(rt));
+    OK(sf_run_until_idle(rt, -1));
     OK(sf_runtime_close(rt));
 }
 
@@ -100,7 +100,7 @@ static void a_kill_beside_another_reader_is_no_damage(void **state)
         sf_runtime *rt = place_open(place);
         OK(sf_register(rt, &counter_type, NULL));
         OK(counter_add(rt, "ada", 1));
-        OK(sf_run_until_idle(rt));
+        OK(sf_run_until_idle(rt, -1));
         uint64_t total = counter_stored(rt, "ada").total;
         OK(sf_runtime_close(rt));
         assert_true(total >= 2 + round && total <= 3 + 2 * round);
