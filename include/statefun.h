@@ -139,8 +139,10 @@ SF_API int sf_is(const sf_message *msg, const char *kind); /* 1 if msg->kind is 
  * letter, any other nonzero value is like sf_fail().  Must not block: all actors share the thread. */
 typedef int sf_handler(sf_turn *turn);
 
-/* Fills `fresh`, which is zeroed, from a struct of an older version.  Nonzero: cannot.  May also run on
- * a thread that reads a view, at the same time as handlers. */
+/* Fills `fresh`, which is zeroed, from a struct of an older version.  Nonzero: cannot; then nothing is lost:
+ * the actor keeps its old struct, and the message waits, not counted as an attempt, and is tried again after
+ * 1 s, doubled up to a minute, or when the database is opened by a program that can.  May also run on a
+ * thread that reads a view, at the same time as handlers; only then is a snapshot open, the view's. */
 typedef int sf_migrate(uint32_t version, sf_bytes old, void *fresh);
 
 typedef struct sf_on {
@@ -163,7 +165,8 @@ typedef struct sf_type {
     sf_on on[SF_KINDS_MAX];
     sf_handler *handler;  /* kinds not listed in `on`; NULL: they become dead letters */
     size_t state_size;    /* bytes of the actor's struct, up to 1 MiB; 0: it has none */
-    uint32_t state_version; /* raise it whenever the struct changes */
+    uint32_t state_version; /* raise it whenever the struct changes; the database holds the new version, and
+                             * an older program is refused, from the first struct that is stored in it */
     sf_migrate *state_migrate;
     const sf_value *values[SF_VALUES_MAX];
     uint32_t attempts_max;   /* turns a message may fail before it is a dead letter; 0: 3 */
@@ -343,6 +346,7 @@ typedef struct sf_stats {
     uint64_t dead_letters;     /* made since open */
     uint64_t messages_waiting; /* accepted and not handled, those of unregistered types included */
     uint64_t actors;           /* in memory */
+    uint64_t turns_held;       /* undone since open, and the actor waits: state_migrate cannot read it */
 } sf_stats;
 SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step [any] */
 

@@ -242,25 +242,20 @@ void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct s
 
 /* -- loading ------------------------------------------------------------------------------------- */
 
-/* The old bytes are copied: what we lend is aligned, with a zero behind, and the page they lie in is not. */
-static int migrate(const struct sfi_sys *sys, const struct sfi_type *type, uint32_t version,
-                   sf_bytes old, void *state)
+/* Copied: what we lend is aligned, with a zero after it, and the page they lie in is not; and migrating is the
+ * application's code, which may take its time, or never return, so no snapshot is open then. */
+static int copy_old_state(struct sfi_arena *arena, uint32_t version, sf_bytes bytes,
+                          struct sfi_old_state *out)
 {
-    char *copy = sfi_alloc(sys, old.size + 1);
+    void *copy = sfi_arena_copy(arena, bytes.data, bytes.size);
     if (!copy)
         return no_memory();
-    memcpy(copy, old.data, old.size);
-    copy[old.size] = 0;
-    int refused = type->desc.state_migrate(version, SF_BYTES(copy, old.size), state);
-    sfi_free(sys, copy);
-    if (refused)
-        return sfi_err(SF_EFAILED, "type '%s': state_migrate refused version %u", type->name,
-                       version);
-    return 0;
+    *out = (struct sfi_old_state){version, SF_BYTES(copy, bytes.size)};
+    return 1;
 }
 
-int sfi_state_decode(const struct sfi_sys *sys, const struct sfi_type *type, sf_bytes key,
-                     sf_bytes record, void *state)
+int sfi_state_decode(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key,
+                     sf_bytes record, void *state, struct sfi_old_state *old)
 {
     sf_bytes payload;
     int rc = sfi_record_open(record, key, SFI_RECORD_STATE, &payload);
@@ -274,7 +269,7 @@ int sfi_state_decode(const struct sfi_sys *sys, const struct sfi_type *type, sf_
         return sfi_err(SF_ENEWER, "a struct of type '%s' has version %u, this is %u", type->name,
                        version, today);
     if (version < today && type->desc.state_migrate)
-        return migrate(sys, type, version, bytes, state);
+        return copy_old_state(arena, version, bytes, old);
     if (version < today || bytes.size != type->desc.state_size)
         return sfi_err(SF_ECORRUPT, "a struct of type '%s' has %zu bytes in version %u", type->name,
                        bytes.size, version);
@@ -282,8 +277,17 @@ int sfi_state_decode(const struct sfi_sys *sys, const struct sfi_type *type, sf_
     return 0;
 }
 
-int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store,
-                         struct sfi_actor *actor)
+int sfi_state_migrate(const struct sfi_type *type, const struct sfi_old_state *old, void *state)
+{
+    memset(state, 0, type->desc.state_size);
+    if (type->desc.state_migrate(old->version, old->bytes, state))
+        return sfi_err(SF_EFAILED, "type '%s': state_migrate refused version %u", type->name,
+                       old->version);
+    return 0;
+}
+
+int sfi_actor_load_state(struct sfi_store *store, struct sfi_arena *arena, struct sfi_actor *actor,
+                         struct sfi_old_state *old)
 {
     struct sfi_snapshot *snapshot;
     struct sfi_key key;
@@ -294,13 +298,13 @@ int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store,
         return rc;
     sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, 0);
     rc = sfi_snapshot_get(snapshot, SFI_STATE, sfi_key_bytes(&key), &record);
-    if (rc == 0 || actor->type->desc.state_migrate)
+    if (rc == 0)
         memset(state, 0, actor->type->desc.state_size);
-    if (rc > 0)
-        rc = sfi_state_decode(actors->sys, actor->type, sfi_key_bytes(&key), record, state);
+    else if (rc > 0)
+        rc = sfi_state_decode(arena, actor->type, sfi_key_bytes(&key), record, state, old);
     sfi_snapshot_close(snapshot);
-    actor->has_state = rc >= 0;
-    return rc < 0 ? rc : 0;
+    actor->has_state = rc == 0;
+    return rc;
 }
 
 static int copy_value(const struct sfi_sys *sys, sf_bytes key, sf_bytes record,

@@ -24,6 +24,7 @@
 #define SFI_ACTOR_ACTOR_H
 
 #include "actor/type.h"
+#include "base/arena.h"
 #include "base/hash.h"
 #include "base/pool.h"
 
@@ -112,9 +113,24 @@ static inline void *sfi_actor_state(struct sfi_actor *actor)
     return (char *)actor + at;
 }
 
-/* Brings the struct into memory.  0, SF_ENOMEM, or what the store says. */
-int sfi_actor_load_state(struct sfi_actors *actors, struct sfi_store *store,
-                         struct sfi_actor *actor);
+/* A struct of an older version, copied into an arena. */
+struct sfi_old_state {
+    uint32_t version;
+    sf_bytes bytes;
+};
+
+/* From the stored record to the struct of today, which has type->desc.state_size bytes.  0; 1: it is of an
+ * older version, which lies in `old` now, and is to be migrated when no snapshot is held for it any more;
+ * negative. */
+int sfi_state_decode(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key,
+                     sf_bytes record, void *state, struct sfi_old_state *old);
+/* Calls the application.  0; SF_EFAILED: it refused. */
+int sfi_state_migrate(const struct sfi_type *type, const struct sfi_old_state *old, void *state);
+
+/* Brings the struct into memory.  0; 1: as sfi_state_decode(), and it is the caller who sets has_state;
+ * SF_ENOMEM, or what the store says. */
+int sfi_actor_load_state(struct sfi_store *store, struct sfi_arena *arena, struct sfi_actor *actor,
+                         struct sfi_old_state *old);
 /* The same for a value; the slot exists afterwards, absent if the store has none. */
 int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
                         uint16_t number, struct sfi_slot **out);
@@ -132,9 +148,5 @@ void sfi_actor_touch(struct sfi_actors *actors, struct sfi_actor *actor, size_t 
  * is told the epoch of that batch. */
 int sfi_actors_save(const struct sfi_actors *actors, struct sfi_batch *batch);
 void sfi_actors_cleaned(struct sfi_actors *actors, uint64_t epoch);
-
-/* From the stored record to the struct of today; `state` has type->state_size bytes, zeroed. */
-int sfi_state_decode(const struct sfi_sys *sys, const struct sfi_type *type, sf_bytes key,
-                     sf_bytes record, void *state);
 
 #endif

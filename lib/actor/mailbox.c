@@ -305,14 +305,14 @@ void sfi_mailbox_done(struct sfi_mailbox *mailbox)
     free_message(mailbox, message);
 }
 
-int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
-                      uint64_t pause_ms)
+/* `retry_ms` 0: a restart ends the pause. */
+static int pause_head(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
+                      uint64_t pause_ms, uint64_t retry_ms)
 {
     struct sfi_message *message = mailbox->queue.first;
     struct sfi_pause *pause = pause_new(mailbox, actor, pause_ms);
     if (!pause)
         return sfi_err(SF_ENOMEM, "out of memory");
-    uint64_t retry_ms = mailbox->sys->wall_ms(mailbox->sys->ctx) + pause_ms;
     int rc = save_row(mailbox, message, batch, 1, retry_ms);
     if (rc < 0) {
         pause_free(mailbox, pause);
@@ -321,6 +321,19 @@ int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_actor *actor, stru
     unlink_head(mailbox);
     sfi_list_push(&pause->waiting, message);
     return 0;
+}
+
+int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
+                      uint64_t pause_ms)
+{
+    uint64_t retry_ms = mailbox->sys->wall_ms(mailbox->sys->ctx) + pause_ms;
+    return pause_head(mailbox, actor, batch, pause_ms, retry_ms);
+}
+
+int sfi_mailbox_hold(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
+                     uint64_t pause_ms)
+{
+    return pause_head(mailbox, actor, batch, pause_ms, 0);
 }
 
 void sfi_mailbox_again(struct sfi_mailbox *mailbox)

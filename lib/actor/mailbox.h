@@ -103,6 +103,10 @@ void sfi_mailbox_done(struct sfi_mailbox *mailbox);
  * attempts and due time. */
 int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
                       uint64_t pause_ms);
+/* The head, a message to `actor`, cannot be handled by this program; it is tried again after a pause, or when
+ * the database is opened anew. */
+int sfi_mailbox_hold(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
+                     uint64_t pause_ms);
 /* The head failed and is tried again at once.  Its attempts are known in memory only, so there it stays,
  * also when something is put in front of it. */
 void sfi_mailbox_again(struct sfi_mailbox *mailbox);

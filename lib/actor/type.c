@@ -114,6 +114,13 @@ void sfi_type_touch(struct sfi_types *types, struct sfi_type *type)
     types->first_dirty = type;
 }
 
+void sfi_type_raise(struct sfi_types *types, struct sfi_type *type)
+{
+    type->state_size = type->desc.state_size;
+    type->state_version = type->desc.state_version;
+    sfi_type_touch(types, type);
+}
+
 /* Places up to that number, which stay empty until a type is placed there. */
 static int reserve_number(struct sfi_types *types, uint32_t number)
 {
@@ -229,6 +236,20 @@ static int check_desc(const sf_type *desc)
     return rc;
 }
 
+/* What is in memory has the layout that was registered first in this run. */
+static int check_same_layout(const struct sfi_type *type, const sf_type *desc)
+{
+    if (desc->state_version != type->desc.state_version)
+        return sfi_err(SF_EINVAL, "type '%s': another struct version needs a restart", type->name);
+    if (desc->state_size != type->desc.state_size)
+        return sfi_err(SF_EINVAL,
+                       "type '%s': version %u of its struct is %zu bytes in memory and %zu here: "
+                       "give it version %u, and restart",
+                       type->name, desc->state_version, type->desc.state_size, desc->state_size,
+                       desc->state_version + 1);
+    return 0;
+}
+
 /* May this struct be laid over what the type has on disk and in memory? */
 static int check_layout(const struct sfi_type *type, const sf_type *desc)
 {
@@ -243,13 +264,11 @@ static int check_layout(const struct sfi_type *type, const sf_type *desc)
             "give it version %u",
             type->name, desc->state_version, (unsigned long long)type->state_size, desc->state_size,
             desc->state_version + 1);
-    if (desc->state_version > type->state_version && type->registered)
-        return sfi_err(SF_EINVAL, "type '%s': a new struct version needs a restart", type->name);
     if (desc->state_version > type->state_version && type->state_size && !desc->state_migrate)
         return sfi_err(SF_EINVAL,
                        "type '%s': version %u of its struct needs a state_migrate from %llu",
                        type->name, desc->state_version, (unsigned long long)type->state_version);
-    return 0;
+    return type->registered ? check_same_layout(type, desc) : 0;
 }
 
 /* Numbers for values that the type never had.  Slots that were added stay when a later step fails:
@@ -284,11 +303,7 @@ static void bind_name(struct sfi_types *types, struct sfi_type *type, const char
 static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_type *desc,
                       void *userdata)
 {
-    if (type->state_size != desc->state_size || type->state_version != desc->state_version)
-        sfi_type_touch(types, type);
     bind_name(types, type, desc->name);
-    type->state_size = desc->state_size;
-    type->state_version = desc->state_version;
     type->desc = *desc;
     type->userdata = userdata;
     type->attempts_max = desc->attempts_max ? desc->attempts_max : ATTEMPTS_DEFAULT;

@@ -7,6 +7,8 @@
  * (3) Looked up by the pointer that was registered (borrowed until close, so identity is enough), then
  *     by content.  Neither takes longer when there are many types.
  * (4) A type is in the dirty list if and only if its record on disk is older than it is.
+ * (5) The stored version rises with the first actor that is stored in the new one, in the same epoch, not when
+ *     that is registered: until then the program before can still open.
  *
  * Written by the engine thread under the runtime's lock; other threads read under that lock. */
 #ifndef SFI_ACTOR_TYPE_H
@@ -39,7 +41,8 @@ struct sfi_type {
     void *userdata;
     uint32_t value_count;
     uint16_t value_slots[SF_VALUES_MAX]; /* of desc.values */
-    uint64_t state_size, state_version;  /* as on disk */
+    uint64_t state_size, state_version;  /* of the newest struct on disk; see (5) */
+    uint32_t refused;                    /* migrations that failed since one succeeded */
     char **slot_names;                   /* slot_names[i] is slot i + 1; ours */
     uint32_t slot_count;
     struct sfi_message_list waiting; /* until it is registered */
@@ -71,6 +74,12 @@ struct sfi_type *sfi_types_number(const struct sfi_types *types, uint32_t number
 int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userdata,
                        struct sfi_type **out);
 
+/* A struct is to be stored as registered (5). */
+static inline int sfi_type_is_raised(const struct sfi_type *type)
+{
+    return type->state_version == type->desc.state_version;
+}
+void sfi_type_raise(struct sfi_types *types, struct sfi_type *type);
 /* Its record differs from what is on disk. */
 void sfi_type_touch(struct sfi_types *types, struct sfi_type *type);
 

@@ -8,7 +8,7 @@
 #include "run/drive.h"
 #include "run/runtime.h"
 
-enum { SCRATCH_BYTES = 64 * 1024 };
+enum { SCRATCH_BYTES = 64 * 1024, HOLD_MIN_MS = 1000, HOLD_MAX_MS = 60000, HOLD_DOUBLINGS = 6 };
 
 static int reserve(struct sf_turn *turn, struct sfi_scratch *scratch, size_t size)
 {
@@ -93,14 +93,30 @@ static struct sfi_undo *push_undo(struct sf_turn *turn)
     return entry;
 }
 
+/* No snapshot is open meanwhile, and what is in memory belongs to the turn: so it may also be left. */
+static int migrate(struct sf_turn *turn, struct sfi_actor *actor, const struct sfi_old_state *old)
+{
+    struct sfi_type *type = actor->type;
+    turn->migrating = 1;
+    int rc = sfi_state_migrate(type, old, sfi_actor_state(actor));
+    turn->migrating = 0;
+    actor->has_state = rc == 0;
+    if (rc == 0)
+        type->refused = 0;
+    else
+        sfi_turn_doom(turn, SFI_HOLD, rc, "%s", sf_errmsg());
+    return rc;
+}
+
 static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
 {
-    int rc = actor->has_state ? 0 : sfi_actor_load_state(&turn->rt->actors, turn->rt->store, actor);
-    if (rc == SF_EFAILED) /* the application's own migration said no */
-        sfi_turn_doom(turn, SFI_FAIL, rc, "%s", sf_errmsg());
-    else if (rc < 0)
-        trouble(turn, rc);
-    return rc;
+    struct sfi_old_state old;
+    if (actor->has_state)
+        return 0;
+    int rc = sfi_actor_load_state(turn->rt->store, &turn->arena, actor, &old);
+    if (rc < 0)
+        return trouble(turn, rc);
+    return rc > 0 ? migrate(turn, actor, &old) : 0;
 }
 
 static int save_state(struct sf_turn *turn, struct sfi_actor *actor, size_t size)
@@ -295,6 +311,8 @@ static void keep_state(struct sf_turn *turn)
         return;
     sfi_actor_touch(&turn->rt->actors, actor, state_size(turn));
     actor->state_dirty = 1;
+    if (!sfi_type_is_raised(actor->type))
+        sfi_type_raise(&turn->rt->types, actor->type);
 }
 
 static void undo_turn(struct sf_turn *turn)
@@ -383,6 +401,22 @@ static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject,
     return rc;
 }
 
+/* The program cannot read what the actor is.  Its row says nothing of the pause: a restart may bring a program
+ * that can. */
+static int hold_message(sf_runtime *rt, struct sfi_message *message)
+{
+    struct sfi_type *type = message->to_type;
+    uint64_t pause_ms = type->refused < HOLD_DOUBLINGS ? (uint64_t)HOLD_MIN_MS << type->refused
+                                                       : HOLD_MAX_MS;
+    int rc = sfi_mailbox_hold(&rt->mailbox, rt->turn.actor, sfi_epoch_batch(&rt->epoch), pause_ms);
+    if (rc < 0)
+        return rc;
+    type->refused++;
+    rt->epoch.stats.turns_failed++;
+    rt->epoch.stats.turns_held++;
+    return 0;
+}
+
 /* -- the call --------------------------------------------------------------------------------------- */
 
 static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintptr_t frame)
@@ -434,6 +468,8 @@ static int end_turn(sf_runtime *rt)
     undo_turn(turn);
     if (turn->verdict == SFI_TROUBLE)
         return sfi_err(turn->code, "%s", turn->reason);
+    if (turn->verdict == SFI_HOLD)
+        return hold_message(rt, turn->message);
     return fail_message(rt, turn->message, turn->verdict == SFI_REJECT, turn->reason);
 }
 
@@ -461,8 +497,11 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
 
 int sfi_turn_abandon(sf_runtime *rt)
 {
-    sfi_turn_doom(&rt->turn, SFI_FAIL, SF_EFAILED,
-                  "the handler was left by longjmp or an exception");
+    int migrating = rt->turn.migrating;
+    rt->turn.migrating = 0;
+    sfi_turn_doom(&rt->turn, migrating ? SFI_HOLD : SFI_FAIL, SF_EFAILED,
+                  "%s was left by longjmp or an exception",
+                  migrating ? "state_migrate" : "the handler");
     int rc = end_turn(rt);
     return rc < 0 ? rc : 0;
 }

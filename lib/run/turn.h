@@ -6,6 +6,8 @@
  * (2) The first failure sticks (`code`): every later call does nothing, and the turn is undone.
  * (3) What the machine refuses (no memory, a disk that cannot be read) is not the message's fault:
  *     the turn is undone, no attempt is counted, and the step returns the code.
+ *     Nor is a migration that fails: it is a fault of the program, and the next one may mend it.  The message
+ *     is held, no attempt is counted, and the actor is tried again after a pause.
  * (4) One turn object serves all turns; `active` says whether a handler runs.  A handler left by
  *     longjmp or a C++ exception leaves it active: the next entry, from a frame that is not below
  *     `frame`, undoes that turn.  (Stacks grow down on every machine we build for.)
@@ -24,6 +26,7 @@ enum sfi_verdict {
     SFI_KEEP = 0,
     SFI_FAIL,   /* again, as the type says */
     SFI_REJECT, /* never again */
+    SFI_HOLD,   /* not its fault either: the program's; it waits, and the actor with it */
     SFI_TROUBLE /* not its fault; `code` says what */
 };
 
@@ -47,6 +50,7 @@ struct sf_turn {
     struct sfi_actor *actor; /* its target; stays in memory while the turn is active */
     uintptr_t frame;
     int active;
+    int migrating; /* the application's state_migrate runs */
     enum sfi_verdict verdict;
     int code;
     char reason[SFI_REASON_MAX];

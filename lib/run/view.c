@@ -140,8 +140,11 @@ static int decode_state(struct sfi_arena *arena, const struct sfi_type *type, sf
     unsigned char *state = sfi_arena_alloc(arena, size + 1);
     if (!state)
         return sfi_err(SF_ENOMEM, "out of memory");
-    memset(state, 0, size + 1);
-    int rc = sfi_state_decode(arena->sys, type, key, record, state);
+    state[size] = 0;
+    struct sfi_old_state old;
+    int rc = sfi_state_decode(arena, type, key, record, state, &old);
+    if (rc > 0) /* the view's snapshot is the caller's, and open until it closes the view */
+        rc = sfi_state_migrate(type, &old, state);
     if (rc == 0)
         *out = SF_BYTES(state, size);
     return rc;

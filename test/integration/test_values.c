@@ -326,9 +326,9 @@ static void expect_not_migrated(struct place *place, const sf_type *type)
     sf_runtime *rt = place_open(place);
     if (sf_register(rt, type, NULL) == 0) {
         OK(sf_send(rt, sf_addr(FORM, "a"), "x", SF_NONE));
-        drive_until_quiet(rt);
+        OK(sf_run_until_idle(rt, -1));
         assert_int_equal(stats_of(rt).turns, 0);
-        assert_int_equal(stats_of(rt).dead_letters, 1);
+        assert_int_equal(stats_of(rt).messages_waiting, 1); /* see test_migrations.c */
     } else {
         SAYS(FORM);
     }

@@ -22,6 +22,7 @@ struct fixture {
     struct sfi_mem_disk *disk;
     struct sfi_store *store;
     struct sfi_batch batch;
+    struct sfi_arena arena;
     struct sfi_type type;
 };
 
@@ -40,6 +41,7 @@ static int setup(void **state)
     f.type.desc.state_size = STATE_BYTES;
     sfi_actors_init(&f.actors, &f.machine.sys, UINT64_C(1) << 40);
     sfi_batch_init(&f.batch, &f.machine.sys);
+    sfi_arena_init(&f.arena, &f.machine.sys);
     assert_int_equal(sfi_mem_open(&f.machine.sys, f.disk, &f.store), 0);
     *state = &f;
     return 0;
@@ -50,6 +52,7 @@ static int teardown(void **state)
     struct fixture *f = *state;
     sfi_actors_fini(&f->actors);
     sfi_batch_fini(&f->batch);
+    sfi_arena_fini(&f->arena);
     sfi_store_close(f->store);
     sfi_mem_disk_free(f->disk);
     return weighed_live == 0 ? 0 : -1;
@@ -75,8 +78,9 @@ static int is_there(struct fixture *f, uint64_t number)
 
 static uint64_t *state_of(struct fixture *f, struct sfi_actor *actor)
 {
+    struct sfi_old_state old;
     if (!actor->has_state)
-        assert_int_equal(sfi_actor_load_state(&f->actors, f->store, actor), 0);
+        assert_int_equal(sfi_actor_load_state(f->store, &f->arena, actor, &old), 0);
     return sfi_actor_state(actor);
 }
 

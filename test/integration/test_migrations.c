@@ -1,0 +1,311 @@
+/* test_migrations.c - a struct in a new version: when the database takes it up, and what happens when the
+ * program cannot read the old one. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "run/life.h"
+#include "support/machine.h"
+#include "support/support.h"
+
+#define FORM "test/form"
+
+struct old_form {
+    uint32_t count;
+};
+
+struct new_form {
+    uint64_t count, migrated;
+};
+
+static int calls;         /* of state_migrate */
+static int refuses;       /* it says no */
+static int leaves;        /* it never returns */
+static int checks;        /* it notes what it is lent */
+static char lent[64];
+static jmp_buf out;
+
+static int count_old(sf_turn *turn)
+{
+    struct old_form *self = sf_state(turn);
+    self->count++;
+    return 0;
+}
+
+static int count_new(sf_turn *turn)
+{
+    struct new_form *self = sf_state(turn);
+    if (!sf_is(sf_msg(turn), "look"))
+        self->count++;
+    return 0;
+}
+
+static int migrate(uint32_t version, sf_bytes old, void *fresh)
+{
+    struct new_form *self = fresh;
+    calls++;
+    if (checks)
+        snprintf(lent, sizeof lent, "version %u, %zu bytes, then %d, fresh %d", version, old.size,
+                 ((const char *)old.data)[old.size], self->count || self->migrated);
+    memset(fresh, 0xff, sizeof *self); /* whatever it leaves there is not believed */
+    if (leaves)
+        longjmp(out, 1);
+    if (refuses)
+        return 1;
+    *self = (struct new_form){((const struct old_form *)old.data)->count, 1};
+    return 0;
+}
+
+static const sf_type old_type =
+    SF_TYPE(FORM, .handler = count_old, .state_size = sizeof(struct old_form), .attempts_max = 1);
+static const sf_type new_type =
+    SF_TYPE(FORM, .handler = count_new, .state_size = sizeof(struct new_form), .state_version = 1,
+            .state_migrate = migrate, .attempts_max = 1);
+
+static sf_runtime *open_as(struct place *place, const sf_type *type)
+{
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, type, NULL));
+    return rt;
+}
+
+static void run_as(struct place *place, const sf_type *type, const char *id, const char *kind)
+{
+    sf_runtime *rt = open_as(place, type);
+    OK(sf_send(rt, sf_addr(FORM, id), kind, SF_NONE));
+    drive_until_quiet(rt);
+    OK(sf_runtime_close(rt));
+}
+
+static struct new_form form_of(sf_runtime *rt, const char *id)
+{
+    struct new_form form = {0};
+    sf_view *view = NULL;
+    OK(sf_view_open(rt, &view));
+    sf_bytes bytes = sf_view_state(view, sf_addr(FORM, id));
+    assert_int_equal(bytes.size, sizeof form);
+    memcpy(&form, bytes.data, sizeof form);
+    sf_view_close(view);
+    return form;
+}
+
+static int setup(void **state)
+{
+    calls = refuses = leaves = checks = 0;
+    return place_setup(state);
+}
+
+/* Rolled out and taken back before it did anything: as if it had never been. */
+static void the_old_program_opens_until_something_is_stored_in_the_new_version(void **state)
+{
+    run_as(*state, &old_type, "a", "count");
+    OK(sf_runtime_close(open_as(*state, &new_type)));
+    run_as(*state, &old_type, "a", "count");
+    run_as(*state, &new_type, "a", "look"); /* migrated in memory, and not changed */
+    run_as(*state, &old_type, "a", "count");
+    assert_int_equal(calls, 1);
+    run_as(*state, &new_type, "a", "count");
+    sf_runtime *rt = place_open(*state);
+    REFUSED(sf_register(rt, &old_type, NULL), SF_ENEWER);
+    OK(sf_register(rt, &new_type, NULL));
+    assert_int_equal(form_of(rt, "a").count, 4);
+    OK(sf_runtime_close(rt));
+}
+
+static void a_new_actor_is_stored_in_the_new_version_too(void **state)
+{
+    run_as(*state, &old_type, "a", "count");
+    run_as(*state, &new_type, "b", "count");
+    sf_runtime *rt = place_open(*state);
+    REFUSED(sf_register(rt, &old_type, NULL), SF_ENEWER);
+    OK(sf_register(rt, &new_type, NULL));
+    assert_int_equal(form_of(rt, "a").migrated, 1);
+    assert_int_equal(form_of(rt, "b").migrated, 0);
+    OK(sf_runtime_close(rt));
+}
+
+static void what_is_in_memory_keeps_its_layout_until_a_restart(void **state)
+{
+    static const sf_type again = SF_TYPE(FORM, .handler = count_new, .state_size = 8,
+                                         .state_version = 1, .state_migrate = migrate);
+    run_as(*state, &old_type, "a", "count");
+    sf_runtime *rt = open_as(*state, &new_type); /* version 0 is still what the database holds */
+    REFUSED(sf_register(rt, &old_type, NULL), SF_EINVAL);
+    SAYS("restart");
+    REFUSED(sf_register(rt, &again, NULL), SF_EINVAL);
+    SAYS("restart");
+    OK(sf_register(rt, &new_type, NULL));
+    OK(sf_runtime_close(rt));
+}
+
+/* attempts_max is 1: counted, the message would be dead at once. */
+static void a_message_waits_for_a_program_that_can_read_its_actor(void **state)
+{
+    run_as(*state, &old_type, "a", "count");
+    sf_runtime *rt = open_as(*state, &new_type);
+    refuses = 1;
+    OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
+    OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
+    OK(sf_send(rt, sf_addr(FORM, "b"), "count", SF_NONE)); /* never stored: nothing to migrate */
+    OK(sf_run_until_idle(rt, -1));
+    sf_stats stats = stats_of(rt);
+    assert_int_equal(calls, 1);
+    assert_int_equal(stats.turns, 1);
+    assert_int_equal(stats.turns_held, 1);
+    assert_int_equal(stats.turns_failed, 1);
+    assert_int_equal(stats.dead_letters, 0);
+    assert_int_equal(stats.messages_waiting, 2);
+    sf_view *view = NULL;
+    OK(sf_view_open(rt, &view));
+    assert_null(sf_view_state(view, sf_addr(FORM, "a")).data);
+    assert_int_equal(sf_view_error(view), SF_EFAILED);
+    SAYS("state_migrate refused version 0");
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+
+    refuses = 0;
+    rt = open_as(*state, &new_type);
+    OK(sf_run_until_idle(rt, -1)); /* at once: the pause was this program's */
+    assert_int_equal(form_of(rt, "a").count, 3);
+    assert_int_equal(form_of(rt, "a").migrated, 1);
+    assert_int_equal(stats_of(rt).messages_waiting, 0);
+    OK(sf_runtime_close(rt));
+}
+
+static void the_program_before_handles_what_the_new_one_could_not(void **state)
+{
+    run_as(*state, &old_type, "a", "count");
+    sf_runtime *rt = open_as(*state, &new_type);
+    refuses = 1;
+    OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
+    OK(sf_run_until_idle(rt, -1));
+    OK(sf_runtime_close(rt));
+    run_as(*state, &old_type, "a", "count");
+    refuses = 0;
+    rt = open_as(*state, &new_type);
+    assert_int_equal(form_of(rt, "a").count, 3);
+    OK(sf_runtime_close(rt));
+}
+
+/* Runs what is due, and says how often state_migrate was called for it. */
+static int calls_after(struct machine *machine, sf_runtime *rt, uint64_t ms)
+{
+    int before = calls;
+    machine_advance_ms(machine, ms);
+    OK(sf_run_until_idle(rt, -1));
+    return calls - before;
+}
+
+static void the_pauses_grow_from_a_second_to_a_minute(void **state)
+{
+    struct place *place = *state;
+    struct machine machine;
+    sf_options options = SF_OPTIONS(.store_bytes_max = UINT64_C(1) << 30);
+    sf_runtime *rt;
+    run_as(place, &old_type, "a", "count");
+    machine_init(&machine);
+    OK(sfi_runtime_open(&machine.sys, place->db, &options, &rt));
+    OK(sf_register(rt, &new_type, NULL));
+    refuses = 1;
+    OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
+    assert_int_equal(calls_after(&machine, rt, 0), 1);
+    for (uint64_t pause_ms = 1000; pause_ms < 60000; pause_ms *= 2) {
+        assert_int_equal(calls_after(&machine, rt, pause_ms - 1), 0);
+        assert_int_equal(calls_after(&machine, rt, 1), 1);
+    }
+    for (int i = 0; i < 100; i++) {
+        assert_int_equal(calls_after(&machine, rt, 59999), 0);
+        assert_int_equal(calls_after(&machine, rt, 1), 1);
+    }
+    refuses = 0;
+    assert_int_equal(calls_after(&machine, rt, 60000), 1);
+    assert_int_equal(form_of(rt, "a").count, 2);
+    OK(sf_runtime_close(rt));
+}
+
+static void what_migrate_is_lent_ends_with_a_zero_and_what_it_fills_is_zeroed(void **state)
+{
+    run_as(*state, &old_type, "a", "count");
+    checks = 1;
+    run_as(*state, &new_type, "a", "count");
+    assert_string_equal(lent, "version 0, 4 bytes, then 0, fresh 0");
+    checks = 0;
+}
+
+/* -- left by longjmp --------------------------------------------------------------------------------- */
+
+enum { FILLERS = 50, FILLER_BYTES = 8192 };
+
+static int fill(sf_turn *turn)
+{
+    memset(sf_state(turn), (int)sf_random(turn), FILLER_BYTES);
+    return 0;
+}
+
+static const sf_type filler = SF_TYPE("test/filler", .handler = fill, .state_size = FILLER_BYTES);
+
+/* The file's size once the same rows were written again and again. */
+static long long size_after_load(struct place *place, sf_runtime *rt)
+{
+    struct stat file;
+    for (int round = 0; round < 30; round++) {
+        for (int i = 0; i < FILLERS; i++) {
+            char id[16];
+            snprintf(id, sizeof id, "%d", i);
+            OK(sf_send(rt, sf_addr("test/filler", id), "x", SF_NONE));
+        }
+        OK(sf_run_until_idle(rt, -1));
+    }
+    char path[400];
+    snprintf(path, sizeof path, "%.300s/data.mdb", place->db);
+    assert_int_equal(stat(path, &file), 0);
+    return (long long)file.st_size;
+}
+
+/* A snapshot left open would keep all that is written afterwards. */
+static void one_that_never_returns_pins_nothing_and_counts_nothing(void **state)
+{
+    struct place *place = *state;
+    sf_options options = SF_OPTIONS(.log_bytes_max = 1 << 20, .store_bytes_max = UINT64_C(1) << 30);
+    run_as(place, &old_type, "a", "count");
+    sf_runtime *rt = place_open_with(place, &options);
+    OK(sf_register(rt, &new_type, NULL));
+    OK(sf_register(rt, &filler, NULL));
+    long long before = size_after_load(place, rt);
+    leaves = 1;
+    OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
+    if (setjmp(out) == 0)
+        fail_msg("%d", sf_run_until_idle(rt, -1));
+    leaves = 0;
+    OK(sf_step(rt, 0));
+    long long after = size_after_load(place, rt);
+    print_message("%lld KiB before, %lld KiB after\n", before >> 10, after >> 10);
+    assert_true(after < before + (2 << 20));
+    assert_int_equal(stats_of(rt).dead_letters, 0);
+    drive_until_quiet(rt); /* a second later it is tried again */
+    assert_int_equal(form_of(rt, "a").count, 2);
+    OK(sf_runtime_close(rt));
+}
+
+#define HERE(function) cmocka_unit_test_setup_teardown(function, setup, place_teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        HERE(the_old_program_opens_until_something_is_stored_in_the_new_version),
+        HERE(a_new_actor_is_stored_in_the_new_version_too),
+        HERE(what_is_in_memory_keeps_its_layout_until_a_restart),
+        HERE(a_message_waits_for_a_program_that_can_read_its_actor),
+        HERE(the_program_before_handles_what_the_new_one_could_not),
+        HERE(the_pauses_grow_from_a_second_to_a_minute),
+        HERE(what_migrate_is_lent_ends_with_a_zero_and_what_it_fills_is_zeroed),
+        HERE(one_that_never_returns_pins_nothing_and_counts_nothing),
+    };
+    return cmocka_run_group_tests_name("migrations", tests, NULL, NULL);
+}
