@@ -5,8 +5,9 @@
  * Input is made up, but made up again the same after a restart: record number n follows from the
  * seed alone.  Record 1 notes the plan, the next N open the accounts, the rest are transfers.
  *
- * (1) A payer debits itself and tells the payee in one turn; while the credit is under way the money
- *     is in that message.  Once nothing is under way, the balances add up to what was paid in.
+ * (1) A payer debits itself and tells the payee in one turn; while the credit is under way the
+ *     money is in that message.  Once nothing is under way, the balances add up to what was paid
+ *     in.
  * (2) A payer that cannot pay counts a refusal and tells nobody.
  * (3) Thus: transfers = debits + refused, credits = debits, sum = 1000 for each account.
  *
@@ -84,7 +85,8 @@ static int account_transfer(sf_turn *turn)
     }
     self->balance -= transfer->amount;
     self->debits++;
-    return sf_tell(turn, account_address(&payee, transfer->payee), "credit", SF_OF(transfer->amount));
+    return sf_tell(turn, account_address(&payee, transfer->payee), "credit",
+                   SF_OF(transfer->amount));
 }
 
 static int account_credit(sf_turn *turn)

@@ -5,10 +5,12 @@
  *                                  '-> egress: alert, when three hours late
  *
  * (1) The position in the file is the source's position.  It commits together with what its rows
- *     did, so after a kill at any moment reading goes on behind the last row that counted.
+ *     did, so after a kill at any moment reading goes on after the last row that counted.  Some
+ *     rows share one advance, with a message that carries a fingerprint of all bytes up to there:
+ *     so another file is noticed, and a file that grew is not another.
  * (2) A malformed row sends nothing, but the position moves over it like over any other.
- * (3) An alert stays in the outbox until the file that holds it is on disk; the file's last line tells
- *     the next start which alerts it holds.  So each is in the file once.
+ * (3) An alert stays in the outbox until the file that holds it is on disk; the file's last line
+ *     tells the next start which alerts it holds.  So each is in the file once.
  * (4) Rows are handled in file order, because messages are; so alerts are numbered in file order.
  *
  * A failure ends the program with a sentence; starting it again is the repair.
@@ -28,11 +30,13 @@
 #include <time.h>
 #include <unistd.h>
 
-static const char AIRPORT[] = "flights/airport", ROUTE[] = "flights/route", ALERTS[] = "flights/alerts";
+static const char AIRPORT[] = "flights/airport", ROUTE[] = "flights/route",
+                  INPUT[] = "flights/input";
+static const char ALERTS[] = "flights/alerts";
 static const char SOURCE[] = "flights"; /* not the path: the same file under another name goes on */
 static const char COLUMNS[] = "date,delay,distance,origin,destination";
 
-enum { LATE_MINUTES = 180, STEP_ROWS = 16384 };
+enum { LATE_MINUTES = 180, ADVANCE_ROWS = 64, STEP_ROWS = 16384 };
 
 /* A row, and the body of a departure and of an alert. */
 struct flight {
@@ -61,6 +65,10 @@ struct airport {
 struct route {
     uint64_t flights;
     int64_t delay_sum;
+};
+
+struct input_seen {
+    uint64_t fingerprint; /* of all bytes before the source's position */
 };
 
 static int airport_departure(sf_turn *turn)
@@ -96,12 +104,29 @@ static int route_flight(sf_turn *turn)
     return 0;
 }
 
+static int input_read(sf_turn *turn)
+{
+    struct input_seen *self = sf_state(turn);
+    const struct input_seen *now = sf_body(turn, sizeof *now);
+    *self = *now;
+    return 0;
+}
+
+static int input_ask(sf_turn *turn)
+{
+    const struct input_seen *self = sf_state(turn);
+    return sf_reply(turn, "seen", SF_OF(*self));
+}
+
 static const sf_type airport = SF_TYPE(AIRPORT,
     .on = {{"departure", airport_departure}, {"arrival", airport_arrival}},
     .state_size = sizeof(struct airport));
 static const sf_type route = SF_TYPE(ROUTE,
     .on = {{"flight", route_flight}},
     .state_size = sizeof(struct route));
+static const sf_type input_type = SF_TYPE(INPUT,
+    .on = {{"read", input_read}, {"ask", input_ask}},
+    .state_size = sizeof(struct input_seen));
 
 /* ---- out: each alert once -------------------------------------------------------------------- */
 
@@ -163,25 +188,25 @@ static int is_unfinished(const char *line, size_t size)
     return line[0] == 0 || (line[0] == '1' && size < 64 && line[size - 1] != '\n');
 }
 
-/* Finds the end of the whole, consecutive lines, and sink->last.  Behind them there may be what a
+/* Finds the end of the whole, consecutive lines, and sink->last.  After them there may be what a
  * crash left of one write, never more than a few kilobytes; anything else is not ours to cut. */
 static int sink_recover(struct sink *sink)
 {
     enum { UNFINISHED_MAX = 64 * 1024 };
-    char *line = NULL;
-    size_t capacity = 0;
-    ssize_t size;
+    char line[128] = ""; /* longer than any alert */
+    size_t size = 0;
     off_t end = 0, file_end;
-    while ((size = getline(&line, &capacity, sink->file)) > 0) {
-        uint64_t number = alert_number(line, (size_t)size);
+    while (fgets(line, sizeof line, sink->file)) {
+        size = strlen(line);
+        uint64_t number = alert_number(line, size);
         if (number == 0 || (end > 0 && number != sink->last + 1))
             break;
         sink->last = number;
-        end += size;
+        end += (off_t)size;
     }
-    int looks_ours = end > 0 || size <= 0 || is_unfinished(line, (size_t)size);
-    free(line);
-    if (ferror(sink->file) || fseeko(sink->file, 0, SEEK_END) != 0 || (file_end = ftello(sink->file)) < 0)
+    int looks_ours = end > 0 || is_unfinished(line, size);
+    if (ferror(sink->file) || fseeko(sink->file, 0, SEEK_END) != 0 ||
+        (file_end = ftello(sink->file)) < 0)
         return complain("cannot read %s: %s", sink->path, strerror(errno));
     if (!looks_ours || file_end - end > UNFINISHED_MAX)
         return complain("%s is not a file of alerts; it was left as it is", sink->path);
@@ -202,8 +227,20 @@ static int sync_directory_of(const char *path)
     return rc;
 }
 
+/* A device or a pipe keeps nothing to go on from, and opening one may wait for ever.  What is not
+ * there yet is fine. */
+static int is_no_file(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && !S_ISREG(status.st_mode);
+}
+
 static int sink_open(struct sink *sink, sf_runtime *rt)
 {
+    if (is_no_file(sink->path))
+        return complain(
+            "%s is not a regular file, so nobody could tell after a crash which alerts it holds",
+            sink->path);
     int fd = open(sink->path, O_RDWR | O_APPEND | O_CREAT | O_CLOEXEC, 0666);
     sink->file = fd < 0 ? NULL : fdopen(fd, "a+");
     if (!sink->file) {
@@ -217,8 +254,8 @@ static int sink_open(struct sink *sink, sf_runtime *rt)
     if (fsync(fd) < 0 || sync_directory_of(sink->path) < 0)
         return complain("cannot sync %s: %s", sink->path, strerror(errno));
     if (sf_egress_ack(rt, ALERTS, sink->last) < 0)
-        return complain("%s ends with alert %" PRIu64 ", which this directory never had: %s", sink->path,
-                        sink->last, sf_errmsg());
+        return complain("%s ends with alert %" PRIu64 ", which this directory never had: %s",
+                        sink->path, sink->last, sf_errmsg());
     return 0;
 }
 
@@ -229,6 +266,7 @@ struct input {
     const char *path;
     FILE *file;
     uint64_t size, position; /* bytes */
+    uint64_t fingerprint;    /* of all bytes before the position */
     uint64_t line;           /* number of the row read last; the header is 1 */
     uint64_t rows, malformed;
     uint64_t start_position;
@@ -245,7 +283,17 @@ static double now_s(void)
     return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
-/* The field at *at, up to a comma or the end; *at goes behind the comma, or to NULL. */
+/* FNV-1a, which can be continued: it tells files apart, not forgeries. */
+static const uint64_t FINGERPRINT_OF_NOTHING = 0xcbf29ce484222325;
+
+static uint64_t fingerprint(uint64_t before, const char *bytes, size_t size)
+{
+    for (size_t i = 0; i < size; i++)
+        before = (before ^ (unsigned char)bytes[i]) * 0x100000001b3;
+    return before;
+}
+
+/* The field at *at, up to a comma or the end; *at goes past the comma, or to NULL. */
 static size_t next_field(const char **at, const char *end)
 {
     const char *comma = memchr(*at, ',', (size_t)(end - *at));
@@ -254,7 +302,7 @@ static size_t next_field(const char **at, const char *end)
     return size;
 }
 
-/* Digits, perhaps behind a minus, nothing else. */
+/* Digits, perhaps after a minus, nothing else. */
 static int parse_int32(const char *text, size_t size, int32_t *out)
 {
     int negative = size > 0 && text[0] == '-';
@@ -306,7 +354,7 @@ static const char *parse_row(const char *text, size_t size, struct flight *fligh
         field[count] = at;
         length[count] = next_field(&at, end);
     }
-    *flight = (struct flight){0}; /* the bytes behind the texts are sent too */
+    *flight = (struct flight){0}; /* the bytes after the texts are sent too */
     if (count != 5)
         return "it does not have five fields";
     if (parse_date(field[0], length[0], flight->date) < 0)
@@ -322,13 +370,15 @@ static const char *parse_row(const char *text, size_t size, struct flight *fligh
     return NULL;
 }
 
-/* The next line without its end, as LF or CRLF; `position` goes behind it.  -1: no more, or an error. */
+/* The next line without its end, as LF or CRLF; `position` goes past it.  -1: no more, or an
+ * error. */
 static ssize_t next_line(struct input *input)
 {
     ssize_t size = getline(&input->text, &input->capacity, input->file);
     if (size < 0)
         return -1;
     input->position += (uint64_t)size;
+    input->fingerprint = fingerprint(input->fingerprint, input->text, (size_t)size);
     input->line++;
     if (input->text[size - 1] == '\n')
         size--;
@@ -340,9 +390,10 @@ static ssize_t next_line(struct input *input)
 static int input_open(struct input *input, const char *path)
 {
     struct stat status;
-    *input = (struct input){.path = path};
-    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode)) /* opening a pipe would wait */
-        return complain("%s is not a regular file, so it could not be read again after a crash", path);
+    *input = (struct input){.path = path, .fingerprint = FINGERPRINT_OF_NOTHING};
+    if (is_no_file(path))
+        return complain("%s is not a regular file, so it could not be read again after a crash",
+                        path);
     input->file = fopen(path, "re");
     if (!input->file || fstat(fileno(input->file), &status) < 0)
         return complain("cannot open %s: %s", path, strerror(errno));
@@ -363,27 +414,56 @@ static void input_close(struct input *input)
     free(input->text);
 }
 
-/* Goes to the position behind the rows that earlier runs took in, counting lines for messages. */
+/* Goes to the position after the rows that earlier runs took in, counting lines for messages. */
 static int input_skip(struct input *input, uint64_t position)
 {
     char block[65536];
-    char last = '\n';
-    if (position > input->size)
-        return complain("%s has %" PRIu64 " bytes, and the directory holds the flights of %" PRIu64
-                        ": it was filled from another file", input->path, input->size, position);
     while (input->position < position) {
         uint64_t left = position - input->position;
-        size_t size = fread(block, 1, left < sizeof block ? (size_t)left : sizeof block, input->file);
+        size_t size =
+            fread(block, 1, left < sizeof block ? (size_t)left : sizeof block, input->file);
         if (size == 0)
             return complain("cannot read %s: %s", input->path, strerror(errno));
         for (const char *at = block; (at = memchr(at, '\n', (size_t)(block + size - at))); at++)
             input->line++;
-        last = block[size - 1];
+        input->fingerprint = fingerprint(input->fingerprint, block, size);
         input->position += size;
     }
-    if (last != '\n' && position < input->size)
-        return complain("no row of %s starts at byte %" PRIu64 ", where the directory goes on: it was "
-                        "filled from another file", input->path, position);
+    return 0;
+}
+
+/* The last row that earlier runs took in had perhaps no end yet.  Now it may have one, or go on. */
+static int input_end_row(struct input *input)
+{
+    char last = 0;
+    if (fseeko(input->file, (off_t)input->position - 1, SEEK_SET) != 0 ||
+        fread(&last, 1, 1, input->file) != 1)
+        return complain("cannot read %s: %s", input->path, strerror(errno));
+    if (last == '\n' || input->position == input->size)
+        return 0;
+    if (next_line(input) != 0)
+        return complain("line %" PRIu64
+                        " of %s was the last and had no end when it was counted, and is longer "
+                        "now: what it is cannot count any more",
+                        input->line, input->path);
+    return 0;
+}
+
+/* What earlier runs counted must be how this file begins. */
+static int input_go_on(struct input *input, uint64_t position, uint64_t expected)
+{
+    if (position > input->size)
+        return complain("%s has %" PRIu64 " bytes, and the directory holds the flights of %" PRIu64
+                        ": it was filled from another file", input->path, input->size, position);
+    if (input_skip(input, position) < 0)
+        return -1;
+    if (input->fingerprint != expected)
+        return complain("the first %" PRIu64
+                        " bytes of %s are not those whose flights the directory holds: it "
+                        "was filled from another file",
+                        position, input->path);
+    if (input_end_row(input) < 0)
+        return -1;
     input->start_position = input->position;
     return 0;
 }
@@ -406,11 +486,10 @@ static void show_progress(struct input *input)
     input->shown_s = now;
 }
 
-/* Takes in one row, good or not. */
-static int take_in(sf_runtime *rt, sf_source *source, struct input *input, size_t size)
+/* Sends one row, if it is good. */
+static void send_row(sf_source *source, struct input *input, size_t size)
 {
     struct flight flight;
-    int rc;
     const char *wrong = parse_row(input->text, size, &flight);
     if (!wrong) {
         sf_source_send(source, sf_addr(AIRPORT, flight.origin), "departure", SF_OF(flight));
@@ -420,23 +499,37 @@ static int take_in(sf_runtime *rt, sf_source *source, struct input *input, size_
         input->malformed++;
     }
     input->rows++;
-    while ((rc = sf_source_advance(source, input->position)) == SF_EAGAIN && (rc = sf_step(rt, 0)) >= 0)
+}
+
+/* Takes in what was sent, up to here. */
+static int advance(sf_runtime *rt, sf_source *source, const struct input *input)
+{
+    struct input_seen seen = {.fingerprint = input->fingerprint};
+    int rc;
+    sf_source_send(source, sf_addr(INPUT, SOURCE), "read", SF_OF(seen));
+    while ((rc = sf_source_advance(source, input->position)) == SF_EAGAIN &&
+           (rc = sf_step(rt, 0)) >= 0)
         ;
     return rc;
 }
 
 /* All rows not taken in yet.  Stepping in between is only for pace: less memory, more epochs. */
-static int read_rows(sf_runtime *rt, sf_source *source, struct input *input, const struct sink *sink)
+static int read_rows(sf_runtime *rt, sf_source *source, struct input *input,
+                     const struct sink *sink)
 {
     ssize_t size;
     int rc = 0;
     while (rc >= 0 && !sink->failed && (size = next_line(input)) >= 0) {
-        rc = take_in(rt, source, input, (size_t)size);
+        send_row(source, input, (size_t)size);
+        if (input->rows % ADVANCE_ROWS == 0)
+            rc = advance(rt, source, input);
         if (rc >= 0 && input->rows % STEP_ROWS == 0) {
             rc = sf_step(rt, 0);
             show_progress(input);
         }
     }
+    if (rc >= 0 && input->rows % ADVANCE_ROWS != 0)
+        rc = advance(rt, source, input);
     if (rc >= 0)
         rc = sf_run_until_idle(rt, -1);
     input->end_s = now_s();
@@ -448,14 +541,33 @@ static int read_rows(sf_runtime *rt, sf_source *source, struct input *input, con
     return sink->failed ? -1 : 0;
 }
 
+/* Messages of earlier runs to that actor are handled before this one, so it knows of all that was
+ * read. */
+static int ask_fingerprint(sf_runtime *rt, uint64_t *out)
+{
+    sf_message *reply = NULL;
+    struct input_seen seen = {0};
+    if (sf_ask(rt, sf_addr(INPUT, SOURCE), "ask", SF_NONE, -1, &reply) < 0)
+        return complain("%s", sf_errmsg());
+    if (reply->body.size == sizeof seen)
+        memcpy(&seen, reply->body.data, sizeof seen);
+    sf_message_free(reply);
+    *out = seen.fingerprint;
+    return 0;
+}
+
 static int ingest(sf_runtime *rt, struct input *input, const struct sink *sink)
 {
     sf_source *source;
+    uint64_t expected = 0;
+    int rc = 0;
+    if (ask_fingerprint(rt, &expected) < 0)
+        return -1;
     if (sf_source_open(rt, SOURCE, 0, &source) < 0)
         return complain("%s", sf_errmsg());
     input->start_s = now_s();
-    uint64_t position = sf_source_position(source);
-    int rc = position > input->position ? input_skip(input, position) : 0;
+    if (sf_source_position(source) > 0)
+        rc = input_go_on(input, sf_source_position(source), expected);
     if (rc == 0)
         rc = read_rows(rt, source, input, sink);
     sf_source_close(source);
@@ -507,8 +619,8 @@ static int collect(sf_view *view, const char *type, struct line **lines, size_t 
 static void print_airport(const struct line *line)
 {
     const struct airport *a = &line->airport;
-    printf("%s,%" PRIu64 ",%" PRIu64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "\n", line->name, a->departures,
-           a->arrivals, a->delay_sum, a->delay_max, a->distance_sum);
+    printf("%s,%" PRIu64 ",%" PRIu64 ",%" PRId64 ",%" PRId64 ",%" PRId64 "\n", line->name,
+           a->departures, a->arrivals, a->delay_sum, a->delay_max, a->distance_sum);
 }
 
 static void print_route(const struct line *line)
@@ -545,7 +657,8 @@ static int summarise(sf_runtime *rt, const struct input *input)
     if (sf_stats_get(rt, &stats) < 0)
         return complain("%s", sf_errmsg());
     if (input->start_position > 0)
-        fprintf(stderr, "flights: went on at byte %" PRIu64 " of %s\n", input->start_position, input->path);
+        fprintf(stderr, "flights: went on at byte %" PRIu64 " of %s\n", input->start_position,
+                input->path);
     fprintf(stderr, "flights: %" PRIu64 " rows in %.2f s, %.0f rows/s, ", input->rows, seconds,
             (double)input->rows / (seconds > 0 ? seconds : 1));
     fprintf(stderr, "%" PRIu64 " turns, %" PRIu64 " epochs\n", stats.turns, stats.epochs);
@@ -600,9 +713,11 @@ static int parse_arguments(int argc, char **argv, struct arguments *arguments)
     return 0;
 }
 
-static int run(const struct arguments *arguments, struct input *input, struct sink *sink, sf_runtime *rt)
+static int run(const struct arguments *arguments, struct input *input, struct sink *sink,
+               sf_runtime *rt)
 {
     if (sf_register(rt, &airport, NULL) < 0 || sf_register(rt, &route, NULL) < 0 ||
+        sf_register(rt, &input_type, NULL) < 0 ||
         sf_egress_register(rt, ALERTS, sink_append, sink) < 0)
         return complain("%s", sf_errmsg());
     if (sink->path && sink_open(sink, rt) < 0)

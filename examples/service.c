@@ -7,8 +7,9 @@
  * The loop has a listener, its clients, a signalfd and a timerfd beside the runtime.  Handlers and
  * answers run inside sf_step(), so in this loop: nothing here needs a lock.
  *
- * A client is in `clients` until it is freed, and freed only when no answer will look for it: after its
- * last answer, or after sf_then_cancel().  No callback frees a client that epoll may still name.
+ * A client is in `clients` until it is freed, and freed only when no answer will look for it: after
+ * its last answer, or after sf_then_cancel().  No callback frees a client that epoll may still
+ * name.
  */
 #define _GNU_SOURCE
 #include <errno.h>
@@ -90,7 +91,8 @@ static void client_hang_up(struct client *client)
     client_free(client);
 }
 
-/* A client that does not read what it asked for is cut off; the loop sees that as the end of input. */
+/* A client that does not read what it asked for is cut off; the loop sees that as the end of
+ * input. */
 static void client_say(struct client *client, const char *line, size_t size)
 {
     if (send(client->fd, line, size, MSG_DONTWAIT | MSG_NOSIGNAL) != (ssize_t)size)
@@ -126,8 +128,8 @@ static void client_execute(struct client *client, const char *line)
     char name[200], more;
     if (sscanf(line, "hit %199s %c", name, &more) != 1)
         client_say_error(client, "say: hit NAME");
-    else if (sf_ask_then(client->service->rt, sf_addr(counter.name, name), "hit", SF_NONE, ANSWER_MS,
-                         answer, client) < 0)
+    else if (sf_ask_then(client->service->rt, sf_addr(counter.name, name), "hit", SF_NONE,
+                         ANSWER_MS, answer, client) < 0)
         client_say_error(client, sf_errmsg());
     else
         client->owed++;
@@ -145,8 +147,8 @@ static void client_ended(struct client *client)
 
 static void client_receive(struct client *client)
 {
-    ssize_t size = recv(client->fd, client->line + client->used, sizeof client->line - 1 - client->used,
-                        MSG_DONTWAIT);
+    ssize_t size = recv(client->fd, client->line + client->used,
+                        sizeof client->line - 1 - client->used, MSG_DONTWAIT);
     if (size < 0 && (errno == EINTR || errno == EAGAIN))
         return;
     if (size <= 0) {
@@ -192,7 +194,8 @@ static void welcome(struct service *service)
 static void tick(struct service *service)
 {
     uint64_t expirations;
-    if (read(service->ticks, &expirations, sizeof expirations) < 0 || service->answered == service->reported)
+    if (read(service->ticks, &expirations, sizeof expirations) < 0 ||
+        service->answered == service->reported)
         return;
     printf("%" PRIu64 " answered\n", service->answered);
     fflush(stdout);
@@ -228,7 +231,8 @@ static void open_doors(struct service *service, uint16_t port)
     service->epoll = epoll_create1(EPOLL_CLOEXEC);
     service->signals = signalfd(-1, &stop, SFD_CLOEXEC);
     service->ticks = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-    if (service->epoll < 0 || service->signals < 0 || timerfd_settime(service->ticks, 0, &every, NULL) < 0)
+    if (service->epoll < 0 || service->signals < 0 ||
+        timerfd_settime(service->ticks, 0, &every, NULL) < 0)
         die("cannot start");
     listen_on(service, port);
     if (watch(service, service->listener, &service->listener) < 0 ||
@@ -239,7 +243,8 @@ static void open_doors(struct service *service, uint16_t port)
 
 /* ---- and what makes it durable: watch the runtime's descriptor, step when it is readable ----- */
 
-/* A step that fails lost nothing; with SF_EDISK the runtime tries again by itself, after a pause. */
+/* A step that fails lost nothing; with SF_EDISK the runtime tries again by itself, after a
+ * pause. */
 static void step(struct service *service)
 {
     int rc = sf_step(service->rt, 0);

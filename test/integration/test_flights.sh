@@ -80,7 +80,7 @@ expect_refusal()
 {
     name=$1 expected=$2 part=$3
     shift 3
-    "$flights" "$@" >"$work/refused.out" 2>"$work/refused.err"
+    timeout 20 "$flights" "$@" >"$work/refused.out" 2>"$work/refused.err"
     status=$?
     [ $status -eq "$expected" ] || fail "$name: exit $status, not $expected: $(cat "$work/refused.err")"
     head -n 1 "$work/refused.err" | grep -q "^flights: .*$part" ||
@@ -170,6 +170,30 @@ printf '%s' "$(cat "$sample")" >"$work/unfinished.csv"
 run "$work/unfinished" "$work/unfinished.csv"
 expect_model "$work/unfinished" "$work/sample.model"
 
+# A last row without its end counts; when it gets one, rows after it count too.  One that goes on does not.
+head -c -1 "$work/grown.csv" >"$work/endless.csv"
+"$flights" --db "$work/endless.db" --alerts "$work/endless.alerts" "$work/endless.csv" \
+    >/dev/null 2>"$work/endless.err" || fail "endless: $(cat "$work/endless.err")"
+{ cat "$work/endless.csv"; printf 'X\n'; } >"$work/longer.csv"
+expect_refusal "a last row that goes on" 1 "line 7001 of .* was the last and had no end when it was counted" \
+    --db "$work/endless.db" "$work/longer.csv"
+for end in '\r\n' '\n'; do
+    { cat "$work/endless.csv"; printf "$end"; } >"$work/ended.csv"
+    "$flights" --db "$work/endless.db" "$work/ended.csv" 2>"$work/endless.err" >/dev/null ||
+        fail "ended: $(cat "$work/endless.err")"
+    grep -q '^flights: 0 rows' "$work/endless.err" || fail "a row was counted twice: $(cat "$work/endless.err")"
+done
+run "$work/endless" "$sample"
+expect_model "$work/endless" "$work/sample.model"
+
+# Another file is another from its first row on, also when its rows are as long.
+sed '2s/^\(.\)/3/' "$sample" >"$work/another.csv"
+expect_refusal "another file with rows at the same bytes" 1 "filled from another file" \
+    --db "$work/sample.db" "$work/another.csv"
+tac "$sample" | sed '$d' | { echo "$columns"; cat; } >"$work/turned.csv"
+expect_refusal "the same rows in another order" 1 "filled from another file" \
+    --db "$work/sample.db" "$work/turned.csv"
+
 echo "$columns" >"$work/header.csv"
 model "$work/header.csv" "$work/header.model"
 run "$work/header" "$work/header.csv"
@@ -191,6 +215,18 @@ expect_model "$work/sample" "$work/sample.model"
 expect_refusal "alerts of somebody else" 1 "is not a file of alerts" \
     --db "$work/other.db" --alerts "$work/header.csv" "$sample"
 [ "$(cat "$work/header.csv")" = "$columns" ] || fail "a file that is not ours was changed"
+mkfifo "$work/fifo"
+full=/dev/full
+[ -c $full ] || { full=; echo "skipped: there is no /dev/full"; }
+for file in $full "$work/fifo" "$work"; do
+    expect_refusal "alerts to $file" 1 "is not a regular file" \
+        --db "$work/other.db" --alerts "$file" "$sample"
+done
+expect_refusal "an input that is a pipe" 1 "is not a regular file" --db "$work/other.db" "$work/fifo"
+truncate -s 1G "$work/zeroes"
+expect_refusal "much that is no alerts" 1 "is not a file of alerts" \
+    --db "$work/other.db" --alerts "$work/zeroes" "$sample"
+rm "$work/zeroes"
 expect_refusal "alerts ahead of the directory" 1 "which this directory never had" \
     --db "$work/empty.db" --alerts "$work/sample.alerts" "$work/header.csv"
 head -n 5 "$work/sample.alerts" >"$work/behind.alerts"
@@ -269,7 +305,7 @@ expect_refusal "an alerts file that cannot be" 1 "cannot open" \
     --db "$work/y.db" --alerts "$work/missing/alerts.csv" "$sample"
 "$flights" --help >"$work/help" || fail "--help: exit $?"
 grep -q '^usage: flights' "$work/help" || fail "--help says nothing"
-if [ -w /dev/full ] && "$flights" --db "$work/sample.db" "$sample" >/dev/full 2>/dev/null; then
+if [ -c /dev/full ] && "$flights" --db "$work/sample.db" "$sample" >/dev/full 2>/dev/null; then
     fail "a report that cannot be written is a success"
 fi
 
