@@ -1,7 +1,7 @@
 /* statefun.h - durable stateful actors inside your own process.
  *
  * MODEL      An actor is an address: a type ("shop/cart") and an id ("ada").  It is never created or
- *            destroyed; it is there when a message reaches it.  A message runs the type's handler
+ *            destroyed; it is there when a message reaches it, zeroed at first and after sf_clear().  A message runs the type's handler
  *            once: a turn.  All that a turn did (state, messages, egress records) happens together
  *            or not at all.  Turns are committed in groups, epochs; nothing leaves the process
  *            before its epoch is on disk.
@@ -380,6 +380,10 @@ SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 SF_API sf_bytes sf_value_get(sf_turn *turn, const sf_value *value);
 SF_API int sf_value_put(sf_turn *turn, const sf_value *value, sf_bytes bytes);
 SF_API int sf_value_del(sf_turn *turn, const sf_value *value);
+
+/* Forgets this actor: its struct is zeroed, where sf_state() said it is, and all its values are absent.  When
+ * the turn is kept it takes no space any more, unless the handler writes to it again; then it is a new one. */
+SF_API int sf_clear(sf_turn *turn);
 
 /* An address as bytes that can be stored in state or sent in a body, and back.  Also for who asked
  * from outside: answer in a later turn. */

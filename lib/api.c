@@ -606,6 +606,12 @@ int sf_value_del(sf_turn *turn, const sf_value *value)
     return set_value(turn, value, SF_NONE);
 }
 
+int sf_clear(sf_turn *turn)
+{
+    int rc = turn_check(turn);
+    return rc < 0 ? rc : sfi_turn_clear(turn);
+}
+
 /* Saved address: type's name size:1, name, id; an empty name is the outside. */
 sf_bytes sf_addr_save(sf_turn *turn, sf_address address)
 {

@@ -203,6 +203,40 @@ int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)
     return 0;
 }
 
+/* The struct need not be read for it; what stands for it until the turn is undone is zeroes then. */
+static int clear_state(struct sf_turn *turn, struct sfi_actor *actor)
+{
+    size_t size = actor->type->desc.state_size;
+    void *state = sfi_actor_state(actor);
+    int rc = 0;
+    if (size == 0)
+        return 0;
+    if (!actor->has_state)
+        memset(state, 0, size);
+    actor->has_state = 1;
+    if (!turn->old_state)
+        rc = save_state(turn, actor, size);
+    memset(state, 0, size);
+    return rc;
+}
+
+int sfi_turn_clear(struct sf_turn *turn)
+{
+    struct sfi_actor *actor = turn->actor;
+    if (!turn->cleared) {
+        turn->had_state = actor->has_state;
+        turn->was_emptied = actor->emptied;
+        turn->had_slots = actor->slots;
+    }
+    turn->cleared = 1;
+    actor->emptied = 1; /* what was not read yet is not there */
+    int rc = clear_state(turn, actor);
+    for (struct sfi_slot *slot = actor->slots; slot && rc == 0; slot = slot->next)
+        if (slot->data)
+            rc = sfi_turn_set(turn, slot, SF_NONE);
+    return rc;
+}
+
 int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, const char *kind,
                   size_t kind_size, sf_bytes body)
 {
@@ -315,12 +349,31 @@ static void keep_state(struct sf_turn *turn)
         sfi_type_raise(&turn->rt->types, actor->type);
 }
 
+/* What was there before goes; what the handler has written since is new. */
+static void keep_clear(struct sf_turn *turn)
+{
+    sfi_actor_clear(&turn->rt->actors, turn->actor);
+    if (turn->old_state)
+        memset(turn->old_state, 0, state_size(turn));
+}
+
+/* Slots made since say that nothing is there, but on disk there may be. */
+static void undo_clear(struct sf_turn *turn)
+{
+    struct sfi_actor *actor = turn->actor;
+    sfi_actor_drop_slots(&turn->rt->actors, actor, turn->had_slots);
+    actor->has_state = turn->had_state != 0;
+    actor->emptied = turn->was_emptied != 0;
+}
+
 static void undo_turn(struct sf_turn *turn)
 {
     if (turn->old_state)
         memcpy(sfi_actor_state(turn->actor), turn->old_state, state_size(turn));
     while (turn->undo_count)
         undo_one(turn, &turn->undo[--turn->undo_count]);
+    if (turn->cleared)
+        undo_clear(turn);
     sfi_message_list_free(&turn->rt->mailbox.pool, &turn->sent);
     sfi_effects_drop(&turn->effects);
     if (turn->emitted)
@@ -331,11 +384,13 @@ static void undo_turn(struct sf_turn *turn)
 static void keep_turn(struct sf_turn *turn)
 {
     sf_runtime *rt = turn->rt;
-    if (turn->old_state)
-        keep_state(turn);
     for (size_t i = 0; i < turn->undo_count; i++)
         keep_one(turn, &turn->undo[i]);
     turn->undo_count = 0;
+    if (turn->cleared)
+        keep_clear(turn);
+    if (turn->old_state)
+        keep_state(turn);
     for (struct sfi_message *message; (message = sfi_list_pop(&turn->sent));)
         sfi_mailbox_push(&rt->mailbox, message);
     sfi_effects_move(&rt->gate.open, &turn->effects);
@@ -430,6 +485,7 @@ static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintpt
     turn->now_ms = 0;
     turn->undo_count = 0;
     turn->old_state = NULL;
+    turn->cleared = 0;
     turn->emitted = 0;
     turn->view = (sf_message){.to = sfi_message_target(message),
                               .from = sfi_message_sender(message),

@@ -56,6 +56,9 @@ struct sf_turn {
     char reason[SFI_REASON_MAX];
     sf_message view; /* what sf_msg() shows */
     struct sfi_arena arena;
+    /* sf_clear() was called, and what the actor was before. */
+    int cleared, had_state, was_emptied;
+    struct sfi_slot *had_slots;
     void *old_state; /* a copy in the arena of what the struct was; NULL: it was not handed out */
     struct sfi_undo *undo;
     uint32_t undo_count, undo_capacity;
@@ -93,6 +96,8 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn,
                                const sf_value *value); /* NULL: the turn failed */
 int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot,
                  sf_bytes bytes); /* data NULL: absent */
+/* Forgets the actor. */
+int sfi_turn_clear(struct sf_turn *turn);
 int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, const char *kind,
                   size_t kind_size, sf_bytes body);
 int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_bytes body);
