@@ -88,6 +88,8 @@ enum {
 /* A sentence about this thread's last failed call, lent until its next failed call; in a callback
  * whose result is negative, about that result.  Never NULL.  [any] */
 SF_API const char *sf_errmsg(void);
+/* The code's name, such as "SF_EDISK"; "success" for 0 and more, "unknown" for what is no code.  [any] */
+SF_API const char *sf_errname(int code);
 
 /* -- bytes, addresses, messages ------------------------------------------------------------------ */
 
@@ -101,15 +103,42 @@ typedef struct sf_bytes {
 #else
 #define SF_BYTES(pointer, count) ((sf_bytes){(pointer), (count)})
 #endif
-/* A variable as it lies in memory.  Give it the struct, not a pointer to it, and start the struct
- * from = {0}: its padding is sent and stored too. */
-#define SF_OF(...) SF_BYTES(&(__VA_ARGS__), sizeof(__VA_ARGS__))
+/* 0; given a pointer, which an array is not, it does not compile. */
+#if defined(__cplusplus)
+extern "C++" {
+template <class T> struct sf_no_pointer { typedef char is; };
+template <class T> struct sf_no_pointer<T *> {};
+template <class T> typename sf_no_pointer<T>::is sf_is_no_pointer(const T &);
+}
+#define SF_NO_POINTER(...) (0 * sizeof(sf_is_no_pointer(__VA_ARGS__)))
+#elif defined(__GNUC__) /* a pointer, and what has its type also where an array would become one */
+#define SF_IS_POINTER(...) \
+    (__builtin_classify_type(__VA_ARGS__) == 5 && \
+     __builtin_types_compatible_p(__typeof__(__VA_ARGS__), __typeof__(((void)0, __VA_ARGS__))))
+#define SF_NO_POINTER(...) (__extension__(0 * sizeof(char[SF_IS_POINTER(__VA_ARGS__) ? -1 : 1])))
+#else
+#define SF_NO_POINTER(...) 0
+#endif
+/* A variable as it lies in memory: the struct, not a pointer to it (which does not compile).  Start it from
+ * = {0}: its padding is sent and stored too. */
+#define SF_OF(...) SF_BYTES(&(__VA_ARGS__), sizeof(__VA_ARGS__) + SF_NO_POINTER(__VA_ARGS__))
 #define SF_NONE SF_BYTES(NULL, 0)
 
 SF_API sf_bytes sf_str(const char *text); /* the characters, without the zero byte */
 
-/* Points to its names and owns nothing.  `type` is "namespace/name", up to 127 printable characters
- * without spaces; the constant you registered is found fastest.  `id` is 1 to 255 arbitrary bytes.
+/* Sizes in bytes at most; texts without the zero byte at their end. */
+enum {
+    SF_TYPE_NAME_MAX = 127,
+    SF_ID_MAX = 255,
+    SF_KIND_MAX = 255,
+    SF_NAME_MAX = 255,        /* of a value, a source, an egress */
+    SF_ADDRESS_MAX = 400,     /* what sf_addr_save() gives */
+    SF_STATE_MAX = 1 << 20,   /* an actor's struct */
+    SF_PAYLOAD_MAX = 16 << 20 /* what sf_options.payload_max may be raised to */
+};
+
+/* Points to its names and owns nothing.  `type` is "namespace/name", up to SF_TYPE_NAME_MAX printable
+ * characters without spaces; the constant you registered is found fastest.  `id` is 1 to SF_ID_MAX bytes.
  * type NULL is the outside: whoever called sf_send() or sf_ask(). */
 typedef struct sf_address {
     const char *type;
@@ -164,7 +193,7 @@ typedef struct sf_type {
     const char *name; /* "namespace/name" */
     sf_on on[SF_KINDS_MAX];
     sf_handler *handler;  /* kinds not listed in `on`; NULL: they become dead letters */
-    size_t state_size;    /* bytes of the actor's struct, up to 1 MiB; 0: it has none */
+    size_t state_size;    /* bytes of the actor's struct, up to SF_STATE_MAX; 0: none */
     uint32_t state_version; /* raise it whenever the struct changes; the database holds the new version, and
                              * an older program is refused, from the first struct that is stored in it */
     sf_migrate *state_migrate;
@@ -197,7 +226,7 @@ typedef struct sf_options {
     int commit_inline;        /* nonzero: commits run on the thread that drives, and no thread is started;
                                * 0: on a thread of their own, while further turns run; it takes no
                                * signals */
-    uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most 16 MiB */
+    uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most SF_PAYLOAD_MAX */
     uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
     uint32_t log_records_max; /* changed states that wait in the changelog for their place in the
                                * tables, with 20 to 40 bytes of memory each, and are read at open;
@@ -280,7 +309,7 @@ SF_API int sf_then_cancel(sf_runtime *rt, void *userdata);
  * and position are taken in together and commit together, so after a crash reading goes on at
  * sf_source_position() and every record counts once.  One thread at a time uses a source. */
 
-/* `name`: 1 to 255 bytes of text.  SF_EBUSY: that partition is open already.  SF_EINVAL: a rule, or
+/* `name`: 1 to SF_NAME_MAX bytes of text.  SF_EBUSY: that partition is open already.  SF_EINVAL: a rule, or
  * SF_PARTITIONS_MAX others, of all names together, have a place in the database.  [any] */
 SF_API SF_MUST int sf_source_open(sf_runtime *rt, const char *name, uint32_t partition, sf_source **out);
 SF_API void sf_source_close(sf_source *source); /* before the runtime; NULL is fine */

@@ -23,9 +23,9 @@ static int check_options(const sf_options *options)
 {
     if (options->size != sizeof *options)
         return sfi_err(SF_EINVAL, "sf_options.size is %zu: use SF_OPTIONS()", options->size);
-    if (options->payload_max > SFI_PAYLOAD_LIMIT)
+    if (options->payload_max > SF_PAYLOAD_MAX)
         return sfi_err(SF_EINVAL, "payload_max is %u, at most %d", options->payload_max,
-                       SFI_PAYLOAD_LIMIT);
+                       SF_PAYLOAD_MAX);
     return options->store_bytes_max ? sfi_lmdb_check_ceiling(options->store_bytes_max) : 0;
 }
 
@@ -110,6 +110,7 @@ void sfi_runtime_drop(sf_runtime *rt)
 static int bring_up(sf_runtime *rt)
 {
     int rc = sfi_turn_init(&rt->turn, rt);
+    rt->ceiling.dir = rt->store->name;
     if (rc == 0)
         rc = sfi_recover(rt);
     if (rc == 0)
@@ -186,7 +187,7 @@ int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_optio
 int sfi_runtime_register(sf_runtime *rt, const sf_type *desc, void *userdata)
 {
     struct sfi_type *type;
-    int rc = desc && desc->state_size <= SFI_STATE_MAX
+    int rc = desc && desc->state_size <= SF_STATE_MAX
                  ? sfi_turn_reserve_state(&rt->turn, desc->state_size)
                  : 0;
     if (rc < 0)
