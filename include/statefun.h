@@ -207,7 +207,7 @@ typedef struct sf_type {
 #ifdef __cplusplus /* name it, then assign the other fields */
 #define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0}
 #define SF_VALUE(name) {sizeof(sf_value), (name)}
-#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #else /* SF_TYPE("shop/cart", .handler = cart, .state_size = sizeof(struct cart)) */
 #define SF_TYPE(...) {.size = sizeof(sf_type), .name = __VA_ARGS__}
 #define SF_VALUE(...) {.size = sizeof(sf_value), .name = __VA_ARGS__}
@@ -243,6 +243,10 @@ typedef struct sf_options {
                                * may send and store no more than a 16th of it, or 64 MiB.  What waits
                                * at the ceiling, and cannot be handled there, goes on when it is opened
                                * with a higher one */
+    uint64_t egress_records_max; /* of one egress, emitted and not acknowledged: actors that emit more
+                                  * wait; 0: 4 Mi */
+    uint64_t egress_bytes_max;   /* the same in bytes of bodies and 64 for each record; 0: an 8th of
+                                  * store_bytes_max */
 } sf_options;
 
 /* Opens the data directory `dir`, made if missing (its parent is not) and filled if empty.  NULL options:
@@ -332,10 +336,14 @@ SF_API SF_MUST int sf_source_advance(sf_source *source, uint64_t position);
 
 /* -- out: egress ---------------------------------------------------------------------------------- */
 
+enum { SF_LATER = -100, SF_EGRESSES_MAX = 65536 };
+
 /* Called with records in sequence order once they are durable; after a crash the same ones come again,
- * same bytes, until acknowledged.  Returns how many of them are done; 0: all will be acknowledged
- * later by sf_egress_ack(); negative, or more than there were: bring them again after a pause. */
+ * same bytes, until acknowledged.  Returns how many of them, from the first, are done, and with them all
+ * that came before; those that are not, none perhaps, come again after a pause.  SF_LATER: all will be
+ * acknowledged by sf_egress_ack().  Anything else: none is done. */
 typedef int sf_egress(const sf_message *const *records, size_t count, void *userdata);
+/* `name`: 1 to 255 bytes of text.  SF_EINVAL: there are SF_EGRESSES_MAX, those of former runs too. */
 SF_API SF_MUST int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata);
 
 /* Acknowledges every record up to `sequence`.  At start: what the sink already holds, so that nothing
@@ -376,6 +384,9 @@ typedef struct sf_stats {
     uint64_t messages_waiting; /* accepted and not handled, those of unregistered types included */
     uint64_t actors;           /* in memory */
     uint64_t turns_held;       /* undone since open, and the actor waits: state_migrate cannot read it */
+    uint64_t egress_lag;       /* records emitted and not acknowledged, of all egresses */
+    uint64_t egress_stalled_ms; /* the longest that an egress with such records has gone without an
+                                 * acknowledgement */
 } sf_stats;
 SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step [any] */
 
@@ -397,7 +408,8 @@ SF_API uint64_t sf_random(sf_turn *turn);
 SF_API int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body);
 /* sf_tell() to the sender.  Nobody waits for an answer: dropped. */
 SF_API int sf_reply(sf_turn *turn, const char *kind, sf_bytes body);
-/* Appends a record to an egress. */
+/* Appends a record to an egress.  SF_EAGAIN: more of its records wait for acknowledgement than
+ * sf_options lets; the turn is undone and its actor waits until there is room again, no attempt counts. */
 SF_API int sf_emit(sf_turn *turn, const char *egress, const char *kind, sf_bytes body);
 
 /* Undo this turn; the type says how often it is tried again. */

@@ -17,7 +17,12 @@
 #define CACHE_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define STORE_DEFAULT_BYTES (UINT64_C(32) << 30) /* what valgrind can still map */
 
-enum { EPOCH_TURNS_DEFAULT = 1 << 16, LOG_DEFAULT_RECORDS = 1 << 22 };
+enum {
+    EPOCH_TURNS_DEFAULT = 1 << 16,
+    LOG_DEFAULT_RECORDS = 1 << 22,
+    EGRESS_DEFAULT_RECORDS = 1 << 22,
+    EGRESS_DEFAULT_PART = 8 /* of store_bytes_max */
+};
 
 static int check_options(const sf_options *options)
 {
@@ -46,6 +51,11 @@ static sf_options with_defaults(const sf_options *given)
         options.cache_bytes_max ? options.cache_bytes_max : CACHE_DEFAULT_BYTES;
     options.store_bytes_max =
         options.store_bytes_max ? options.store_bytes_max : STORE_DEFAULT_BYTES;
+    options.egress_records_max =
+        options.egress_records_max ? options.egress_records_max : EGRESS_DEFAULT_RECORDS;
+    options.egress_bytes_max = options.egress_bytes_max
+                                   ? options.egress_bytes_max
+                                   : options.store_bytes_max / EGRESS_DEFAULT_PART;
     return options;
 }
 
@@ -69,7 +79,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     sfi_asks_init(&rt->asks, sys);
     sfi_types_init(&rt->types, sys);
     sfi_positions_init(&rt->positions, sys);
-    sfi_egresses_init(&rt->egresses, sys);
+    sfi_egresses_init(&rt->egresses, sys, options->egress_records_max, options->egress_bytes_max);
     sfi_actors_init(&rt->actors, sys, options->cache_bytes_max);
     sfi_mailbox_init(&rt->mailbox, sys, &rt->actors, &rt->types, options->mailbox_bytes_max);
     sfi_epoch_init(&rt->epoch, sys);
@@ -206,17 +216,11 @@ int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *cal
                                 void *userdata)
 {
     pthread_mutex_lock(&rt->lock);
-    struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, name);
-    if (!egress)
-        egress = sfi_egresses_add(&rt->egresses, name, strlen(name));
-    if (egress) {
-        egress->callback = callback;
-        egress->userdata = userdata;
-        egress->registered_name = name;
+    int rc = sfi_egresses_register(&rt->egresses, name, callback, userdata);
+    if (rc == 0)
         sfi_poll_signal(rt);
-    }
     pthread_mutex_unlock(&rt->lock);
-    return egress ? 0 : sfi_err(SF_ENOMEM, "out of memory");
+    return rc;
 }
 
 /* -- the end ------------------------------------------------------------------------------------------- */

@@ -8,7 +8,15 @@
 #include "run/drive.h"
 #include "run/runtime.h"
 
-enum { SCRATCH_BYTES = 64 * 1024, HOLD_MIN_MS = 1000, HOLD_MAX_MS = 60000, HOLD_DOUBLINGS = 6 };
+enum {
+    SCRATCH_BYTES = 64 * 1024,
+    HOLD_MIN_MS = 1000,
+    HOLD_MAX_MS = 60000,
+    HOLD_DOUBLINGS = 6,
+    WAIT_MIN_MS = 20,
+    WAIT_MAX_MS = 2000,
+    WAIT_PART = 4
+};
 
 static int reserve(struct sf_turn *turn, struct sfi_scratch *scratch, size_t size)
 {
@@ -270,19 +278,25 @@ int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_byt
 int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind,
                   size_t kind_size, sf_bytes body)
 {
+    int rc = sfi_egress_check(&turn->rt->egresses, egress);
+    if (rc < 0) {
+        turn->full = egress;
+        sfi_turn_doom(turn, SFI_WAIT, rc, "%s", sf_errmsg());
+        return rc;
+    }
     struct sfi_undo *undo = push_undo(turn);
     if (!undo)
         return no_memory(turn);
-    *undo = (struct sfi_undo){.what = UNDO_EGRESS, .egress = egress, .sequence = egress->next};
+    *undo = (struct sfi_undo){.what = UNDO_EGRESS,
+                              .egress = egress,
+                              .sequence = egress->next,
+                              .bytes = egress->bytes};
     struct sfi_batch *batch = sfi_epoch_batch(&turn->rt->epoch);
     if (!turn->emitted)
         turn->mark = sfi_batch_mark(batch);
     turn->emitted = 1;
-    int rc = sfi_egress_put(egress, batch, turn->actor, kind, kind_size, body);
-    if (rc < 0)
-        return no_memory(turn);
-    egress->next++;
-    return charge(turn, body.size + 64);
+    rc = sfi_egress_put(egress, batch, turn->actor, kind, kind_size, body);
+    return rc < 0 ? no_memory(turn) : charge(turn, body.size + SFI_EGRESS_RECORD_BYTES);
 }
 
 /* -- kept or undone --------------------------------------------------------------------------------- */
@@ -298,6 +312,7 @@ static void undo_one(struct sf_turn *turn, const struct sfi_undo *undo)
         break;
     case UNDO_EGRESS:
         undo->egress->next = undo->sequence;
+        undo->egress->bytes = undo->bytes;
         break;
     }
 }
@@ -313,7 +328,7 @@ static void keep_one(struct sf_turn *turn, const struct sfi_undo *undo)
         sfi_free(turn->rt->sys, undo->old);
         break;
     case UNDO_EGRESS:
-        undo->egress->dirty = 1;
+        sfi_egress_keep(&turn->rt->egresses, undo->egress);
         break;
     }
 }
@@ -472,6 +487,18 @@ static int hold_message(sf_runtime *rt, struct sfi_message *message)
     return 0;
 }
 
+/* What the actor emits to is full: its messages wait, and no attempt is counted.  The longer the sink has
+ * done nothing, the less often it is worth a try. */
+static int wait_for_room(sf_runtime *rt)
+{
+    uint64_t wait_ms = sfi_egress_stalled_ns(&rt->egresses, rt->turn.full) / 1000000 / WAIT_PART;
+    wait_ms = wait_ms < WAIT_MIN_MS ? WAIT_MIN_MS : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms;
+    int rc = sfi_mailbox_hold(&rt->mailbox, rt->turn.actor, sfi_epoch_batch(&rt->epoch), wait_ms);
+    if (rc == 0)
+        rt->epoch.stats.turns_failed++;
+    return rc;
+}
+
 /* -- the call --------------------------------------------------------------------------------------- */
 
 static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintptr_t frame)
@@ -526,6 +553,8 @@ static int end_turn(sf_runtime *rt)
         return sfi_err(turn->code, "%s", turn->reason);
     if (turn->verdict == SFI_HOLD)
         return hold_message(rt, turn->message);
+    if (turn->verdict == SFI_WAIT)
+        return wait_for_room(rt);
     return fail_message(rt, turn->message, turn->verdict == SFI_REJECT, turn->reason);
 }
 
