@@ -207,7 +207,7 @@ typedef struct sf_type {
 #ifdef __cplusplus /* name it, then assign the other fields */
 #define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0}
 #define SF_VALUE(name) {sizeof(sf_value), (name)}
-#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #else /* SF_TYPE("shop/cart", .handler = cart, .state_size = sizeof(struct cart)) */
 #define SF_TYPE(...) {.size = sizeof(sf_type), .name = __VA_ARGS__}
 #define SF_VALUE(...) {.size = sizeof(sf_value), .name = __VA_ARGS__}
@@ -235,6 +235,9 @@ typedef struct sf_options {
                                * taken as that */
     uint64_t inbox_bytes_max; /* sent from outside and not handled yet; one message always fits;
                                * 0: 16 MiB */
+    uint32_t inbox_ms_max;    /* the same in time, at the pace at which messages were handled lately, since an
+                               * answer waits for all that was sent before it.  Less: sooner answers under
+                               * overload, and senders meet SF_EAGAIN more often; 0: 100 */
     uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk, but not those behind
                                  * a pause or of a type not registered yet; 0: 64 MiB */
     uint64_t cache_bytes_max; /* actors in memory; more are read when needed; 0: 256 MiB */

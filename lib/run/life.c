@@ -18,6 +18,7 @@
 #define STORE_DEFAULT_BYTES (UINT64_C(32) << 30) /* what valgrind can still map */
 
 enum {
+    INBOX_DEFAULT_MS = 100,
     EPOCH_TURNS_DEFAULT = 1 << 16,
     LOG_DEFAULT_RECORDS = 1 << 22,
     EGRESS_DEFAULT_RECORDS = 1 << 22,
@@ -42,6 +43,7 @@ static sf_options with_defaults(const sf_options *given)
         options.epoch_turns_max ? options.epoch_turns_max : EPOCH_TURNS_DEFAULT;
     options.inbox_bytes_max =
         options.inbox_bytes_max ? options.inbox_bytes_max : INBOX_DEFAULT_BYTES;
+    options.inbox_ms_max = options.inbox_ms_max ? options.inbox_ms_max : INBOX_DEFAULT_MS;
     options.log_bytes_max = options.log_bytes_max ? options.log_bytes_max : LOG_DEFAULT_BYTES;
     options.log_records_max =
         options.log_records_max ? options.log_records_max : LOG_DEFAULT_RECORDS;
@@ -75,7 +77,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
     atomic_store(&rt->driver, (uintptr_t)pthread_self());
     pthread_mutex_init(&rt->lock, NULL);
-    sfi_inbox_init(&rt->inbox, options->inbox_bytes_max);
+    sfi_inbox_init(&rt->inbox, options->inbox_bytes_max, options->inbox_ms_max);
     sfi_asks_init(&rt->asks, sys);
     sfi_types_init(&rt->types, sys);
     sfi_positions_init(&rt->positions, sys);

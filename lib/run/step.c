@@ -83,6 +83,7 @@ static void account(sf_runtime *rt, int stalled)
 {
     struct sfi_epoch *epoch = &rt->epoch;
     sfi_inbox_account(rt);
+    sfi_inbox_measure(rt, rt->sys->mono_ns(rt->sys->ctx));
     epoch->stats.messages_waiting = rt->mailbox.count;
     epoch->stats.actors = rt->actors.count;
     epoch->stats.egress_lag = rt->egresses.lag;

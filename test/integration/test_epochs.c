@@ -146,6 +146,47 @@ static void a_position_is_said_only_of_records_taken_in_while_more_wait_in_the_i
     rig_close(&rig);
 }
 
+/* Sends until the inbox is full. */
+static uint64_t fill(sf_runtime *rt)
+{
+    uint64_t sent = 0;
+    while (sf_send(rt, sf_addr("test/slow", "a"), "", SF_NONE) > 0)
+        sent++;
+    SAYS("inbox is full");
+    return sent;
+}
+
+static void what_waits_from_outside_is_bounded_in_time(void **state)
+{
+    struct rig rig;
+    enum { HANDLER_MS = 2, WAIT_MS = 1000, BYTES_MAX = 256 << 10 };
+    rig_open(&rig, *state,
+             (sf_options)SF_OPTIONS(.inbox_bytes_max = BYTES_MAX, .inbox_ms_max = WAIT_MS));
+    OK(sf_register(rig.rt, &slow_type, NULL));
+    plan.rig = &rig;
+    plan.turns = 0, plan.slow_from = 1, plan.slow_ms = HANDLER_MS, plan.settles = 0;
+    uint64_t at_first = fill(rig.rt);
+    assert_true(at_first > 2 * WAIT_MS / HANDLER_MS); /* nothing is known yet: bytes alone bound it */
+    OK(sf_run_until_idle(rig.rt, -1));
+    for (int i = 0; i < 20; i++) { /* overload: refilled after each step */
+        fill(rig.rt);
+        OK(sf_step(rig.rt, 0));
+    }
+    fill(rig.rt);
+    assert_in_range(stats_of(rig.rt).messages_waiting, 1, 2 * WAIT_MS / HANDLER_MS);
+    plan.turns = 0;
+    OK(sf_run_until_idle(rig.rt, -1));
+    assert_in_range(plan.turns, WAIT_MS / HANDLER_MS / 2, 2 * WAIT_MS / HANDLER_MS);
+
+    plan.slow_from = UINT64_MAX; /* handlers are fast again */
+    for (int i = 0; i < 20; i++) {
+        fill(rig.rt);
+        OK(sf_run_until_idle(rig.rt, -1));
+    }
+    assert_int_equal(fill(rig.rt), at_first);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +194,7 @@ int main(void)
         TEST(handlers_that_become_slow_in_the_middle_lengthen_it_by_one_turn_at_most),
         TEST(a_finished_commit_is_published_while_turns_run_when_somebody_waits),
         TEST(a_finished_commit_ends_no_epoch_when_nobody_waits),
+        TEST(what_waits_from_outside_is_bounded_in_time),
         TEST(durable_is_said_only_of_what_was_taken_in_while_more_waits_in_the_inbox),
         TEST(a_position_is_said_only_of_records_taken_in_while_more_wait_in_the_inbox),
     };
