@@ -5,7 +5,8 @@
 #
 #   lib/*.c lib/*/*.c        libstatefun.a, libstatefun.so      -Ilib -Iinclude
 #   examples/*.c             one program each, shared library   -Iinclude
-#   bench/*.c                one program each, shared library   -Iinclude, lmdb; rivals where their packages are
+#   bench/*.c                one program each, shared library   -Iinclude
+#   bench/rivals/*.c         linked to three of those           lmdb; sqlite3, rocksdb where installed
 #   bench/ring_caf.cpp       where CAF 0.17 is installed
 #   test/unit/test_*.c       one cmocka program each, archive   -Ilib -Iinclude -Itest, test/support/*.c
 #   test/integration/*       likewise, and test_*.sh
@@ -90,11 +91,13 @@ benches = $(call programs,bench/*.c)
 unit_tests = $(call programs,test/unit/test_*.c)
 integration_tests = $(call programs,test/integration/test_*.c)
 crash_programs = $(call programs,test/crash/*.c)
-# Rivals in bench/ and the packages without which they, and they alone, are left out.
-needs_by_hand_sqlite = sqlite3
-needs_by_hand_rocksdb = rocksdb
-needs = $(needs_$(notdir $(1)))
-lacking := $(foreach bench,$(benches),$(if $(filter-out $(call has,$(call needs,$(bench))),$(call needs,$(bench))),$(bench)))
+# Rivals in bench/rivals/ are left out, and they alone, where their package is not there.
+benches_by_hand = $(addprefix $(BUILD)/bench/,by_hand group latency)
+rivals := $(call has,sqlite3) $(call has,rocksdb)
+lacking := $(filter-out $(rivals),sqlite3 rocksdb)
+rival_objs = $(patsubst %.c,$(BUILD)/obj/%.o, \
+ $(filter-out $(addprefix bench/rivals/,$(lacking:=.c)),$(sort $(wildcard bench/rivals/*.c))))
+needs = $(if $(filter $(benches_by_hand),$(1)),lmdb $(rivals))
 test_scripts = $(sort $(wildcard test/integration/test_*.sh test/crash/test_*.sh))
 
 ifeq ($(V),0)
@@ -143,7 +146,8 @@ $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o | $(so_links)
 $(benches): $(BUILD)/bench/%: $(BUILD)/obj/bench/%.o | $(so_links)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(link) $(link_shared) \
-	 $(foreach package,$(call needs,$@),$(call pkg,--libs,$(package))) $(deps_libs) -lm
+	 $(foreach package,$(call needs,$@),$(call pkg,--libs,$(package))) -lm
+$(benches_by_hand): $(rival_objs)
 
 $(unit_tests) $(integration_tests): $(BUILD)/%: $(BUILD)/obj/%.o $(support_objs) $(archive)
 	@mkdir -p $(@D)
@@ -167,10 +171,10 @@ model_test = test/model/test_model.sh
 test_programs = $(unit_tests) $(integration_tests)
 killstorm = $(filter %/killstorm,$(crash_programs))
 crash_tests = $(test_scripts) $(if $(killstorm),"$(killstorm) $(KILLS) examples")
-without = @$(foreach bench,$(lacking),echo "  without $(bench): no package $(call needs,$(bench));" \
+without = @$(foreach package,$(lacking),echo "  without the rival $(package): no such package;" \
  "./scripts/setup bench installs it";)
 
-check: all $(unit_tests) $(integration_tests) $(crash_programs) $(filter-out $(lacking),$(benches)) ## every test; KILLS=5000 for more
+check: all $(unit_tests) $(integration_tests) $(crash_programs) $(benches) ## every test; KILLS=5000 for more
 	$(without)
 	@$(run_tests) $(crash_tests) $(test_programs) $(static_checks) $(install_tests) $(model_test)
 
@@ -219,9 +223,9 @@ $(BUILD)/bench/ring_caf: bench/ring_caf.cpp bench/workload.h $(BUILD)/flags
 	$(call say,CXX)$(CXX) $(CPPFLAGS) $(filter-out -std=%,$(CFLAGS) $(own_cflags)) $(own_ldflags) $(LDFLAGS) \
 	 -std=gnu++17 -o $@ $< -lcaf_core
 
-bench: all $(filter-out $(lacking),$(benches)) $(ring_caf) ## each rate and its rival; ROUNDS=5, BENCH_DIR, ONLY: see bench/run
+bench: all $(benches) $(ring_caf) ## each rate and its rival; ROUNDS=5, BENCH_DIR, ONLY: see bench/run
 	$(without)
-	@rm -f $(lacking) $(if $(ring_caf),,$(BUILD)/bench/ring_caf)
+	@$(if $(ring_caf),,rm -f $(BUILD)/bench/ring_caf)
 	@BUILD="$(build_path)" ./bench/run
 
 # -- install ----------------------------------------------------------------------------------------

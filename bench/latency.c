@@ -1,48 +1,38 @@
-/* latency.c - how long one client waits until one message is durable, beside a bare LMDB commit.
+/* latency.c - how long one client waits until one message is durable, beside bare commits.
  *
  * One after another, in one process and in turn, so that a slow moment of the disk meets all alike:
- *   lmdb                 begin, put one state, commit; default flags, so it is synced
- *   ours                 sf_send(), sf_wait() of the ticket; the waiting thread drives
- *   ours, inline         the same with commit_inline: that thread also commits
- *   ours, ... --thread   the same two while the library's own thread drives
+ *   lmdb, sqlite, rocksdb  begin, put one state, commit; synced (those that this build has)
+ *   ours                   sf_send(), sf_wait() of the ticket; the waiting thread drives
+ *   ours, inline           the same with commit_inline: that thread also commits
+ *   ours, ... --thread     the same two while the library's own thread drives
  * Each has its own database below --dir, with the same actors in it, and the same sequence of them.
- * Prints one line of JSON for each, with the median and the 99th percentile.  --messages: of each.
- * Afterwards each message must have been counted. */
-#include <lmdb.h>
-
+ * Prints one line of JSON for each, with the median and the 99th percentile, and the rate that this
+ * one client reaches.  --messages: of each.  Afterwards each message must have been counted; of a
+ * bare commit, which counts nothing, each actor must still be there. */
 #include "ours.h"
+#include "rivals/hand.h"
+#include "samples.h"
 
 struct client {
     const char *name;
     void (*once)(struct client *client, uint64_t actor);
     int commit_inline, thread; /* ours */
     sf_runtime *rt;
-    double *seconds; /* one a message */
+    struct hand hand;        /* a rival's */
+    struct workload w;
+    struct samples samples; /* one a message */
 };
 
-static MDB_env *env;
-static MDB_dbi states;
-static uint64_t state_size;
+/* -- what is measured -------------------------------------------------------------------------- */
 
-static void check_lmdb(int rc, const char *what)
+static void once_rival(struct client *client, uint64_t actor)
 {
-    if (rc)
-        workload_fail("%s: %s", what, mdb_strerror(rc));
-}
+    unsigned char key[WORKLOAD_KEY_SIZE], state[WORKLOAD_STATE_MAX] = {1};
 
-/* -- what is measured ---------------------------------------------------------------------------- */
-
-static void once_lmdb(struct client *client, uint64_t actor)
-{
-    unsigned char bytes[WORKLOAD_KEY_SIZE], state[WORKLOAD_STATE_MAX] = {1};
-    MDB_val key = {sizeof bytes, bytes}, value = {state_size, state};
-    MDB_txn *txn;
-
-    (void)client;
-    workload_key(actor, bytes);
-    check_lmdb(mdb_txn_begin(env, NULL, 0, &txn), "begin");
-    check_lmdb(mdb_put(txn, states, &key, &value, 0), "put");
-    check_lmdb(mdb_txn_commit(txn), "commit");
+    workload_key(actor, key);
+    client->hand.rival->begin();
+    client->hand.rival->put(key, state);
+    client->hand.rival->commit();
 }
 
 static void once_ours(struct client *client, uint64_t actor)
@@ -53,7 +43,7 @@ static void once_ours(struct client *client, uint64_t actor)
     ours_check(sf_wait(client->rt, ticket, -1), "wait");
 }
 
-/* -- around it ----------------------------------------------------------------------------------- */
+/* -- around it --------------------------------------------------------------------------------- */
 
 static void dir_make(char *path, size_t size, const char *dir, const char *name)
 {
@@ -63,58 +53,47 @@ static void dir_make(char *path, size_t size, const char *dir, const char *name)
         workload_fail("%s: %s", path, strerror(errno));
 }
 
-static void open_lmdb(const struct workload *w)
-{
-    char path[4096];
-    MDB_txn *txn;
-
-    dir_make(path, sizeof path, w->dir, "lmdb");
-    check_lmdb(mdb_env_create(&env), "create");
-    check_lmdb(mdb_env_set_maxdbs(env, 1), "set_maxdbs");
-    check_lmdb(mdb_env_set_mapsize(env, (size_t)1 << 30), "set_mapsize");
-    check_lmdb(mdb_env_open(env, path, 0, 0600), "open");
-    check_lmdb(mdb_txn_begin(env, NULL, 0, &txn), "begin");
-    check_lmdb(mdb_dbi_open(txn, "states", MDB_CREATE, &states), "states");
-    for (uint64_t i = 0; i < w->actors; i++) {
-        unsigned char bytes[WORKLOAD_KEY_SIZE], state[WORKLOAD_STATE_MAX] = {1};
-        MDB_val key = {sizeof bytes, bytes}, value = {w->state_size, state};
-        workload_key(i, bytes);
-        check_lmdb(mdb_put(txn, states, &key, &value, MDB_APPEND), "fill");
-    }
-    check_lmdb(mdb_txn_commit(txn), "commit");
-}
-
 static void open_ours(const struct workload *w, struct client *client)
 {
     sf_options options = ours_options(w);
-    char path[4096];
 
     options.commit_inline = client->commit_inline;
-    dir_make(path, sizeof path, w->dir, client->name);
-    client->rt = ours_open(w, path, &options);
+    client->rt = ours_open(w, w->dir, &options);
     ours_fill(client->rt, w);
     if (client->thread)
         ours_check(sf_runtime_start(client->rt), "start");
 }
 
-static int order(const void *left, const void *right)
+static void open_client(const struct workload *w, struct client *client)
 {
-    double a = *(const double *)left, b = *(const double *)right;
+    char path[4096];
 
-    return (a > b) - (a < b);
+    dir_make(path, sizeof path, w->dir, client->name);
+    client->w = *w;
+    client->w.dir = path;
+    client->w.rival = client->name;
+    client->w.loop = "cached"; /* nothing is read within a transaction */
+    samples_open(&client->samples, w->messages);
+    if (client->once == once_ours)
+        open_ours(&client->w, client);
+    else
+        hand_open(&client->hand, &client->w);
 }
 
-static void print(const struct workload *w, struct client *client)
+/* Checks what is stored. */
+static void close_client(struct client *client)
 {
-    size_t n = w->messages;
-    double sum = 0;
+    struct workload_sum sum = {0, 0};
 
-    for (size_t i = 0; i < n; i++)
-        sum += client->seconds[i];
-    qsort(client->seconds, n, sizeof *client->seconds, order);
-    workload_print_head(w, client->name);
-    printf(",\"seconds\":%.6f,\"p50_us\":%.1f,\"p99_us\":%.1f}\n", sum,
-           client->seconds[n / 2] * 1e6, client->seconds[n * 99 / 100] * 1e6);
+    if (client->rt) {
+        workload_verify(&client->w, ours_walk(client->rt));
+        ours_check(sf_runtime_close(client->rt), "close");
+    } else {
+        client->hand.rival->walk(&sum);
+        workload_sum_verify(workload_sum_filled(&client->w), sum);
+        hand_close(&client->hand);
+    }
+    samples_close(&client->samples);
 }
 
 static void measure(const struct workload *w, struct client *clients, size_t count)
@@ -128,40 +107,34 @@ static void measure(const struct workload *w, struct client *clients, size_t cou
             struct client *client = &clients[(i + c) % count];
             double start = workload_now();
             client->once(client, actor);
-            client->seconds[i] = workload_now() - start;
+            samples_add(&client->samples, workload_now() - start);
         }
     }
 }
 
 int main(int argc, char **argv)
 {
-    struct workload w = {.name = "latency", .actors = 10000, .state_size = 64, .batch = 1};
-    struct client clients[] = {
-        {.name = "lmdb", .once = once_lmdb},
+    struct workload w = {.name = "latency", .actors = 10000, .state_size = 64};
+    struct client clients[16] = {
         {.name = "ours", .once = once_ours},
         {.name = "ours, inline", .once = once_ours, .commit_inline = 1},
         {.name = "ours --thread", .once = once_ours, .thread = 1},
         {.name = "ours, inline --thread", .once = once_ours, .commit_inline = 1, .thread = 1}};
-    size_t client_count = sizeof clients / sizeof *clients;
+    size_t count = 4;
 
     w.messages = 1000;
     workload_options(&w, argc, argv);
-    state_size = w.state_size;
-    open_lmdb(&w);
-    for (size_t i = 0; i < client_count; i++) {
-        if (clients[i].once == once_ours)
-            open_ours(&w, &clients[i]);
-        if ((clients[i].seconds = calloc(w.messages, sizeof(double))) == NULL)
-            workload_fail("out of memory");
+    for (size_t i = 0; rival_at(i); i++)
+        if (strcmp(rival_at(i)->name, "lmdb-writemap")) /* shares its state with lmdb */
+            clients[count++] = (struct client){.name = rival_at(i)->name, .once = once_rival};
+    for (size_t i = 0; i < count; i++)
+        open_client(&w, &clients[i]);
+    measure(&w, clients, count);
+    for (size_t i = 0; i < count; i++) {
+        workload_print_head(&w, clients[i].name);
+        printf(",\"rate\":%.0f", (double)w.messages / samples_sum(&clients[i].samples));
+        samples_print(&clients[i].samples);
+        close_client(&clients[i]);
     }
-    measure(&w, clients, client_count);
-    for (size_t i = 0; i < client_count; i++) {
-        print(&w, &clients[i]);
-        if (clients[i].rt)
-            workload_verify(&w, ours_walk(clients[i].rt));
-        ours_check(sf_runtime_close(clients[i].rt), "close");
-        free(clients[i].seconds);
-    }
-    mdb_env_close(env);
     return 0;
 }

@@ -5,10 +5,12 @@
 #ifndef BENCH_OURS_H
 #define BENCH_OURS_H
 
+#include <pthread.h>
+
 #include "statefun.h"
 #include "workload.h"
 
-static const char OURS_TYPE[] = "bench/counter", OURS_KIND[] = "count";
+static const char OURS_TYPE[] = "bench/counter", OURS_KIND[] = "count", OURS_CLOCK[] = "clock";
 static uint64_t ours_actors; /* for the handler, which picks the next one; set by ours_open() */
 
 static inline int64_t ours_check(int64_t rc, const char *what)
@@ -43,7 +45,18 @@ static inline int ours_count(sf_turn *turn)
                    SF_OF(onward));
 }
 
-static sf_type ours_type = SF_TYPE(OURS_TYPE, .on = {{OURS_KIND, ours_count}});
+/* Answers with the clock of the thread that runs it. */
+static inline int ours_tell_clock(sf_turn *turn)
+{
+    clockid_t clock;
+
+    if (pthread_getcpuclockid(pthread_self(), &clock) != 0)
+        return sf_fail(turn, "no clock of this thread");
+    return sf_reply(turn, OURS_CLOCK, SF_OF(clock));
+}
+
+static sf_type ours_type =
+    SF_TYPE(OURS_TYPE, .on = {{OURS_KIND, ours_count}, {OURS_CLOCK, ours_tell_clock}});
 
 static inline sf_options ours_options(const struct workload *w)
 {
@@ -108,6 +121,19 @@ static inline sf_stats ours_settle(sf_runtime *rt, uint64_t thread)
     if (stats.messages_waiting || stats.turns_failed || stats.dead_letters)
         workload_fail("some messages were not handled");
     return stats;
+}
+
+/* The processor time of the thread that drives. */
+static inline clockid_t ours_engine_clock(sf_runtime *rt)
+{
+    unsigned char id[WORKLOAD_ID_SIZE];
+    sf_message *answer;
+    clockid_t clock;
+
+    ours_check(sf_ask(rt, ours_address(0, id), OURS_CLOCK, SF_NONE, -1, &answer), "clock");
+    memcpy(&clock, answer->body.data, sizeof clock);
+    sf_message_free(answer);
+    return clock;
 }
 
 /* Gives each actor a count of one. */

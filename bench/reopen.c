@@ -76,8 +76,11 @@ static void verify(struct workload_sum *want, struct workload_sum got, uint64_t 
 
 static void print(uint64_t round, double open_seconds, double first_seconds)
 {
+    char label[64];
+
     w.round = round;
-    workload_print_head(&w, "ours");
+    snprintf(label, sizeof label, "ours, %" PRIu64 " actors", w.actors);
+    workload_print_head(&w, label);
     printf(",\"open_ms\":%.1f,\"first_ms\":%.1f}\n", open_seconds * 1e3, first_seconds * 1e3);
     fflush(stdout); /* the next child has none of it to print again */
 }

@@ -45,7 +45,7 @@ void run(const struct workload *w, struct workload_clock *clock)
     uint64_t seed = WORKLOAD_SEED;
 
     tokens_left = w->messages / (w->hops + 1);
-    workload_clock_start(clock);
+    workload_clock_start(clock, CLOCK_THREAD_CPUTIME_ID);
     for (uint64_t i = 0; i < w->messages; i += w->hops + 1) {
         struct workload_message msg = workload_message_next(w, &seed);
         caf::anon_send(actors[workload_target(w->actors, &msg)], msg.drawn, msg.hops);

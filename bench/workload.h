@@ -1,13 +1,15 @@
 /* workload.h - the workload, the same for every program that runs it.
  *
- * A message from outside goes to a pseudo-random actor, which adds one to its counter and sends it on
- * to the next pseudo-random actor, until the hops of the message are used up.  With one hop, the
+ * A message from outside goes to a pseudo-random actor, which adds one to its counter and sends it
+ * on to the next pseudo-random actor, until the hops of the message are used up.  With one hop, the
  * default, half of the messages come from outside and half from handlers; with many it is a ring of
  * tokens; with none all come from outside.
  *
  * (1) The stream is fixed by the numbers of messages, hops and actors: the targets are functions of
- *     what was drawn for the message from outside, never of the order in which a program handles them.
- * (2) Every actor has its state on disk before the clock starts: the fill gives each a count of one.
+ *     what was drawn for the message from outside, never of the order in which a program handles
+ *     them.
+ * (2) Every actor has its state on disk before the clock starts: the fill gives each a count of
+ *     one.
  * (3) The clock stops when everything is on disk.
  * (4) Afterwards each program walks over what it stored and must find the right sum of counters and
  *     the right digest, which weighs each actor's counter; so no message went missing or astray.
@@ -32,14 +34,20 @@ enum { WORKLOAD_ID_SIZE = 12, WORKLOAD_KEY_SIZE = 4 + WORKLOAD_ID_SIZE, WORKLOAD
 struct workload {
     const char *name;
     const char *dir;
+    const char *rival; /* by hand only: which store, and which loop over it */
+    const char *loop;
     uint64_t messages; /* handled within the measured time; a multiple of hops + 1 */
     uint64_t hops;     /* how often a message is sent on by handlers */
     uint64_t actors;
     uint64_t state_size;
-    uint64_t batch;       /* messages a transaction; ours, 0: as many as have piled up */
+    uint64_t batch;       /* messages a transaction; ours, 0: the default, which is up to 65536 */
+    uint64_t waiting;     /* by hand, loop mailbox: messages that are always kept waiting */
     uint64_t round;       /* passed through to the result */
     uint64_t rounds;      /* for programs that repeat by themselves */
     uint64_t senders;     /* threads that send, where there are several */
+    uint64_t records;     /* messages of a source that share one advance */
+    uint64_t percent;     /* load, of the largest rate */
+    uint64_t ms;          /* how long that load lasts */
     uint64_t thread;      /* ours only: 1: the library's own thread drives */
     uint64_t log_bytes;   /* ours only: log_bytes_max */
     uint64_t cache_bytes; /* ours only: cache_bytes_max */
@@ -69,7 +77,7 @@ workload_fail(const char *format, ...)
     exit(1);
 }
 
-/* -- the stream ---------------------------------------------------------------------------------- */
+/* -- the stream -------------------------------------------------------------------------------- */
 
 #define WORKLOAD_SEED UINT64_C(88172645463325252)
 
@@ -122,14 +130,14 @@ static inline void workload_id(uint64_t actor, unsigned char id[WORKLOAD_ID_SIZE
     }
 }
 
-/* The id behind the number of its type. */
+/* The id after the number of its type. */
 static inline void workload_key(uint64_t actor, unsigned char key[WORKLOAD_KEY_SIZE])
 {
     memcpy(key, "\0\0\0\1", 4);
     workload_id(actor, key + 4);
 }
 
-/* -- the sum ------------------------------------------------------------------------------------- */
+/* -- the sum ----------------------------------------------------------------------------------- */
 
 static inline void workload_sum_add(struct workload_sum *sum, uint64_t actor, uint64_t count)
 {
@@ -189,27 +197,36 @@ static inline void workload_verify(const struct workload *w, struct workload_sum
     workload_sum_verify(want, got);
 }
 
-/* -- the clock ----------------------------------------------------------------------------------- */
+/* -- the clock --------------------------------------------------------------------------------- */
 
-/* Beside the time it takes note of how fast the second half went, of what was written to disk and of
- * the memory at a quarter of the way and at the end. */
+/* Beside the time it takes note of how fast the second half went, of what was written to disk, of
+ * the memory at a quarter of the way and at the end, and of the processor time of the thread that
+ * runs the handlers and of the whole process. */
 struct workload_clock {
     double started, seconds;
+    clockid_t engine; /* the clock of the thread that runs the handlers */
+    int engine_ended;
+    double cpu_engine, cpu_all; /* seconds */
     double half_at, rate_late; /* 0: not known */
     uint64_t half_done;
     uint64_t written;              /* bytes */
     uint64_t rss_quarter, rss_end; /* bytes; 0: not known */
 };
 
-static inline double workload_now(void)
+static inline double workload_time(clockid_t clock)
 {
     struct timespec now;
 
-    clock_gettime(CLOCK_MONOTONIC, &now);
+    clock_gettime(clock, &now);
     return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
 }
 
-/* The number behind `name` in a file of /proc. */
+static inline double workload_now(void)
+{
+    return workload_time(CLOCK_MONOTONIC);
+}
+
+/* The number after `name` in a file of /proc. */
 static inline uint64_t workload_proc(const char *path, const char *name)
 {
     char line[256];
@@ -235,18 +252,23 @@ static inline uint64_t workload_rss(void)
     return workload_proc("/proc/self/status", "RssAnon:") * 1024;
 }
 
-/* Bytes given to write calls.  Not write_bytes of the same file: that charges a whole folio of the page
- * cache for each first write into it, where only the written pages go to disk.  All programs here write
- * whole pages and sync them, so this is what the device counts, too, but for the file system's own. */
+/* Bytes given to write calls.  Not write_bytes of the same file: that charges a whole folio of the
+ * page cache for each first write into it, where only the written pages go to disk.  All programs
+ * here write whole pages and sync them, so this is what the device counts, too, but for the file
+ * system's own. */
 static inline uint64_t workload_written(void)
 {
     return workload_proc("/proc/self/io", "wchar:");
 }
 
-static inline void workload_clock_start(struct workload_clock *clock)
+/* `engine`: CLOCK_THREAD_CPUTIME_ID where this thread runs the handlers. */
+static inline void workload_clock_start(struct workload_clock *clock, clockid_t engine)
 {
     memset(clock, 0, sizeof *clock);
     clock->written = workload_written();
+    clock->engine = engine;
+    clock->cpu_engine = workload_time(engine);
+    clock->cpu_all = workload_time(CLOCK_PROCESS_CPUTIME_ID);
     clock->started = workload_now();
 }
 
@@ -262,18 +284,29 @@ static inline void workload_clock_at(struct workload_clock *clock, const struct 
     }
 }
 
+/* For a thread that ends before the clock stops: what it used so far is all that counts. */
+static inline void workload_clock_engine_ends(struct workload_clock *clock)
+{
+    clock->cpu_engine -= workload_time(clock->engine);
+    clock->engine_ended = 1;
+}
+
 static inline void workload_clock_stop(struct workload_clock *clock, const struct workload *w)
 {
     double now = workload_now();
 
+    if (!clock->engine_ended)
+        workload_clock_engine_ends(clock);
+    clock->cpu_engine = -clock->cpu_engine;
     clock->seconds = now - clock->started;
+    clock->cpu_all = workload_time(CLOCK_PROCESS_CPUTIME_ID) - clock->cpu_all;
     clock->written = workload_written() - clock->written;
     clock->rss_end = workload_rss();
     if (clock->half_done && clock->half_done < w->messages)
         clock->rate_late = (double)(w->messages - clock->half_done) / (now - clock->half_at);
 }
 
-/* -- the result ---------------------------------------------------------------------------------- */
+/* -- the result -------------------------------------------------------------------------------- */
 
 /* What each line of JSON begins with; the caller adds its own and ends it. */
 static inline void workload_print_head(const struct workload *w, const char *program)
@@ -289,12 +322,16 @@ static inline void workload_print(const struct workload *w, const char *program,
 {
     workload_print_head(w, program);
     printf(",\"commits\":%" PRIu64 ",\"seconds\":%.6f,\"rate\":%.0f,\"rate_late\":%.0f"
-           ",\"written\":%" PRIu64 ",\"rss_quarter\":%" PRIu64 ",\"rss_end\":%" PRIu64 "}\n",
+           ",\"written\":%" PRIu64 ",\"rss_quarter\":%" PRIu64 ",\"rss_end\":%" PRIu64
+           ",\"written_each\":%.1f,\"cpu_ns\":%.1f,\"cpu_all_ns\":%.1f}\n",
            commits, clock->seconds, (double)w->messages / clock->seconds, clock->rate_late,
-           clock->written, clock->rss_quarter, clock->rss_end);
+           clock->written, clock->rss_quarter, clock->rss_end,
+           (double)clock->written / (double)w->messages,
+           clock->cpu_engine * 1e9 / (double)w->messages,
+           clock->cpu_all * 1e9 / (double)w->messages);
 }
 
-/* -- options ------------------------------------------------------------------------------------- */
+/* -- options ----------------------------------------------------------------------------------- */
 
 static inline uint64_t workload_number(const char *option, const char *text)
 {
@@ -312,8 +349,10 @@ static inline void workload_check(const struct workload *w)
 {
     if (!w->dir)
         workload_fail("usage: --dir DIR [--messages N] [--hops N] [--actors N] [--state BYTES] "
-                      "[--batch N] [--senders N] [--thread] [--log-bytes N] [--cache-bytes N] "
-                      "[--name WORKLOAD] [--round N] [--rounds N]");
+                      "[--rival NAME] [--loop mailbox|direct|cached] [--waiting N] [--batch N] "
+                      "[--senders N] [--records N] [--percent N] [--ms N] [--thread] "
+                      "[--log-bytes N] [--cache-bytes N] [--name WORKLOAD] [--round N] "
+                      "[--rounds N]");
     if (w->actors < 1 || w->actors > 99999999)
         workload_fail("--actors: from 1 to 99999999");
     if (w->state_size < sizeof(uint64_t) || w->state_size > WORKLOAD_STATE_MAX)
@@ -330,7 +369,9 @@ static inline uint64_t *workload_option(struct workload *w, const char *option)
         uint64_t *number;
     } options[] = {{"--messages", &w->messages},   {"--hops", &w->hops},
                    {"--actors", &w->actors},       {"--state", &w->state_size},
-                   {"--batch", &w->batch},         {"--senders", &w->senders},
+                   {"--batch", &w->batch},         {"--waiting", &w->waiting},
+                   {"--senders", &w->senders},     {"--records", &w->records},
+                   {"--percent", &w->percent},     {"--ms", &w->ms},
                    {"--log-bytes", &w->log_bytes}, {"--cache-bytes", &w->cache_bytes},
                    {"--round", &w->round},         {"--rounds", &w->rounds}};
 
@@ -340,12 +381,27 @@ static inline uint64_t *workload_option(struct workload *w, const char *option)
     return NULL;
 }
 
+static inline const char **workload_word(struct workload *w, const char *option)
+{
+    struct {
+        const char *name;
+        const char **word;
+    } options[] = {
+        {"--dir", &w->dir}, {"--name", &w->name}, {"--rival", &w->rival}, {"--loop", &w->loop}};
+
+    for (size_t i = 0; i < sizeof options / sizeof *options; i++)
+        if (!strcmp(option, options[i].name))
+            return options[i].word;
+    return NULL;
+}
+
 /* `w` comes with the program's defaults.  The directory must be new, so that each run starts empty. */
 static inline void workload_options(struct workload *w, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {
         const char *option = argv[i];
         uint64_t *number = workload_option(w, option);
+        const char **word = workload_word(w, option);
         if (!strcmp(option, "--thread")) {
             w->thread = 1;
             continue;
@@ -354,10 +410,8 @@ static inline void workload_options(struct workload *w, int argc, char **argv)
             workload_fail("%s: a value is missing", option);
         if (number)
             *number = workload_number(option, argv[i]);
-        else if (!strcmp(option, "--dir"))
-            w->dir = argv[i];
-        else if (!strcmp(option, "--name"))
-            w->name = argv[i];
+        else if (word)
+            *word = argv[i];
         else
             workload_fail("%s: no such option", option);
     }

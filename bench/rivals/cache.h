@@ -1,0 +1,22 @@
+/* cache.h - states in memory, as the cached loop keeps them.
+ *
+ * A hash of the key finds a state; the first use reads it from the store.  Those that were changed
+ * are listed, and written in key order when the transaction commits.  No bound: what was read once
+ * stays, which is more memory than the library allows itself in the rows with large states. */
+#ifndef BENCH_CACHE_H
+#define BENCH_CACHE_H
+
+#include "rival.h"
+
+struct cache;
+
+struct cache *cache_new(const struct rival *rival, size_t state_size);
+void cache_free(struct cache *cache);
+
+/* To be changed; it is written by the next cache_write(). */
+void *cache_change(struct cache *cache, const unsigned char *key);
+
+/* Within a transaction of the rival. */
+void cache_write(struct cache *cache);
+
+#endif
