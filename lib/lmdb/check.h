@@ -4,10 +4,13 @@
  * first touch.  So we read it with pread() first.
  *
  * A file may be shorter than its last page number and sound: pages at its end that are free need never
- * have been written.  A short file is therefore only suspect: all pages in use are visited, and only a
- * missing one is damage.  A sound short file is extended, so that no page lies past the end.
+ * have been written.  A short file is therefore only suspect: all pages in use are visited (walk.h), and
+ * only a missing one is damage.  A sound short file is extended, so that no page lies past the end.
  *
- * What is damaged inside whole pages is not found here; records have checksums (store/record.h).
+ * LMDB believes its pages, too.  A database of up to 16 MiB is walked whole before it is mapped, so that no
+ * damage in its structure reaches LMDB; of a larger one the branches are, up to as many pages, which costs
+ * no more.  The rest is for whoever asks (sf_verify()), and what is damaged inside of values for their
+ * checksums (store/record.h).
  *
  * Whose file it is must be known before LMDB opens it, since opening writes: into the file, its lock
  * file and the directory.  And it must be known while another program commits to it. */

@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "store/record.h"
 
-enum { ENTRY_HEADER = 8 };
+enum { ENTRY_HEADER = 8, ENTRY_BYTES_MIN = 16 };
 
 size_t sfi_chunk_put(unsigned char *chunk, size_t at, const struct sfi_op *op)
 {
@@ -44,6 +44,8 @@ int sfi_chunk_open(sf_bytes chunk, sf_bytes key, uint32_t *out_generation, uint3
         return sfi_err(SF_ECORRUPT, "a chunk of the changelog is cut short");
     *out_generation = sfi_le32_get(payload.data);
     *out_count = sfi_le32_get((const unsigned char *)payload.data + 4);
+    if (*out_count > (chunk.size - SFI_CHUNK_HEADER) / ENTRY_BYTES_MIN)
+        return sfi_err(SF_ECORRUPT, "a chunk of the changelog counts more entries than fit into it");
     return 0;
 }
 

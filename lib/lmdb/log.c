@@ -2,6 +2,7 @@
 
 #include "base/endian.h"
 #include "base/err.h"
+#include "lmdb/value.h"
 
 enum {
     SLICE_MIN = 64,    /* units of sweeping in a commit, if there are so many */
@@ -159,18 +160,27 @@ static int load_chunk(struct sfi_log *log, sf_bytes key, sf_bytes chunk)
     return rc;
 }
 
+static int load_row(struct sfi_log *log, MDB_val key, MDB_val value)
+{
+    sf_bytes number, chunk;
+    int rc = sfi_value_bytes(log->db, key, &number);
+    if (rc == 0)
+        rc = sfi_value_bytes(log->db, value, &chunk);
+    return rc == 0 ? load_chunk(log, number, chunk) : rc;
+}
+
 static int load_all(struct sfi_log *log, MDB_txn *txn)
 {
     MDB_cursor *cursor;
     MDB_val key, value;
     int rc = 0, error = mdb_cursor_open(txn, log->db->tables[SFI_DB_LOG], &cursor);
     if (error)
-        return sfi_db_error(log->db, error, "read the changelog of");
+        return sfi_db_error(log->db, error, "read the changelog");
     while (rc == 0 && (error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
-        rc = load_chunk(log, sfi_val_bytes(key), sfi_val_bytes(value));
+        rc = load_row(log, key, value);
     mdb_cursor_close(cursor);
     if (rc == 0 && error != MDB_NOTFOUND)
-        rc = sfi_db_error(log->db, error, "read the changelog of");
+        rc = sfi_db_error(log->db, error, "read the changelog");
     if (rc == 0 && !log->active)
         log->active = generation_new(log->db->sys, 1, 1);
     return rc == 0 && !log->active ? SF_ENOMEM : rc;
@@ -181,7 +191,7 @@ int sfi_log_load(struct sfi_log *log)
     MDB_txn *txn;
     int error = mdb_txn_begin(log->db->env, NULL, MDB_RDONLY, &txn);
     if (error)
-        return sfi_db_error(log->db, error, "read the changelog of");
+        return sfi_db_error(log->db, error, "read the changelog");
     drop_all(log);
     int rc = load_all(log, txn);
     mdb_txn_abort(txn);
@@ -230,7 +240,7 @@ static int write_chunk(struct sfi_log *log, MDB_cursor *cursor, const struct sfi
     sfi_be64_put(key, log->active->end);
     int error = mdb_cursor_put(cursor, &at, &value, MDB_APPEND | MDB_RESERVE);
     if (error)
-        return sfi_db_error(log->db, error, "append to the changelog of");
+        return sfi_db_error(log->db, error, "append to the changelog");
     write_entries(log, value.mv_data, ops, count);
     sfi_chunk_finish(value.mv_data, size, log->active->number, count, key);
     log->active->end++;
@@ -250,7 +260,7 @@ static int append(struct sfi_log *log, MDB_txn *txn, const struct sfi_op_list *c
     pthread_mutex_unlock(log->lock);
     int error = rc == 0 ? mdb_cursor_open(txn, log->db->tables[SFI_DB_LOG], &cursor) : 0;
     if (rc < 0 || error)
-        return rc < 0 ? rc : sfi_db_error(log->db, error, "append to the changelog of");
+        return rc < 0 ? rc : sfi_db_error(log->db, error, "append to the changelog");
     for (uint32_t i = 0, count; i < changes->count && rc == 0; i += count) {
         count = fit(changes->ops + i, changes->count - i, size_max, &size);
         rc = write_chunk(log, cursor, changes->ops + i, count, size);
@@ -366,9 +376,8 @@ int sfi_log_chunk(const struct sfi_db *db, MDB_txn *txn, uint64_t number, sf_byt
     sfi_be64_put(key, number);
     int error = mdb_get(txn, db->tables[SFI_DB_LOG], &at, &value);
     if (error)
-        return error == MDB_NOTFOUND ? 0 : sfi_db_error(db, error, "read the changelog of");
-    *out = sfi_val_bytes(value);
-    return 1;
+        return error == MDB_NOTFOUND ? 0 : sfi_db_error(db, error, "read the changelog");
+    return sfi_value_bytes(db, value, out) < 0 ? SF_ECORRUPT : 1;
 }
 
 /* 1: the entry is in the snapshot and has that key. */

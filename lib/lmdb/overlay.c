@@ -1,6 +1,8 @@
 #include "lmdb/overlay.h"
 
+#include "base/endian.h"
 #include "base/err.h"
+#include "lmdb/value.h"
 #include "store/key_order.h"
 
 /* An entry, where LMDB lends it as long as the transaction lives. */
@@ -16,6 +18,7 @@ struct sfi_overlay {
     uint32_t *sorted; /* places in order of keys */
     uint32_t sorted_count;
     uint32_t at; /* what was found last */
+    uint64_t chunk_end; /* past the newest chunk that was added */
 };
 
 void sfi_overlay_free(struct sfi_overlay *overlay)
@@ -57,12 +60,23 @@ static int reserve(struct sfi_overlay *overlay, uint32_t more)
     return 0;
 }
 
+/* Chunk by chunk: a table that leads in circles would never end. */
+static int check_order(struct sfi_overlay *overlay, uint64_t chunk)
+{
+    if (overlay->chunk_end && chunk != overlay->chunk_end)
+        return sfi_err(SF_ECORRUPT, "a chunk of the changelog is missing");
+    overlay->chunk_end = chunk + 1;
+    return 0;
+}
+
 /* Every entry is looked at once here, so that later looks cannot fail. */
 static int add_chunk(struct sfi_overlay *overlay, sf_bytes key, sf_bytes chunk)
 {
     struct sfi_log_entry entry = {.end = SFI_CHUNK_HEADER};
     uint32_t generation, count;
     int rc = sfi_chunk_open(chunk, key, &generation, &count);
+    if (rc == 0)
+        rc = check_order(overlay, sfi_be64_get(key.data));
     if (rc == 0)
         rc = reserve(overlay, count);
     for (uint32_t i = 0; i < count && rc == 0; i++) {
@@ -75,17 +89,26 @@ static int add_chunk(struct sfi_overlay *overlay, sf_bytes key, sf_bytes chunk)
     return rc;
 }
 
+static int add_row(struct sfi_overlay *overlay, const struct sfi_db *db, MDB_val key, MDB_val value)
+{
+    sf_bytes number, chunk;
+    int rc = sfi_value_bytes(db, key, &number);
+    if (rc == 0)
+        rc = sfi_value_bytes(db, value, &chunk);
+    return rc == 0 ? add_chunk(overlay, number, chunk) : rc;
+}
+
 static int add_all(struct sfi_overlay *overlay, const struct sfi_db *db, MDB_txn *txn)
 {
     MDB_cursor *cursor;
     MDB_val key, value;
     int rc = 0, error = mdb_cursor_open(txn, db->tables[SFI_DB_LOG], &cursor);
     if (error)
-        return sfi_db_error(db, error, "read the changelog of");
+        return sfi_db_error(db, error, "read the changelog");
     while (rc == 0 && (error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
-        rc = add_chunk(overlay, sfi_val_bytes(key), sfi_val_bytes(value));
+        rc = add_row(overlay, db, key, value);
     mdb_cursor_close(cursor);
-    return rc == 0 && error != MDB_NOTFOUND ? sfi_db_error(db, error, "read the changelog of") : rc;
+    return rc == 0 && error != MDB_NOTFOUND ? sfi_db_error(db, error, "read the changelog") : rc;
 }
 
 static int sort(struct sfi_overlay *overlay)

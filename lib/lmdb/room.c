@@ -10,7 +10,7 @@ static uint64_t count_pages(MDB_txn *txn, size_t newest)
     MDB_cursor *cursor;
     MDB_val key, value;
     uint64_t pages = 0;
-    size_t by, count;
+    size_t by, count, before = 0;
     if (mdb_cursor_open(txn, 0, &cursor))
         return 0;
     while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0) {
@@ -18,8 +18,9 @@ static uint64_t count_pages(MDB_txn *txn, size_t newest)
             break;
         memcpy(&by, key.mv_data, sizeof by);
         memcpy(&count, value.mv_data, sizeof count);
-        if (by >= newest)
+        if (by >= newest || by <= before) /* what is not in order might never end */
             break;
+        before = by;
         pages += count;
     }
     mdb_cursor_close(cursor);

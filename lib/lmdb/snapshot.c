@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "lmdb/overlay.h"
+#include "lmdb/value.h"
 #include "store/key_order.h"
 
 struct sfi_lmdb_snapshot {
@@ -106,8 +107,7 @@ static int begin(struct sfi_lmdb_snapshot *snapshot)
 static int begin_locked(struct sfi_snapshots *all, struct sfi_snapshot **out)
 {
     if (all->is_shut)
-        return sfi_err(SF_EDISK, "open a view of '%.200s': it is being opened anew after a failed write",
-                       all->db->name);
+        return sfi_err(SF_EDISK, "the database is being opened anew after a failed write");
     struct sfi_lmdb_snapshot *snapshot = all->spare ? all->spare : snapshot_new(all);
     if (!snapshot)
         return sfi_err(SF_ENOMEM, "out of memory");
@@ -115,7 +115,7 @@ static int begin_locked(struct sfi_snapshots *all, struct sfi_snapshot **out)
     int error = begin(snapshot);
     if (error) {
         snapshot_free(all->db->sys, snapshot);
-        return sfi_db_error(all->db, error, "open a view of");
+        return sfi_db_error(all->db, error, "open a view");
     }
     snapshot->renewed = 0;
     snapshot->held_count = sfi_log_hold(all->log, snapshot->held);
@@ -190,9 +190,7 @@ int sfi_lmdb_snapshot_get(struct sfi_snapshot *base, enum sfi_table table, sf_by
         return found;
     if (rc == 0)
         rc = read_result(db, mdb_get(snapshot->txn, db->tables[table], &at, &value));
-    if (rc > 0)
-        *out = sfi_val_bytes(value);
-    return rc;
+    return rc > 0 && sfi_value_bytes(db, value, out) < 0 ? SF_ECORRUPT : rc;
 }
 
 /* -- seek -------------------------------------------------------------------------------------------- */
@@ -224,13 +222,25 @@ static int seek_cursor(MDB_cursor *cursor, sf_bytes from, int after, MDB_val *ke
     return mdb_cursor_get(cursor, key, value, MDB_NEXT);
 }
 
-/* LMDB takes longer keys than ours, and callers keep a key in SFI_KEY_MAX bytes. */
-static int check_key(const MDB_val *key)
+/* LMDB takes longer keys than ours, and callers keep a key in SFI_KEY_MAX bytes.  Callers walk from key to
+ * key: a key that is not where it was looked for would lead them in circles. */
+static int check_key(sf_bytes key, sf_bytes from, int after)
 {
-    if (key->mv_size <= SFI_KEY_MAX)
-        return 0;
-    return sfi_err(SF_ECORRUPT, "a key of %zu bytes in the database is not one of ours",
-                   key->mv_size);
+    if (key.size == 0 || key.size > SFI_KEY_MAX)
+        return sfi_err(SF_ECORRUPT, "a key of %zu bytes in the database is not one of ours",
+                       key.size);
+    if (from.size && sfi_key_compare(key, from) < (after != 0))
+        return sfi_err(SF_ECORRUPT, "the database is damaged: its keys are not in order");
+    return 0;
+}
+
+static int check_row(const struct sfi_db *db, sf_bytes from, int after, MDB_val key, MDB_val value,
+                     sf_bytes *out_key, sf_bytes *out_value)
+{
+    int rc = sfi_value_bytes(db, key, out_key);
+    if (rc == 0)
+        rc = check_key(*out_key, from, after);
+    return rc == 0 ? sfi_value_bytes(db, value, out_value) : rc;
 }
 
 static int seek_table(struct sfi_lmdb_snapshot *snapshot, enum sfi_table table, sf_bytes from,
@@ -242,12 +252,9 @@ static int seek_table(struct sfi_lmdb_snapshot *snapshot, enum sfi_table table, 
     if (!error)
         error = seek_cursor(cursor, from, after, &key, &value);
     int rc = read_result(snapshot->all->db, error);
-    if (rc > 0 && check_key(&key) < 0)
+    if (rc > 0 &&
+        check_row(snapshot->all->db, from, after, key, value, out_key, out_value) < 0)
         return SF_ECORRUPT;
-    if (rc > 0) {
-        *out_key = sfi_val_bytes(key);
-        *out_value = sfi_val_bytes(value);
-    }
     return rc;
 }
 

@@ -538,11 +538,16 @@ static void keys_of_sizes_that_no_key_has_are_refused(void **state)
 static void a_chunk_that_lacks_entries_is_noticed_at_its_end(void **state)
 {
     struct rig *rig = *state;
-    uint32_t count;
+    uint32_t count, most;
     write_small_chunk(rig);
+    most = (uint32_t)(rig->size - SFI_CHUNK_HEADER) / 16;
     sfi_chunk_finish(rig->chunk, rig->size, GENERATION, UINT32_MAX, number);
+    assert_int_equal(open_under(chunk_of(rig), SF_OF(number), &count), SF_ECORRUPT);
+    sfi_chunk_finish(rig->chunk, rig->size, GENERATION, most + 1, number);
+    assert_int_equal(open_under(chunk_of(rig), SF_OF(number), &count), SF_ECORRUPT);
+    sfi_chunk_finish(rig->chunk, rig->size, GENERATION, most, number);
     assert_int_equal(open_under(chunk_of(rig), SF_OF(number), &count), 0);
-    assert_int_equal(count, UINT32_MAX);
+    assert_int_equal(count, most);
     assert_int_equal(walk(chunk_of(rig), count), SF_ECORRUPT);
 }
 
@@ -560,8 +565,8 @@ static void no_nonsense_leads_out_of_the_chunk(void **state)
             rig->chunk[at] = (unsigned char)(draw(rig, 2) ? draw(rig, 256) : draw(rig, 40));
         }
         sfi_chunk_finish(rig->chunk, rig->size, GENERATION, 1 + (uint32_t)draw(rig, 50), number);
-        assert_int_equal(open_under(chunk_of(rig), SF_OF(number), &count), 0);
-        walk(chunk_of(rig), count);
+        if (open_under(chunk_of(rig), SF_OF(number), &count) == 0)
+            walk(chunk_of(rig), count);
     }
     free(whole);
 }
