@@ -162,7 +162,7 @@ static int sink_append(const sf_message *const *records, size_t count, void *use
 {
     struct sink *sink = userdata;
     if (!sink->file)
-        return 0;
+        return SF_LATER;
     for (size_t i = 0; i < count && !sink->failed; i++)
         sink->failed = sink_write(sink, records[i]) < 0;
     if (!sink->failed && (fflush(sink->file) || fdatasync(fileno(sink->file))))

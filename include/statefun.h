@@ -1,7 +1,7 @@
 /* statefun.h - durable stateful actors inside your own process.
  *
  * MODEL      An actor is an address: a type ("shop/cart") and an id ("ada").  It is never created or
- *            destroyed; it is there when a message reaches it.  A message runs the type's handler
+ *            destroyed; it is there when a message reaches it, zeroed at first and after sf_clear().  A message runs the type's handler
  *            once: a turn.  All that a turn did (state, messages, egress records) happens together
  *            or not at all.  Turns are committed in groups, epochs; nothing leaves the process
  *            before its epoch is on disk.
@@ -88,6 +88,8 @@ enum {
 /* A sentence about this thread's last failed call, lent until its next failed call; in a callback
  * whose result is negative, about that result.  Never NULL.  [any] */
 SF_API const char *sf_errmsg(void);
+/* The code's name, such as "SF_EDISK"; "success" for 0 and more, "unknown" for what is no code.  [any] */
+SF_API const char *sf_errname(int code);
 
 /* -- bytes, addresses, messages ------------------------------------------------------------------ */
 
@@ -101,15 +103,42 @@ typedef struct sf_bytes {
 #else
 #define SF_BYTES(pointer, count) ((sf_bytes){(pointer), (count)})
 #endif
-/* A variable as it lies in memory.  Give it the struct, not a pointer to it, and start the struct
- * from = {0}: its padding is sent and stored too. */
-#define SF_OF(...) SF_BYTES(&(__VA_ARGS__), sizeof(__VA_ARGS__))
+/* 0; given a pointer, which an array is not, it does not compile. */
+#if defined(__cplusplus)
+extern "C++" {
+template <class T> struct sf_no_pointer { typedef char is; };
+template <class T> struct sf_no_pointer<T *> {};
+template <class T> typename sf_no_pointer<T>::is sf_is_no_pointer(const T &);
+}
+#define SF_NO_POINTER(...) (0 * sizeof(sf_is_no_pointer(__VA_ARGS__)))
+#elif defined(__GNUC__) /* a pointer, and what has its type also where an array would become one */
+#define SF_IS_POINTER(...) \
+    (__builtin_classify_type(__VA_ARGS__) == 5 && \
+     __builtin_types_compatible_p(__typeof__(__VA_ARGS__), __typeof__(((void)0, __VA_ARGS__))))
+#define SF_NO_POINTER(...) (__extension__(0 * sizeof(char[SF_IS_POINTER(__VA_ARGS__) ? -1 : 1])))
+#else
+#define SF_NO_POINTER(...) 0
+#endif
+/* A variable as it lies in memory: the struct, not a pointer to it (which does not compile).  Start it from
+ * = {0}: its padding is sent and stored too. */
+#define SF_OF(...) SF_BYTES(&(__VA_ARGS__), sizeof(__VA_ARGS__) + SF_NO_POINTER(__VA_ARGS__))
 #define SF_NONE SF_BYTES(NULL, 0)
 
 SF_API sf_bytes sf_str(const char *text); /* the characters, without the zero byte */
 
-/* Points to its names and owns nothing.  `type` is "namespace/name", up to 127 printable characters
- * without spaces; the constant you registered is found fastest.  `id` is 1 to 255 arbitrary bytes.
+/* Sizes in bytes at most; texts without the zero byte at their end. */
+enum {
+    SF_TYPE_NAME_MAX = 127,
+    SF_ID_MAX = 255,
+    SF_KIND_MAX = 255,
+    SF_NAME_MAX = 255,        /* of a value, a source, an egress */
+    SF_ADDRESS_MAX = 400,     /* what sf_addr_save() gives */
+    SF_STATE_MAX = 1 << 20,   /* an actor's struct */
+    SF_PAYLOAD_MAX = 16 << 20 /* what sf_options.payload_max may be raised to */
+};
+
+/* Points to its names and owns nothing.  `type` is "namespace/name", up to SF_TYPE_NAME_MAX printable
+ * characters without spaces; the constant you registered is found fastest.  `id` is 1 to SF_ID_MAX bytes.
  * type NULL is the outside: whoever called sf_send() or sf_ask(). */
 typedef struct sf_address {
     const char *type;
@@ -164,7 +193,7 @@ typedef struct sf_type {
     const char *name; /* "namespace/name" */
     sf_on on[SF_KINDS_MAX];
     sf_handler *handler;  /* kinds not listed in `on`; NULL: they become dead letters */
-    size_t state_size;    /* bytes of the actor's struct, up to 1 MiB; 0: it has none */
+    size_t state_size;    /* bytes of the actor's struct, up to SF_STATE_MAX; 0: none */
     uint32_t state_version; /* raise it whenever the struct changes; the database holds the new version, and
                              * an older program is refused, from the first struct that is stored in it */
     sf_migrate *state_migrate;
@@ -178,7 +207,7 @@ typedef struct sf_type {
 #ifdef __cplusplus /* name it, then assign the other fields */
 #define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0}
 #define SF_VALUE(name) {sizeof(sf_value), (name)}
-#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #else /* SF_TYPE("shop/cart", .handler = cart, .state_size = sizeof(struct cart)) */
 #define SF_TYPE(...) {.size = sizeof(sf_type), .name = __VA_ARGS__}
 #define SF_VALUE(...) {.size = sizeof(sf_value), .name = __VA_ARGS__}
@@ -197,7 +226,7 @@ typedef struct sf_options {
     int commit_inline;        /* nonzero: commits run on the thread that drives, and no thread is started;
                                * 0: on a thread of their own, while further turns run; it takes no
                                * signals */
-    uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most 16 MiB */
+    uint32_t payload_max;     /* bytes of a message body or value; 0: 1 MiB; at most SF_PAYLOAD_MAX */
     uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
     uint32_t log_records_max; /* changed states that wait in the changelog for their place in the
                                * tables, with 20 to 40 bytes of memory each, and are read at open;
@@ -206,6 +235,9 @@ typedef struct sf_options {
                                * taken as that */
     uint64_t inbox_bytes_max; /* sent from outside and not handled yet; one message always fits;
                                * 0: 16 MiB */
+    uint32_t inbox_ms_max;    /* the same in time, at the pace at which messages were handled lately, since an
+                               * answer waits for all that was sent before it.  Less: sooner answers under
+                               * overload, and senders meet SF_EAGAIN more often; 0: 100 */
     uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk, but not those behind
                                  * a pause or of a type not registered yet; 0: 64 MiB */
     uint64_t cache_bytes_max; /* actors in memory; more are read when needed; 0: 256 MiB */
@@ -214,6 +246,10 @@ typedef struct sf_options {
                                * may send and store no more than a 16th of it, or 64 MiB.  What waits
                                * at the ceiling, and cannot be handled there, goes on when it is opened
                                * with a higher one */
+    uint64_t egress_records_max; /* of one egress, emitted and not acknowledged: actors that emit more
+                                  * wait; 0: 4 Mi */
+    uint64_t egress_bytes_max;   /* the same in bytes of bodies and 64 for each record; 0: an 8th of
+                                  * store_bytes_max */
 } sf_options;
 
 /* Opens the data directory `dir`, made if missing (its parent is not) and filled if empty.  NULL options:
@@ -280,7 +316,7 @@ SF_API int sf_then_cancel(sf_runtime *rt, void *userdata);
  * and position are taken in together and commit together, so after a crash reading goes on at
  * sf_source_position() and every record counts once.  One thread at a time uses a source. */
 
-/* `name`: 1 to 255 bytes of text.  SF_EBUSY: that partition is open already.  SF_EINVAL: a rule, or
+/* `name`: 1 to SF_NAME_MAX bytes of text.  SF_EBUSY: that partition is open already.  SF_EINVAL: a rule, or
  * SF_PARTITIONS_MAX others, of all names together, have a place in the database.  [any] */
 SF_API SF_MUST int sf_source_open(sf_runtime *rt, const char *name, uint32_t partition, sf_source **out);
 SF_API void sf_source_close(sf_source *source); /* before the runtime; NULL is fine */
@@ -303,10 +339,14 @@ SF_API SF_MUST int sf_source_advance(sf_source *source, uint64_t position);
 
 /* -- out: egress ---------------------------------------------------------------------------------- */
 
+enum { SF_LATER = -100, SF_EGRESSES_MAX = 65536 };
+
 /* Called with records in sequence order once they are durable; after a crash the same ones come again,
- * same bytes, until acknowledged.  Returns how many of them are done; 0: all will be acknowledged
- * later by sf_egress_ack(); negative, or more than there were: bring them again after a pause. */
+ * same bytes, until acknowledged.  Returns how many of them, from the first, are done, and with them all
+ * that came before; those that are not, none perhaps, come again after a pause.  SF_LATER: all will be
+ * acknowledged by sf_egress_ack().  Anything else: none is done. */
 typedef int sf_egress(const sf_message *const *records, size_t count, void *userdata);
+/* `name`: 1 to 255 bytes of text.  SF_EINVAL: there are SF_EGRESSES_MAX, those of former runs too. */
 SF_API SF_MUST int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata);
 
 /* Acknowledges every record up to `sequence`.  At start: what the sink already holds, so that nothing
@@ -347,6 +387,9 @@ typedef struct sf_stats {
     uint64_t messages_waiting; /* accepted and not handled, those of unregistered types included */
     uint64_t actors;           /* in memory */
     uint64_t turns_held;       /* undone since open, and the actor waits: state_migrate cannot read it */
+    uint64_t egress_lag;       /* records emitted and not acknowledged, of all egresses */
+    uint64_t egress_stalled_ms; /* the longest that an egress with such records has gone without an
+                                 * acknowledgement */
 } sf_stats;
 SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step [any] */
 
@@ -368,7 +411,8 @@ SF_API uint64_t sf_random(sf_turn *turn);
 SF_API int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body);
 /* sf_tell() to the sender.  Nobody waits for an answer: dropped. */
 SF_API int sf_reply(sf_turn *turn, const char *kind, sf_bytes body);
-/* Appends a record to an egress. */
+/* Appends a record to an egress.  SF_EAGAIN: more of its records wait for acknowledgement than
+ * sf_options lets; the turn is undone and its actor waits until there is room again, no attempt counts. */
 SF_API int sf_emit(sf_turn *turn, const char *egress, const char *kind, sf_bytes body);
 
 /* Undo this turn; the type says how often it is tried again. */
@@ -380,6 +424,10 @@ SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 SF_API sf_bytes sf_value_get(sf_turn *turn, const sf_value *value);
 SF_API int sf_value_put(sf_turn *turn, const sf_value *value, sf_bytes bytes);
 SF_API int sf_value_del(sf_turn *turn, const sf_value *value);
+
+/* Forgets this actor: its struct is zeroed, where sf_state() said it is, and all its values are absent.  When
+ * the turn is kept it takes no space any more, unless the handler writes to it again; then it is a new one. */
+SF_API int sf_clear(sf_turn *turn);
 
 /* An address as bytes that can be stored in state or sent in a body, and back.  Also for who asked
  * from outside: answer in a later turn. */

@@ -39,16 +39,16 @@ int sf_is(const sf_message *msg, const char *kind)
 
 static int check_id(sf_address to)
 {
-    if (to.id && to.id_size >= 1 && to.id_size <= SFI_ID_MAX)
+    if (to.id && to.id_size >= 1 && to.id_size <= SF_ID_MAX)
         return 0;
-    return sfi_err(SF_EINVAL, "%s: an id has 1 to %d bytes, this one %zu", to.type, SFI_ID_MAX,
+    return sfi_err(SF_EINVAL, "%s: an id has 1 to %d bytes, this one %zu", to.type, SF_ID_MAX,
                    to.id ? to.id_size : 0);
 }
 
 static int check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
 {
-    if (kind && strnlen(kind, SFI_KIND_MAX + 1) > SFI_KIND_MAX)
-        return sfi_err(SF_EINVAL, "a kind has at most %d bytes", SFI_KIND_MAX);
+    if (kind && strnlen(kind, SF_KIND_MAX + 1) > SF_KIND_MAX)
+        return sfi_err(SF_EINVAL, "a kind has at most %d bytes", SF_KIND_MAX);
     if (!body.data && body.size)
         return sfi_err(SF_EINVAL, "a body of %zu bytes without data", body.size);
     if (body.size > rt->payload_max)
@@ -60,9 +60,9 @@ static int check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
 /* A name of an egress or a source. */
 static int check_name(const char *what, const char *name)
 {
-    if (name && name[0] && strnlen(name, SFI_NAME_MAX + 1) <= SFI_NAME_MAX)
+    if (name && name[0] && strnlen(name, SF_NAME_MAX + 1) <= SF_NAME_MAX)
         return 0;
-    return sfi_err(SF_EINVAL, "a name of %s has 1 to %d bytes", what, SFI_NAME_MAX);
+    return sfi_err(SF_EINVAL, "a name of %s has 1 to %d bytes", what, SF_NAME_MAX);
 }
 
 static int not_registered(const char *what, const char *name)
@@ -606,13 +606,21 @@ int sf_value_del(sf_turn *turn, const sf_value *value)
     return set_value(turn, value, SF_NONE);
 }
 
+int sf_clear(sf_turn *turn)
+{
+    int rc = turn_check(turn);
+    return rc < 0 ? rc : sfi_turn_clear(turn);
+}
+
 /* Saved address: type's name size:1, name, id; an empty name is the outside. */
+_Static_assert(1 + SF_TYPE_NAME_MAX + SF_ID_MAX <= SF_ADDRESS_MAX, "a saved address fits");
+
 sf_bytes sf_addr_save(sf_turn *turn, sf_address address)
 {
     if (turn_check(turn) < 0)
         return SF_NONE;
     size_t name_size = address.type ? strlen(address.type) : 0;
-    if (name_size > SFI_TYPE_NAME_MAX || address.id_size > SFI_ID_MAX) {
+    if (name_size > SF_TYPE_NAME_MAX || address.id_size > SF_ID_MAX) {
         turn_reject(turn, sfi_err(SF_EINVAL, "this is no address"));
         return SF_NONE;
     }
@@ -637,7 +645,7 @@ sf_address sf_addr_load(sf_turn *turn, sf_bytes saved)
     if (turn_check(turn) < 0)
         return nobody;
     if (!bytes || saved.size < 1 || saved.size < 1u + bytes[0] ||
-        saved.size - 1 - bytes[0] > SFI_ID_MAX) {
+        saved.size - 1 - bytes[0] > SF_ID_MAX) {
         turn_reject(turn, sfi_err(SF_EINVAL, "these bytes are no saved address"));
         return nobody;
     }

@@ -42,14 +42,20 @@ static uint64_t actor_bytes(const struct sfi_actors *actors, const struct sfi_ac
     return sfi_pool_bytes(&actors->pool, actor_size(actor->type, actor->id_size));
 }
 
-static void actor_free(struct sfi_actors *actors, struct sfi_actor *actor)
+void sfi_actor_drop_slots(struct sfi_actors *actors, struct sfi_actor *actor,
+                          const struct sfi_slot *upto)
 {
-    for (struct sfi_slot *slot = actor->slots, *next; slot; slot = next) {
-        next = slot->next;
+    for (struct sfi_slot *slot; (slot = actor->slots) != upto;) {
+        actor->slots = slot->next;
         actors->bytes -= SLOT_BYTES + sfi_slot_bytes(slot->data, slot->size);
         sfi_free(actors->sys, slot->data);
         sfi_free(actors->sys, slot);
     }
+}
+
+static void actor_free(struct sfi_actors *actors, struct sfi_actor *actor)
+{
+    sfi_actor_drop_slots(actors, actor, NULL);
     actors->bytes -= actor_bytes(actors, actor);
     sfi_pool_free(&actors->pool, actor, actor_size(actor->type, actor->id_size));
 }
@@ -324,12 +330,26 @@ static int copy_value(const struct sfi_sys *sys, sf_bytes key, sf_bytes record,
     return 0;
 }
 
-int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
-                        uint16_t number, struct sfi_slot **out)
+static int read_value(const struct sfi_sys *sys, struct sfi_store *store,
+                      const struct sfi_actor *actor, struct sfi_slot *slot)
 {
     struct sfi_snapshot *snapshot;
     struct sfi_key key;
     sf_bytes record;
+    int rc = sfi_snapshot_open(store, &snapshot);
+    if (rc < 0)
+        return rc;
+    sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, slot->number);
+    rc = sfi_snapshot_get(snapshot, SFI_STATE, sfi_key_bytes(&key), &record);
+    if (rc > 0)
+        rc = copy_value(sys, sfi_key_bytes(&key), record, slot);
+    sfi_snapshot_close(snapshot);
+    return rc;
+}
+
+int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
+                        uint16_t number, struct sfi_slot **out)
+{
     for (struct sfi_slot *slot = actor->slots; slot; slot = slot->next)
         if (slot->number == number) {
             *out = slot;
@@ -339,24 +359,16 @@ int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, stru
     if (!slot)
         return no_memory();
     slot->number = number;
-    int rc = sfi_snapshot_open(store, &snapshot);
-    if (rc < 0)
-        goto free_slot;
-    sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, number);
-    rc = sfi_snapshot_get(snapshot, SFI_STATE, sfi_key_bytes(&key), &record);
-    if (rc > 0)
-        rc = copy_value(actors->sys, sfi_key_bytes(&key), record, slot);
-    sfi_snapshot_close(snapshot);
-    if (rc < 0)
-        goto free_slot;
+    int rc = actor->emptied ? 0 : read_value(actors->sys, store, actor, slot);
+    if (rc < 0) {
+        sfi_free(actors->sys, slot);
+        return rc;
+    }
     slot->next = actor->slots;
     actor->slots = slot;
     actors->bytes += SLOT_BYTES + sfi_slot_bytes(slot->data, slot->size);
     *out = slot;
     return 0;
-free_slot:
-    sfi_free(actors->sys, slot);
-    return rc;
 }
 
 /* -- saving -------------------------------------------------------------------------------------- */
@@ -368,6 +380,43 @@ void sfi_actor_touch(struct sfi_actors *actors, struct sfi_actor *actor, size_t 
         return;
     actor->dirty = 1;
     actors->dirty[actors->dirty_count++] = actor; /* sfi_actors_get() made room */
+}
+
+void sfi_actor_clear(struct sfi_actors *actors, struct sfi_actor *actor)
+{
+    uint32_t rows = actor->type->slot_count + 1;
+    sfi_actor_touch(actors, actor, rows * (size_t)ROW_BYTES);
+    actors->dirty_rows += rows;
+    actor->emptied = actor->to_clear = 1;
+    actor->state_dirty = 0;
+    for (struct sfi_slot *slot = actor->slots; slot; slot = slot->next)
+        if (!slot->data)
+            slot->dirty = 0;
+}
+
+void sfi_actor_purge(struct sfi_actors *actors, struct sfi_actor *actor)
+{
+    for (struct sfi_slot *slot = actor->slots; slot; slot = slot->next) {
+        actors->bytes -= sfi_slot_bytes(slot->data, slot->size);
+        sfi_free(actors->sys, slot->data);
+        slot->data = NULL;
+        slot->size = 0;
+    }
+    memset(sfi_actor_state(actor), 0, actor->type->desc.state_size);
+    actor->has_state = 1;
+    sfi_actor_clear(actors, actor);
+}
+
+int sfi_actor_delete_rows(const struct sfi_type *type, const void *id, size_t id_size,
+                          struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    for (uint32_t slot = 0; slot <= type->slot_count; slot++) {
+        sfi_key_state(&key, type->number, id, id_size, (uint16_t)slot);
+        if (sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0)
+            return no_memory();
+    }
+    return 0;
 }
 
 static int save_state(struct sfi_actor *actor, struct sfi_batch *batch)
@@ -413,7 +462,11 @@ static void expect_dirty(const struct sfi_actors *actors, uint32_t at)
 
 static int save_actor(struct sfi_actor *actor, struct sfi_batch *batch)
 {
-    int rc = actor->state_dirty ? save_state(actor, batch) : 0;
+    int rc = actor->to_clear
+                 ? sfi_actor_delete_rows(actor->type, actor->id, actor->id_size, batch)
+                 : 0;
+    if (rc == 0 && actor->state_dirty)
+        rc = save_state(actor, batch);
     for (struct sfi_slot *slot = actor->slots; slot && rc == 0; slot = slot->next)
         if (slot->dirty)
             rc = save_slot(actor, slot, batch);
@@ -436,10 +489,10 @@ void sfi_actors_cleaned(struct sfi_actors *actors, uint64_t epoch)
         struct sfi_actor *actor = actors->dirty[i];
         expect_dirty(actors, i);
         actor->sealed = epoch;
-        actor->dirty = actor->state_dirty = 0;
+        actor->dirty = actor->state_dirty = actor->to_clear = 0;
         for (struct sfi_slot *slot = actor->slots; slot; slot = slot->next)
             slot->dirty = 0;
     }
     actors->dirty_count = 0;
-    actors->dirty_bytes = 0;
+    actors->dirty_rows = actors->dirty_bytes = 0;
 }

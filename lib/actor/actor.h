@@ -6,6 +6,9 @@
  * (2) An actor is in the dirty list of the open epoch if and only if it differs from what the last
  *     sealed epoch holds.
  * (3) The struct is loaded at the first sf_state() and a value at its first use, not before.
+ *     Of an actor that was cleared (`emptied`) nothing is on disk any more but what is in memory too, so the
+ *     store is not asked.  `to_clear` says that its rows are still to be deleted, when it is sealed, before
+ *     what it became since is put: every slot that its type ever had, whether there is a row or not.
  * (4) Nobody keeps a pointer to an actor but the running turn, the dirty list and a pause, and none of
  *     these is ever dropped.  Messages hold addresses (message.h).
  *
@@ -48,6 +51,7 @@ struct sfi_actor {
     uint64_t dirty : 1, state_dirty : 1;
     uint64_t has_state : 1; /* the struct is loaded */
     uint64_t used : 1;      /* since the hand passed */
+    uint64_t emptied : 1, to_clear : 1; /* see (3) */
     char id[];              /* and a zero byte, and the struct */
 };
 
@@ -70,6 +74,7 @@ struct sfi_actors {
     uint64_t durable; /* when the hand last moved */
     struct sfi_actor **dirty;
     uint32_t dirty_count, dirty_capacity;
+    uint64_t dirty_rows;  /* to be deleted beside those of the dirty list */
     uint64_t dirty_bytes; /* an estimate of what sealing will add to the batch */
 };
 
@@ -135,6 +140,10 @@ int sfi_actor_load_state(struct sfi_store *store, struct sfi_arena *arena, struc
 int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
                         uint16_t number, struct sfi_slot **out);
 
+/* Forgets the slots that were made since `upto` was the newest one. */
+void sfi_actor_drop_slots(struct sfi_actors *actors, struct sfi_actor *actor,
+                          const struct sfi_slot *upto);
+
 /* What data of that size in a slot takes of the budget; with the system's own bytes, roughly. */
 static inline size_t sfi_slot_bytes(const void *data, size_t size)
 {
@@ -143,6 +152,14 @@ static inline size_t sfi_slot_bytes(const void *data, size_t size)
 
 /* It differs from what is sealed, in so many bytes more than was known. */
 void sfi_actor_touch(struct sfi_actors *actors, struct sfi_actor *actor, size_t bytes);
+
+/* It was cleared: its struct is zeroed, and its values are absent, by the caller.  Cannot fail. */
+void sfi_actor_clear(struct sfi_actors *actors, struct sfi_actor *actor);
+/* The same without a turn, for one that sfi_actors_get() has just brought in: forgets struct and values. */
+void sfi_actor_purge(struct sfi_actors *actors, struct sfi_actor *actor);
+/* Deletes all rows of an actor that is not in memory; its type need not be registered. */
+int sfi_actor_delete_rows(const struct sfi_type *type, const void *id, size_t id_size,
+                          struct sfi_batch *batch);
 
 /* Seal: puts what is dirty into the batch; nothing is marked clean before sfi_actors_cleaned(), which
  * is told the epoch of that batch. */

@@ -12,7 +12,7 @@ static int fill_letter(const struct sfi_backlog *backlog, const struct sfi_envel
     struct sfi_type *from = sfi_types_number(backlog->types, envelope->from_type);
     if (!to || (envelope->from_type && !from))
         return sfi_err(SF_ECORRUPT, "a message on disk names a type that does not exist");
-    if (envelope->kind.size > SFI_KIND_MAX)
+    if (envelope->kind.size > SF_KIND_MAX)
         return sfi_err(SF_ECORRUPT, "a message on disk has a kind of %zu bytes",
                        envelope->kind.size);
     *letter = (struct sfi_letter){

@@ -27,8 +27,6 @@
 #include "base/endian.h"
 #include "store/store.h"
 
-enum { SFI_ID_MAX = 255, SFI_NAME_MAX = 255 };
-
 enum sfi_meta { SFI_META_COUNTERS = 1, SFI_META_TYPE, SFI_META_SOURCE, SFI_META_EGRESS };
 
 struct sfi_key {

@@ -23,8 +23,6 @@
 
 #include "actor/actor.h"
 
-enum { SFI_KIND_MAX = 255, SFI_PAYLOAD_LIMIT = 16 << 20 };
-
 struct sfi_message {
     struct sfi_message *next;
     struct sfi_type *to_type;

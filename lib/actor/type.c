@@ -40,12 +40,12 @@ void sfi_types_fini(struct sfi_types *types)
 int sfi_type_name_check(const char *name)
 {
     const char *slash = name ? strchr(name, '/') : NULL;
-    size_t size = name ? strnlen(name, SFI_TYPE_NAME_MAX + 1) : 0;
+    size_t size = name ? strnlen(name, SF_TYPE_NAME_MAX + 1) : 0;
     if (!slash || slash == name || !slash[1] || strchr(slash + 1, '/'))
         return sfi_err(SF_EINVAL, "type '%.200s': write it as namespace/name",
                        name ? name : "(null)");
-    if (size > SFI_TYPE_NAME_MAX)
-        return sfi_err(SF_EINVAL, "type '%.20s...': longer than %d bytes", name, SFI_TYPE_NAME_MAX);
+    if (size > SF_TYPE_NAME_MAX)
+        return sfi_err(SF_EINVAL, "type '%.20s...': longer than %d bytes", name, SF_TYPE_NAME_MAX);
     for (const char *c = name; *c; c++)
         if (*c <= ' ' || *c > '~')
             return sfi_err(SF_EINVAL, "type '%.200s': printable ASCII without spaces only", name);
@@ -207,9 +207,9 @@ static int check_values(const sf_type *desc)
         if (value->size != sizeof *value)
             return sfi_err(SF_EINVAL, "type '%s': sf_value.size is %zu: use SF_VALUE()", desc->name,
                            value->size);
-        if (!value->name || !value->name[0] || strlen(value->name) > SFI_NAME_MAX)
+        if (!value->name || !value->name[0] || strlen(value->name) > SF_NAME_MAX)
             return sfi_err(SF_EINVAL, "type '%s': a value's name is 1 to %d bytes", desc->name,
-                           SFI_NAME_MAX);
+                           SF_NAME_MAX);
         for (int j = 0; j < i; j++)
             if (strcmp(desc->values[j]->name, value->name) == 0)
                 return sfi_err(SF_EINVAL, "type '%s': value '%s' is listed twice", desc->name,
@@ -230,9 +230,9 @@ static int check_desc(const sf_type *desc)
         rc = check_handlers(desc);
     if (rc == 0)
         rc = check_values(desc);
-    if (rc == 0 && desc->state_size > SFI_STATE_MAX)
+    if (rc == 0 && desc->state_size > SF_STATE_MAX)
         rc = sfi_err(SF_EINVAL, "type '%s': a struct has at most %d bytes", desc->name,
-                     SFI_STATE_MAX);
+                     SF_STATE_MAX);
     return rc;
 }
 

@@ -18,11 +18,7 @@
 #include "base/lookup.h"
 #include "store/batch.h"
 
-enum {
-    SFI_TYPE_NAME_MAX = 127,
-    SFI_SLOTS_MAX = 1024,
-    SFI_STATE_MAX = 1 << 20
-};
+enum { SFI_SLOTS_MAX = 1024 };
 
 struct sfi_message;
 

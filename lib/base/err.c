@@ -32,6 +32,19 @@ int sfi_err_in(int code, const char *format, ...)
     return sfi_err(code, "%s: %s", doing, sentence);
 }
 
+const char *sf_errname(int code)
+{
+    static const char *const names[] = {
+        "success",      "SF_EINVAL",   "SF_ENOMEM",  "SF_EAGAIN",  "SF_ETIMEOUT", "SF_ENOTFOUND",
+        "SF_EFAILED",   "SF_EBUSY",    "SF_ETURN",   "SF_ELOCKED", "SF_EACCESS",  "SF_EFOREIGN",
+        "SF_ENEWER",    "SF_ECORRUPT", "SF_EDISK",   "SF_EFORK",   "SF_ECLOSED",
+    };
+    int count = sizeof names / sizeof names[0];
+    if (code > 0)
+        code = 0;
+    return code > -count ? names[-code] : "unknown";
+}
+
 const char *sf_errmsg(void)
 {
     return sentence;

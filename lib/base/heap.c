@@ -43,15 +43,22 @@ static void sift_down(struct sfi_heap *heap, size_t position, struct sfi_heap_no
     place(heap, position, node);
 }
 
+int sfi_heap_reserve(struct sfi_heap *heap, uint32_t count)
+{
+    if ((uint64_t)count + 1 <= heap->capacity)
+        return 0;
+    void *nodes = sfi_grow(heap->sys, heap->nodes, &heap->capacity, (uint64_t)count + 1, 16,
+                           sizeof *heap->nodes);
+    if (!nodes)
+        return SF_ENOMEM;
+    heap->nodes = nodes;
+    return 0;
+}
+
 int sfi_heap_push(struct sfi_heap *heap, struct sfi_heap_node *node, uint64_t due)
 {
-    if (heap->count + 1 >= heap->capacity) {
-        void *nodes = sfi_grow(heap->sys, heap->nodes, &heap->capacity, (uint64_t)heap->count + 2,
-                               16, sizeof *heap->nodes);
-        if (!nodes)
-            return SF_ENOMEM;
-        heap->nodes = nodes;
-    }
+    if (sfi_heap_reserve(heap, heap->count + 1) < 0)
+        return SF_ENOMEM;
     node->due = due;
     node->order = heap->pushed++;
     sift_up(heap, ++heap->count, node);

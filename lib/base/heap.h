@@ -22,6 +22,8 @@ struct sfi_heap {
 
 void sfi_heap_init(struct sfi_heap *heap, const struct sfi_sys *sys);
 void sfi_heap_fini(struct sfi_heap *heap);
+/* Room for so many nodes, so that pushing them cannot fail.  0 or SF_ENOMEM. */
+int sfi_heap_reserve(struct sfi_heap *heap, uint32_t count);
 int sfi_heap_push(struct sfi_heap *heap, struct sfi_heap_node *node, uint64_t due);
 void sfi_heap_remove(struct sfi_heap *heap, struct sfi_heap_node *node); /* not in it: no effect */
 

@@ -41,27 +41,29 @@ int sfi_db_fault(const struct sfi_sys *sys, const char *point)
 /* LMDB's codes end here. */
 int sfi_db_error(const struct sfi_db *db, int error, const char *what)
 {
+    char doing[300];
+    snprintf(doing, sizeof doing, "%s '%.200s'", what, db->name);
     switch (error) {
     case MDB_MAP_FULL:
-        return sfi_err(SF_EDISK, "the database has reached store_bytes_max (%llu bytes)",
+        return sfi_err(SF_EDISK, "%s: the database has reached store_bytes_max (%llu bytes)", doing,
                        (unsigned long long)db->bytes_max);
     case MDB_TXN_FULL:
-        return sfi_err(SF_EDISK, "%s: one commit changes too many pages", what);
+        return sfi_err(SF_EDISK, "%s: one commit changes too many pages", doing);
     case MDB_PANIC: /* somebody's write has failed, and the file is not opened anew yet */
-        return sfi_err(SF_EDISK, "%s: the database must be opened anew after a failed write", what);
+        return sfi_err(SF_EDISK, "%s: it must be opened anew after a failed write", doing);
     case MDB_READERS_FULL:
-        return sfi_err(SF_EAGAIN, "%d views are open, no more are possible", READERS_MAX);
+        return sfi_err(SF_EAGAIN, "%s: %d are open, no more are possible", doing, READERS_MAX);
     case MDB_INVALID:
     case MDB_INCOMPATIBLE:
-        return sfi_err(SF_EFOREIGN, "%s: it is not a database of ours", what);
+        return sfi_err(SF_EFOREIGN, "%s: it is not a database of ours", doing);
     case MDB_VERSION_MISMATCH:
-        return sfi_err(SF_EFOREIGN, "%s: it belongs to another version of LMDB", what);
+        return sfi_err(SF_EFOREIGN, "%s: it belongs to another version of LMDB", doing);
     default:
         break;
     }
     if (error > 0)
-        return sfi_disk_error(db->dir_fd, error, what);
-    return sfi_err(SF_ECORRUPT, "%s: %s", what, mdb_strerror(error));
+        return sfi_disk_error(db->dir_fd, error, doing);
+    return sfi_err(SF_ECORRUPT, "%s: %s", doing, mdb_strerror(error));
 }
 
 /* -- the format record ------------------------------------------------------------------------------ */
@@ -117,7 +119,7 @@ int sfi_db_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t *out_epoch)
     if (error == MDB_NOTFOUND)
         return sfi_err(SF_EFOREIGN, "the database was not made by this library");
     if (error)
-        return sfi_db_error(db, error, "read the epoch");
+        return sfi_db_error(db, error, "read the epoch of");
     int rc = sfi_value_bytes(db, value, &record);
     return rc == 0 ? format_read(record, out_epoch) : rc;
 }
@@ -211,7 +213,7 @@ static int db_make(const struct sfi_db *db)
     if (rc < 0)
         return rc;
     int error = write_new(path);
-    rc = error ? sfi_db_error(db, error, "make the database") : publish_new(db);
+    rc = error ? sfi_db_error(db, error, "make the database in") : publish_new(db);
     if (rc < 0)
         unlinkat(db->dir_fd, SFI_DISK_DATA_NEW, 0);
     return rc;
@@ -230,7 +232,7 @@ static int open_table(struct sfi_db *db, MDB_txn *txn, int table)
     if (!error)
         error = mdb_dbi_flags(txn, db->tables[table], &flags);
     if (error)
-        return sfi_db_error(db, error, "open the tables");
+        return sfi_db_error(db, error, "open the tables of");
     return flags ? sfi_err(SF_EFOREIGN, "the table '%s' is not one of ours", table_names[table])
                  : 0;
 }
@@ -241,7 +243,7 @@ static int open_tables(struct sfi_db *db, uint64_t *out_epoch)
     MDB_txn *txn;
     int error = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
     if (error)
-        return sfi_db_error(db, error, "open the tables");
+        return sfi_db_error(db, error, "open the tables of");
     int rc = open_table(db, txn, SFI_META);
     if (rc == 0)
         rc = sfi_db_epoch(db, txn, out_epoch);
@@ -252,7 +254,7 @@ static int open_tables(struct sfi_db *db, uint64_t *out_epoch)
         return rc;
     }
     error = mdb_txn_commit(txn); /* keeps the handles */
-    return error ? sfi_db_error(db, error, "open the tables") : 0;
+    return error ? sfi_db_error(db, error, "open the tables of") : 0;
 }
 
 static int close_on_exec(MDB_env *env)
@@ -294,7 +296,7 @@ static int open_env(struct sfi_db *db)
         return rc;
     int error = mdb_env_create(&db->env);
     if (error)
-        return sfi_db_error(db, error, "open the database");
+        return sfi_db_error(db, error, "open the database in");
     error = mdb_env_set_mapsize(db->env, (size_t)db->bytes_max);
     if (!error)
         error = mdb_env_set_maxdbs(db->env, TABLES_MAX);
@@ -313,7 +315,7 @@ static int open_env(struct sfi_db *db)
         return sfi_err(SF_ENOMEM,
                        "out of memory, or of address space for store_bytes_max (%llu bytes)",
                        (unsigned long long)db->bytes_max);
-    return error ? sfi_db_error(db, error, "open the database") : 0;
+    return error ? sfi_db_error(db, error, "open the database in") : 0;
 }
 
 int sfi_db_sync(const struct sfi_db *db)
@@ -322,7 +324,7 @@ int sfi_db_sync(const struct sfi_db *db)
     if (rc < 0)
         return rc;
     int error = mdb_env_sync(db->env, 1);
-    return error ? sfi_db_error(db, error, "sync the database") : 0;
+    return error ? sfi_db_error(db, error, "sync") : 0;
 }
 
 static int rewrite(int fd, void *bytes, size_t size)
@@ -384,6 +386,13 @@ static int is_same_dir(const char *path, int dir_fd)
            by_path.st_dev == by_fd.st_dev && by_path.st_ino == by_fd.st_ino;
 }
 
+static char *copy_text(const struct sfi_sys *sys, const char *text)
+{
+    size_t size = strlen(text) + 1;
+    char *copy = sfi_alloc(sys, size);
+    return copy ? memcpy(copy, text, size) : NULL;
+}
+
 /* A name that still means the same directory when the process has changed its own or the directory was
  * moved: the database is opened by it again after a failed write. */
 static char *lasting_path(const struct sfi_sys *sys, const char *dir, int dir_fd)
@@ -392,9 +401,7 @@ static char *lasting_path(const struct sfi_sys *sys, const char *dir, int dir_fd
     snprintf(path, sizeof path, "/proc/self/fd/%d", dir_fd);
     if (!is_same_dir(path, dir_fd) && (!realpath(dir, path) || !is_same_dir(path, dir_fd)))
         snprintf(path, sizeof path, "%s", dir);
-    size_t size = strlen(path) + 1;
-    char *copy = sfi_alloc(sys, size);
-    return copy ? memcpy(copy, path, size) : NULL;
+    return copy_text(sys, path);
 }
 
 static int has_database(int dir_fd)
@@ -405,8 +412,9 @@ static int has_database(int dir_fd)
 
 int sfi_db_init(struct sfi_db *db, const char *dir, uint64_t *out_epoch)
 {
+    db->name = copy_text(db->sys, dir);
     db->path = lasting_path(db->sys, dir, db->dir_fd);
-    int rc = db->path ? 0 : sfi_err(SF_ENOMEM, "out of memory");
+    int rc = db->name && db->path ? 0 : sfi_err(SF_ENOMEM, "out of memory");
     if (rc == 0 && !has_database(db->dir_fd))
         rc = db_make(db);
     if (rc == 0) /* once more: when the directory was judged, it may not have been locked */
@@ -421,4 +429,5 @@ void sfi_db_fini(struct sfi_db *db)
 {
     sfi_db_close(db);
     sfi_free(db->sys, db->path);
+    sfi_free(db->sys, db->name);
 }

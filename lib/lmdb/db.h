@@ -31,7 +31,8 @@ enum { SFI_DB_LOG = SFI_TABLES, SFI_DB_TABLES };
 
 struct sfi_db {
     const struct sfi_sys *sys;
-    char *path; /* of the directory; ours */
+    char *name; /* of the directory, as the user called it; ours */
+    char *path; /* the same, for as long as it is open; ours */
     int dir_fd;
     int relaxed;
     uint64_t bytes_max;
@@ -57,7 +58,8 @@ int sfi_db_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t *out_epoch);
 /* Returns LMDB's code. */
 int sfi_db_put_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t epoch);
 
-/* The code and the sentence for one of LMDB's codes met while doing `what`. */
+/* The code and the sentence for one of LMDB's codes met while doing `what`, a text that the directory's
+ * name completes: "commit to". */
 int sfi_db_error(const struct sfi_db *db, int error, const char *what);
 int sfi_db_fault(const struct sfi_sys *sys, const char *point);
 

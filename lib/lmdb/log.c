@@ -175,12 +175,12 @@ static int load_all(struct sfi_log *log, MDB_txn *txn)
     MDB_val key, value;
     int rc = 0, error = mdb_cursor_open(txn, log->db->tables[SFI_DB_LOG], &cursor);
     if (error)
-        return sfi_db_error(log->db, error, "read the changelog");
+        return sfi_db_error(log->db, error, "read the changelog of");
     while (rc == 0 && (error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
         rc = load_row(log, key, value);
     mdb_cursor_close(cursor);
     if (rc == 0 && error != MDB_NOTFOUND)
-        rc = sfi_db_error(log->db, error, "read the changelog");
+        rc = sfi_db_error(log->db, error, "read the changelog of");
     if (rc == 0 && !log->active)
         log->active = generation_new(log->db->sys, 1, 1);
     return rc == 0 && !log->active ? SF_ENOMEM : rc;
@@ -191,7 +191,7 @@ int sfi_log_load(struct sfi_log *log)
     MDB_txn *txn;
     int error = mdb_txn_begin(log->db->env, NULL, MDB_RDONLY, &txn);
     if (error)
-        return sfi_db_error(log->db, error, "read the changelog");
+        return sfi_db_error(log->db, error, "read the changelog of");
     drop_all(log);
     int rc = load_all(log, txn);
     mdb_txn_abort(txn);
@@ -240,7 +240,7 @@ static int write_chunk(struct sfi_log *log, MDB_cursor *cursor, const struct sfi
     sfi_be64_put(key, log->active->end);
     int error = mdb_cursor_put(cursor, &at, &value, MDB_APPEND | MDB_RESERVE);
     if (error)
-        return sfi_db_error(log->db, error, "append to the changelog");
+        return sfi_db_error(log->db, error, "append to the changelog of");
     write_entries(log, value.mv_data, ops, count);
     sfi_chunk_finish(value.mv_data, size, log->active->number, count, key);
     log->active->end++;
@@ -260,7 +260,7 @@ static int append(struct sfi_log *log, MDB_txn *txn, const struct sfi_op_list *c
     pthread_mutex_unlock(log->lock);
     int error = rc == 0 ? mdb_cursor_open(txn, log->db->tables[SFI_DB_LOG], &cursor) : 0;
     if (rc < 0 || error)
-        return rc < 0 ? rc : sfi_db_error(log->db, error, "append to the changelog");
+        return rc < 0 ? rc : sfi_db_error(log->db, error, "append to the changelog of");
     for (uint32_t i = 0, count; i < changes->count && rc == 0; i += count) {
         count = fit(changes->ops + i, changes->count - i, size_max, &size);
         rc = write_chunk(log, cursor, changes->ops + i, count, size);
@@ -376,7 +376,7 @@ int sfi_log_chunk(const struct sfi_db *db, MDB_txn *txn, uint64_t number, sf_byt
     sfi_be64_put(key, number);
     int error = mdb_get(txn, db->tables[SFI_DB_LOG], &at, &value);
     if (error)
-        return error == MDB_NOTFOUND ? 0 : sfi_db_error(db, error, "read the changelog");
+        return error == MDB_NOTFOUND ? 0 : sfi_db_error(db, error, "read the changelog of");
     return sfi_value_bytes(db, value, out) < 0 ? SF_ECORRUPT : 1;
 }
 

@@ -104,11 +104,11 @@ static int add_all(struct sfi_overlay *overlay, const struct sfi_db *db, MDB_txn
     MDB_val key, value;
     int rc = 0, error = mdb_cursor_open(txn, db->tables[SFI_DB_LOG], &cursor);
     if (error)
-        return sfi_db_error(db, error, "read the changelog");
+        return sfi_db_error(db, error, "read the changelog of");
     while (rc == 0 && (error = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)) == 0)
         rc = add_row(overlay, db, key, value);
     mdb_cursor_close(cursor);
-    return rc == 0 && error != MDB_NOTFOUND ? sfi_db_error(db, error, "read the changelog") : rc;
+    return rc == 0 && error != MDB_NOTFOUND ? sfi_db_error(db, error, "read the changelog of") : rc;
 }
 
 static int sort(struct sfi_overlay *overlay)

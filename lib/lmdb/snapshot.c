@@ -107,7 +107,8 @@ static int begin(struct sfi_lmdb_snapshot *snapshot)
 static int begin_locked(struct sfi_snapshots *all, struct sfi_snapshot **out)
 {
     if (all->is_shut)
-        return sfi_err(SF_EDISK, "the database is being opened anew after a failed write");
+        return sfi_err(SF_EDISK, "open a view of '%.200s': it is being opened anew after a failed write",
+                       all->db->name);
     struct sfi_lmdb_snapshot *snapshot = all->spare ? all->spare : snapshot_new(all);
     if (!snapshot)
         return sfi_err(SF_ENOMEM, "out of memory");
@@ -115,7 +116,7 @@ static int begin_locked(struct sfi_snapshots *all, struct sfi_snapshot **out)
     int error = begin(snapshot);
     if (error) {
         snapshot_free(all->db->sys, snapshot);
-        return sfi_db_error(all->db, error, "open a view");
+        return sfi_db_error(all->db, error, "open a view of");
     }
     snapshot->renewed = 0;
     snapshot->held_count = sfi_log_hold(all->log, snapshot->held);

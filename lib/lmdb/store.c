@@ -110,7 +110,7 @@ static int apply_batch(struct lmdb_store *store, MDB_txn *txn, const struct sfi_
         if (i != SFI_STATE && batch->tables[i].count)
             rc = apply_table(store, txn, i, &batch->tables[i]);
     int error = rc == 0 ? sfi_db_put_epoch(&store->db, txn, batch->epoch) : 0;
-    return error ? sfi_db_error(&store->db, error, "commit") : rc;
+    return error ? sfi_db_error(&store->db, error, "commit to") : rc;
 }
 
 /* A full map is noticed before anything is written; every other failure may have come too late. */
@@ -125,7 +125,7 @@ static int commit_txn(struct lmdb_store *store, MDB_txn *txn, int *out_unknown)
     int error = mdb_txn_commit(txn);
     if (error) {
         *out_unknown = error != MDB_MAP_FULL;
-        return sfi_db_error(&store->db, error, "commit");
+        return sfi_db_error(&store->db, error, "commit to");
     }
     rc = fail_at(store, "lmdb.commit.after");
     *out_unknown = rc < 0;
@@ -146,7 +146,7 @@ static int try_txn(struct lmdb_store *store, const struct sfi_batch *batch, int 
     int error = mdb_txn_begin(store->db.env, NULL, 0, &txn);
     *out_unknown = error == MDB_PANIC;
     if (error)
-        return sfi_db_error(&store->db, error, "commit");
+        return sfi_db_error(&store->db, error, "commit to");
     rc = batch ? apply_batch(store, txn, batch) : apply_tidying(store, txn);
     if (rc == 0)
         return commit_txn(store, txn, out_unknown);
@@ -180,7 +180,8 @@ static int commit(void *ctx)
 {
     struct lmdb_store *store = ctx;
     if (sfi_snapshots_are_shut(&store->snapshots)) /* tidying has failed meanwhile */
-        return sfi_err(SF_EDISK, "commit: the database must be opened anew after a failed write");
+        return sfi_err(SF_EDISK, "commit to '%.200s': it must be opened anew after a failed write",
+                       store->db.name);
     int rc = commit_or_undo(store, store->batch);
     store->full_disks = rc == SF_EDISK ? store->full_disks + 1 : 0;
     if (rc == 0)
@@ -249,7 +250,7 @@ static int find_out(struct lmdb_store *store)
     uint64_t epoch = 0, next = store->base.durable + 1;
     int rc = reopen(store, &epoch);
     if (rc < 0)
-        return rc;
+        return sfi_err_in(rc, "open '%.200s' anew", store->db.name);
     if (epoch + 1 != next && !(store->batch && epoch == next))
         return sfi_err(SF_ECORRUPT, "epoch %llu is on disk where epoch %llu was being written",
                        (unsigned long long)epoch, (unsigned long long)next);
@@ -451,6 +452,7 @@ static int bring_up(struct lmdb_store *store, const char *dir,
     uint64_t log_bytes = store->db.bytes_max / LOG_PART;
     log_bytes = options->log_bytes_max < log_bytes ? options->log_bytes_max : log_bytes;
     int rc = sfi_db_init(&store->db, dir, &store->base.durable);
+    store->base.name = store->db.name;
     if (rc == 0)
         rc = sfi_log_init(&store->log, &store->db, &store->snapshots.lock, log_bytes,
                           options->log_records_max);

@@ -165,7 +165,7 @@ static int trim(struct slice *slice, struct sfi_generation *generation, uint64_t
     MDB_val key, value;
     int error = mdb_cursor_open(slice->txn, slice->db->tables[SFI_DB_LOG], &cursor);
     if (error)
-        return sfi_db_error(slice->db, error, "trim the changelog");
+        return sfi_db_error(slice->db, error, "trim the changelog of");
     int rc = sfi_db_fault(slice->db->sys, "lmdb.trim");
     for (; rc == 0 && *units && to_trim(generation); --*units, generation->first++) {
         error = mdb_cursor_get(cursor, &key, &value, MDB_FIRST);
@@ -175,7 +175,7 @@ static int trim(struct slice *slice, struct sfi_generation *generation, uint64_t
         else if (!error)
             error = mdb_cursor_del(cursor, 0);
         if (error)
-            rc = sfi_db_error(slice->db, error, "trim the changelog");
+            rc = sfi_db_error(slice->db, error, "trim the changelog of");
         if (rc < 0)
             break;
     }

@@ -11,7 +11,7 @@ static int find_last(struct sfi_writer *writer)
     int error = mdb_cursor_get(writer->cursor, &writer->last, &value, MDB_LAST);
     writer->is_append = error == MDB_NOTFOUND;
     if (error)
-        return writer->is_append ? 0 : sfi_db_error(writer->db, error, "commit");
+        return writer->is_append ? 0 : sfi_db_error(writer->db, error, "commit to");
     if (writer->last.mv_size > sizeof writer->bytes)
         return sfi_err(SF_ECORRUPT, "commit: a key on disk has %zu bytes", writer->last.mv_size);
     memcpy(writer->bytes, writer->last.mv_data, writer->last.mv_size);
@@ -24,7 +24,7 @@ int sfi_writer_open(struct sfi_writer *writer, const struct sfi_db *db, MDB_txn 
     writer->db = db;
     int error = mdb_cursor_open(txn, db->tables[table], &writer->cursor);
     if (error)
-        return sfi_db_error(db, error, "commit");
+        return sfi_db_error(db, error, "commit to");
     int rc = find_last(writer);
     if (rc < 0)
         sfi_writer_close(writer);
@@ -49,7 +49,7 @@ int sfi_writer_put(struct sfi_writer *writer, sf_bytes key, sf_bytes value)
     if (rc < 0)
         return rc;
     int error = mdb_cursor_put(writer->cursor, &at, &data, is_beyond(writer, key) ? MDB_APPEND : 0);
-    return error ? sfi_db_error(writer->db, error, "commit") : 0;
+    return error ? sfi_db_error(writer->db, error, "commit to") : 0;
 }
 
 int sfi_writer_delete(struct sfi_writer *writer, sf_bytes key)
@@ -61,5 +61,5 @@ int sfi_writer_delete(struct sfi_writer *writer, sf_bytes key)
     int error = mdb_cursor_get(writer->cursor, &at, &value, MDB_SET);
     if (!error)
         error = mdb_cursor_del(writer->cursor, 0);
-    return error && error != MDB_NOTFOUND ? sfi_db_error(writer->db, error, "commit") : 0;
+    return error && error != MDB_NOTFOUND ? sfi_db_error(writer->db, error, "commit to") : 0;
 }

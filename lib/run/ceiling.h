@@ -22,6 +22,7 @@
 #include "store/store.h"
 
 struct sfi_ceiling {
+    const char *dir;    /* what it is the ceiling of, in sentences; lent by the store */
     uint64_t bytes_max; /* of the database */
     uint64_t room;      /* below it, as of the last measurement; under the lock */
 };

@@ -83,7 +83,7 @@ static int save(sf_runtime *rt, struct sfi_batch *batch)
     counters->next_message = rt->mailbox.next_sequence;
     counters->waiting = rt->mailbox.count;
     counters->next_type = (uint64_t)rt->types.count + 1;
-    counters->next_egress = (uint64_t)rt->egresses.count + 1;
+    counters->next_egress = rt->egresses.next_number;
     return sfi_counters_save(counters, batch);
 }
 
@@ -109,7 +109,11 @@ static int loaded(sf_runtime *rt)
 {
     const struct sfi_counters *counters = &rt->epoch.counters;
     int rc = check_given(counters->next_type, rt->types.count, "types");
-    return rc < 0 ? rc : check_given(counters->next_egress, rt->egresses.count, "egresses");
+    if (rc == 0)
+        rc = check_given(counters->next_egress, rt->egresses.count, "egresses");
+    if (rc == 0 && counters->next_egress)
+        rt->egresses.next_number = (uint32_t)counters->next_egress;
+    return rc;
 }
 
 const struct sfi_part sfi_part_counters = {.name = "counters",

@@ -1,5 +1,7 @@
 #include "run/delivery.h"
 
+#include <string.h>
+
 #include "actor/key.h"
 #include "base/err.h"
 #include "run/callback.h"
@@ -9,10 +11,14 @@
 enum {
     RECORDS_MAX = 256,   /* in one call */
     BYTES_MAX = 1 << 20, /* likewise */
-    ROUNDS_MAX = 64,     /* calls of one egress in one step */
+    SHARE_PART = 8,      /* of what waits, in one step, */
+    SHARE_MIN = 1024,    /* at least */
+    SHARE_MAX = 1 << 14, /* and at most */
     PAUSE_MIN_MS = 100,
     PAUSE_DOUBLINGS_MAX = 7
 };
+
+/* -- acknowledgements ----------------------------------------------------------------------------- */
 
 int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t sequence)
 {
@@ -22,122 +28,184 @@ int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t
                        (unsigned long long)egress->safe);
     if (sequence > egress->ack_request) {
         egress->ack_request = sequence;
+        sfi_egress_push(&rt->egresses, SFI_EGRESS_ACKS, egress);
         sfi_poll_signal(rt);
     }
     return 0;
 }
 
-static void acknowledge(struct sfi_egress *egress, uint64_t sequence)
+static struct sfi_egress *take_request(sf_runtime *rt, uint64_t *sequence)
 {
-    if (sequence > egress->acked) {
-        egress->acked = sequence;
-        egress->dirty = 1;
-    }
-    if (egress->delivered < egress->acked)
-        egress->delivered = egress->acked;
+    pthread_mutex_lock(&rt->lock);
+    struct sfi_egress *egress = sfi_egress_pop(&rt->egresses, SFI_EGRESS_ACKS);
+    *sequence = egress ? egress->ack_request : 0;
+    pthread_mutex_unlock(&rt->lock);
+    return egress;
+}
+
+/* The bytes emitted with a record, from its row; 0: not to be had. */
+static uint64_t written_with(sf_runtime *rt, const struct sfi_egress *egress, uint64_t sequence)
+{
+    struct sfi_snapshot *snapshot;
+    struct sfi_key key;
+    sf_bytes record;
+    uint64_t written = 0;
+    sfi_key_outbox(&key, egress->number, sequence);
+    if (sfi_snapshot_open(rt->store, &snapshot) < 0)
+        return 0;
+    if (sfi_snapshot_get(snapshot, SFI_OUTBOX, sfi_key_bytes(&key), &record) > 0)
+        written = sfi_egress_written(egress, sfi_key_bytes(&key), record);
+    sfi_snapshot_close(snapshot);
+    return written;
 }
 
 /* Takes over what was requested. */
 static void acknowledge_all(sf_runtime *rt)
 {
-    pthread_mutex_lock(&rt->lock);
-    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        acknowledge(egress, egress->ack_request);
-    pthread_mutex_unlock(&rt->lock);
+    struct sfi_egress *egress;
+    uint64_t sequence;
+    while ((egress = take_request(rt, &sequence)))
+        if (sequence > egress->acked)
+            sfi_egress_acknowledge(&rt->egresses, egress, sequence,
+                                   written_with(rt, egress, sequence));
 }
 
-static int has_acknowledgements(sf_runtime *rt)
-{
-    int has = 0;
-    pthread_mutex_lock(&rt->lock);
-    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        has |= egress->ack_request > egress->acked;
-    pthread_mutex_unlock(&rt->lock);
-    return has;
-}
+/* -- records for one call ----------------------------------------------------------------------------- */
 
-static int is_ready(const struct sfi_egress *egress, uint64_t now_ns)
-{
-    return egress->callback && egress->delivered < egress->safe && egress->retry_ns <= now_ns;
-}
+struct call {
+    sf_message records[RECORDS_MAX];
+    uint64_t written[RECORDS_MAX];
+    int count;
+    size_t bytes;
+};
 
-/* Copies the records behind `delivered` into the arena.  Their number, or what the store says. */
-static int collect(sf_runtime *rt, const struct sfi_egress *egress, sf_message *records)
+/* Moves `at` to the record with that sequence, which must be the next row.  1 or negative. */
+static int next_row(struct sfi_snapshot *snapshot, const struct sfi_egress *egress,
+                    uint64_t sequence, struct sfi_key *at, sf_bytes *record)
 {
-    struct sfi_snapshot *snapshot;
-    struct sfi_key key;
-    sf_bytes found, record;
-    int count = 0, rc = sfi_snapshot_open(rt->store, &snapshot);
-    size_t bytes = 0;
+    sf_bytes found;
+    struct sfi_key wanted;
+    int rc = sfi_snapshot_seek(snapshot, SFI_OUTBOX, sfi_key_bytes(at), 1, &found, record);
+    sfi_key_outbox(&wanted, egress->number, sequence);
     if (rc < 0)
         return rc;
+    if (rc == 0 || found.size != wanted.size || memcmp(found.data, wanted.bytes, found.size) != 0)
+        return sfi_err(SF_ECORRUPT, "egress '%s': record %llu is missing", egress->name,
+                       (unsigned long long)sequence);
+    *at = wanted;
+    return 1;
+}
+
+static int read_rows(sf_runtime *rt, struct sfi_snapshot *snapshot, const struct sfi_egress *egress,
+                     struct call *call)
+{
+    struct sfi_key at;
+    sf_bytes record;
+    int rc = 0;
+    sfi_key_outbox(&at, egress->number, egress->delivered);
     for (uint64_t s = egress->delivered + 1;
-         s <= egress->safe && count < RECORDS_MAX && bytes < BYTES_MAX; s++) {
-        sfi_key_outbox(&key, egress->number, s);
-        found = sfi_key_bytes(&key);
-        rc = sfi_snapshot_get(snapshot, SFI_OUTBOX, found, &record);
-        if (rc == 0)
-            rc = sfi_err(SF_ECORRUPT, "egress '%s': record %llu is missing", egress->name,
-                         (unsigned long long)s);
+         s <= egress->safe && call->count < RECORDS_MAX && call->bytes < BYTES_MAX; s++) {
+        rc = next_row(snapshot, egress, s, &at, &record);
         if (rc > 0)
-            rc = sfi_egress_read(egress, found, record, &rt->types, &rt->delivery, &records[count]);
+            rc = sfi_egress_read(egress, sfi_key_bytes(&at), record, &rt->types, &rt->delivery,
+                                 &call->records[call->count], &call->written[call->count]);
         if (rc < 0)
-            break;
-        bytes += record.size;
-        count++;
+            return rc;
+        call->bytes += record.size;
+        call->count++;
     }
-    sfi_snapshot_close(snapshot);
-    return rc < 0 && count == 0 ? rc : count;
+    return 0;
 }
 
-static void after_call(sf_runtime *rt, struct sfi_egress *egress, int done, int count)
+/* Copies the records past `delivered` into the arena.  0, or what the store says if there is none. */
+static int collect(sf_runtime *rt, const struct sfi_egress *egress, struct call *call)
 {
-    if (done < 0 || done > count) {
-        uint32_t doublings =
-            egress->failures < PAUSE_DOUBLINGS_MAX ? egress->failures++ : PAUSE_DOUBLINGS_MAX;
-        egress->retry_ns =
-            rt->sys->mono_ns(rt->sys->ctx) + ((uint64_t)PAUSE_MIN_MS << doublings) * 1000000;
-        return;
-    }
-    egress->failures = 0;
-    egress->retry_ns = 0;
-    if (done == 0) {
-        egress->delivered += (uint64_t)count;
-        return;
-    }
-    acknowledge(egress, egress->delivered + (uint64_t)done);
-}
-
-/* One call.  1: there may be more; 0: not now; negative: what the store says. */
-static int deliver(sf_runtime *rt, struct sfi_egress *egress)
-{
-    sf_message records[RECORDS_MAX];
-    const sf_message *pointers[RECORDS_MAX];
-    if (!is_ready(egress, rt->sys->mono_ns(rt->sys->ctx)))
-        return 0;
+    struct sfi_snapshot *snapshot;
     sfi_arena_reset(&rt->delivery);
-    int count = collect(rt, egress, records);
-    if (count < 0)
-        return count;
-    for (int i = 0; i < count; i++)
-        pointers[i] = &records[i];
+    call->count = 0;
+    call->bytes = 0;
+    int rc = sfi_snapshot_open(rt->store, &snapshot);
+    if (rc < 0)
+        return rc;
+    rc = read_rows(rt, snapshot, egress, call);
+    sfi_snapshot_close(snapshot);
+    return rc < 0 && call->count == 0 ? rc : 0;
+}
+
+/* -- calls ---------------------------------------------------------------------------------------------- */
+
+static int make_call(sf_runtime *rt, struct sfi_egress *egress, const struct call *call)
+{
+    const sf_message *pointers[RECORDS_MAX];
+    for (int i = 0; i < call->count; i++)
+        pointers[i] = &call->records[i];
     sfi_callback_begin(rt);
-    int done = egress->callback(pointers, (size_t)count, egress->userdata);
+    int done = egress->callback(pointers, (size_t)call->count, egress->userdata);
     sfi_callback_end(rt);
+    return done;
+}
+
+static void pause_delivery(sf_runtime *rt, struct sfi_egress *egress)
+{
+    uint32_t doublings =
+        egress->failures < PAUSE_DOUBLINGS_MAX ? egress->failures++ : PAUSE_DOUBLINGS_MAX;
+    sfi_egress_pause(&rt->egresses, egress,
+                     rt->sys->mono_ns(rt->sys->ctx) +
+                         ((uint64_t)PAUSE_MIN_MS << doublings) * 1000000);
+}
+
+static void after_call(sf_runtime *rt, struct sfi_egress *egress, const struct call *call, int done)
+{
+    struct sfi_egresses *egresses = &rt->egresses;
+    uint64_t shown = egress->delivered + (uint64_t)call->count;
+    if (done > call->count || (done < 0 && done != SF_LATER))
+        done = 0;
+    if (done)
+        egress->failures = 0;
+    if (done == SF_LATER)
+        sfi_egress_delivered(egresses, egress, shown);
+    else if (done)
+        sfi_egress_acknowledge(egresses, egress, egress->delivered + (uint64_t)done,
+                               call->written[done - 1]);
+    if (egress->delivered < shown)
+        pause_delivery(rt, egress);
+}
+
+/* One call, if there is something to deliver.  0, or what the store says. */
+static int deliver(sf_runtime *rt, struct sfi_egress *egress, uint64_t *budget)
+{
+    struct call call;
+    if (egress->delivered >= egress->safe || egress->pause.position != SFI_HEAP_OUT)
+        return 0;
+    int rc = collect(rt, egress, &call);
+    if (rc < 0)
+        return rc;
+    int done = make_call(rt, egress, &call);
     if (sfi_life_check(rt, "a callback") < 0)
         return SF_EFORK;
-    after_call(rt, egress, done, count);
-    return 1;
+    after_call(rt, egress, &call, done);
+    *budget -= *budget < (uint64_t)call.count ? *budget : (uint64_t)call.count;
+    return 0;
+}
+
+static uint64_t step_budget(const struct sfi_egresses *egresses)
+{
+    uint64_t share = egresses->undelivered / SHARE_PART;
+    share = share < SHARE_MIN ? SHARE_MIN : share > SHARE_MAX ? SHARE_MAX : share;
+    return egresses->fresh + share;
 }
 
 int sfi_delivery_run(sf_runtime *rt)
 {
+    uint64_t budget = step_budget(&rt->egresses);
+    struct sfi_egress *egress;
     int rc = 0;
-    for (struct sfi_egress *egress = rt->egresses.first; egress && rc >= 0;
-         egress = egress->next_egress)
-        for (int round = 0; round < ROUNDS_MAX && (rc = deliver(rt, egress)) > 0; round++)
-            ;
-    return rc < 0 ? rc : 0;
+    rt->egresses.fresh = 0;
+    while (budget && rc == 0 && (egress = sfi_egress_pop(&rt->egresses, SFI_EGRESS_READY))) {
+        sfi_egress_ready(&rt->egresses, egress); /* before the call, which may be left by longjmp */
+        rc = deliver(rt, egress, &budget);
+    }
+    return rc;
 }
 
 /* -- as a part of the runtime, with the egresses ------------------------------------------------------ */
@@ -160,39 +228,40 @@ static void part_saved(sf_runtime *rt, uint64_t epoch)
 
 static void part_durable(sf_runtime *rt)
 {
-    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        egress->durable = egress->sealed;
+    sfi_egresses_durable(&rt->egresses);
 }
 
 static void part_safe(sf_runtime *rt)
 {
-    for (struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        egress->safe = egress->durable;
+    sfi_egresses_safe(&rt->egresses);
 }
 
 /* When a pause ends. */
 static uint64_t part_due(sf_runtime *rt)
 {
-    uint64_t due_ns = 0;
-    for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        if (egress->callback && egress->delivered < egress->safe && egress->retry_ns &&
-            (due_ns == 0 || egress->retry_ns < due_ns))
-            due_ns = egress->retry_ns;
-    return due_ns;
+    const struct sfi_heap_node *pause = sfi_heap_first(&rt->egresses.pauses);
+    return pause ? pause->due : 0;
 }
 
 static void part_wake(sf_runtime *rt, uint64_t now_ns)
 {
-    (void)now_ns;
+    sfi_egresses_wake(&rt->egresses, now_ns);
     acknowledge_all(rt);
+}
+
+static int has_acknowledgements(sf_runtime *rt)
+{
+    pthread_mutex_lock(&rt->lock);
+    int has = rt->egresses.lists[SFI_EGRESS_ACKS].first != NULL;
+    pthread_mutex_unlock(&rt->lock);
+    return has;
 }
 
 static int part_ready(sf_runtime *rt, uint64_t now_ns)
 {
-    for (const struct sfi_egress *egress = rt->egresses.first; egress; egress = egress->next_egress)
-        if (is_ready(egress, now_ns))
-            return 1;
-    return has_acknowledgements(rt);
+    uint64_t due_ns = part_due(rt);
+    return rt->egresses.lists[SFI_EGRESS_READY].first || (due_ns && due_ns <= now_ns) ||
+           has_acknowledgements(rt);
 }
 
 static int part_load(sf_runtime *rt, sf_bytes key, sf_bytes record)

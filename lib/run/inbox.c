@@ -6,7 +6,7 @@
 #include "run/part.h"
 #include "run/runtime.h"
 
-enum { BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, STAGED_KEPT = 1 << 20, ALIGN = 8, TAKE_BYTES_MAX = 1 << 20 };
+enum { LEAST_BYTES = 16 << 10, BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, STAGED_KEPT = 1 << 20, ALIGN = 8, TAKE_BYTES_MAX = 1 << 20 };
 
 /* One entry of a buffer; id, kind and body follow. */
 struct entry {
@@ -21,9 +21,10 @@ struct entry {
     uint64_t number;
 };
 
-void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max)
+void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max, uint64_t wait_ms_max)
 {
-    *inbox = (struct sfi_inbox){.bytes_max = bytes_max};
+    *inbox = (struct sfi_inbox){.bytes_max = bytes_max, .wait_ms_max = wait_ms_max};
+    atomic_store(&inbox->bytes_now, bytes_max);
 }
 
 void sfi_inbox_fini(struct sfi_inbox *inbox, const struct sfi_sys *sys)
@@ -118,18 +119,23 @@ void sfi_buffer_clear(struct sfi_buffer *buffer, const struct sfi_sys *sys)
     *buffer = (struct sfi_buffer){0};
 }
 
+static uint64_t bytes_now(const struct sfi_inbox *inbox)
+{
+    return atomic_load_explicit(&inbox->bytes_now, memory_order_relaxed);
+}
+
 /* A group larger than the whole inbox may go in alone. */
 static int has_room_for(const struct sfi_inbox *inbox, size_t bytes, size_t beyond)
 {
     uint64_t used =
         inbox->filling.used + atomic_load_explicit(&inbox->engine_bytes, memory_order_relaxed);
-    return used == 0 || used + bytes <= inbox->bytes_max + beyond;
+    return used == 0 || used + bytes <= bytes_now(inbox) + beyond;
 }
 
 /* A quarter free, so that senders do not wake for every message handled; more if more was asked for. */
 int sfi_inbox_has_room(const struct sfi_inbox *inbox)
 {
-    uint64_t quarter = inbox->bytes_max / 4;
+    uint64_t quarter = bytes_now(inbox) / 4;
     return has_room_for(inbox, inbox->refused > quarter ? inbox->refused : quarter, 0);
 }
 
@@ -141,6 +147,7 @@ static int check_room(sf_runtime *rt, enum sfi_door door, size_t bytes)
         return rc;
     if (!has_room_for(&rt->inbox, bytes, door == SFI_RELIEF ? SFI_RELIEF_BYTES : 0)) {
         rt->inbox.refused = bytes > rt->inbox.refused ? bytes : rt->inbox.refused;
+        atomic_store_explicit(&rt->inbox.has_refused, 1, memory_order_relaxed);
         return sfi_err(SF_EAGAIN, "the inbox is full: step, or wait for room");
     }
     if (bytes >= rt->inbox.refused)
@@ -195,6 +202,19 @@ void sfi_inbox_account(sf_runtime *rt)
     struct sfi_inbox *inbox = &rt->inbox;
     uint64_t bytes = inbox->taking.used - inbox->taken + rt->mailbox.counted_bytes;
     atomic_store_explicit(&inbox->engine_bytes, bytes, memory_order_relaxed);
+}
+
+/* What was taken in and does not wait any more was handled. */
+void sfi_inbox_measure(sf_runtime *rt, uint64_t now_ns)
+{
+    struct sfi_inbox *inbox = &rt->inbox;
+    uint64_t waiting = rt->mailbox.counted_bytes;
+    sfi_pace_note(&inbox->pace, now_ns, inbox->message_bytes - waiting, waiting || inbox->taken < inbox->taking.used,
+                  atomic_exchange_explicit(&inbox->has_refused, 0, memory_order_relaxed));
+    uint64_t bytes = sfi_pace_bytes(&inbox->pace, inbox->wait_ms_max);
+    bytes = bytes < LEAST_BYTES ? LEAST_BYTES : bytes;
+    atomic_store_explicit(&inbox->bytes_now, bytes < inbox->bytes_max ? bytes : inbox->bytes_max,
+                          memory_order_relaxed);
 }
 
 static void swap_buffers(sf_runtime *rt)
@@ -275,8 +295,10 @@ static int take_messages(sf_runtime *rt)
         at += entry->size;
         entries++;
     } while (!entry->ends_group);
-    for (struct sfi_message *message; (message = sfi_list_pop(&group));)
+    for (struct sfi_message *message; (message = sfi_list_pop(&group));) {
+        rt->inbox.message_bytes += sfi_message_bytes(message);
         sfi_mailbox_push(&rt->mailbox, message);
+    }
     if (entry->verb == SFI_ADVANCE)
         sfi_position_reached(&rt->positions, entry->position, entry->number);
     pass(&rt->inbox, at);

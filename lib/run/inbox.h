@@ -7,6 +7,8 @@
  *     `taking` and reads that without a lock.  So a send is a copy, and nobody waits for a turn.
  * (3) Everything not handled counts against bytes_max: both buffers and, through `engine_bytes`, the
  *     messages in the mailbox that came from outside.
+ *     That is bounded in time too, since who sends waits for all of it: by wait_ms_max, at the pace at which
+ *     work was handled lately (pace.h), but never below LEAST_BYTES.
  * (4) The engine looks for work before every turn while the queue is short; `has_filling` lets it do so
  *     without the lock.  A send that it misses is seen at the next look: before it rests, it asks
  *     sfi_inbox_is_empty(), which takes the lock. */
@@ -17,6 +19,7 @@
 
 #include "actor/type.h"
 #include "run/command.h"
+#include "run/pace.h"
 
 struct sfi_position;
 
@@ -34,14 +37,19 @@ struct sfi_inbox {
     uint64_t accepted_bytes;       /* ever; under the lock */
     uint64_t stored_bytes;         /* of these, what the store's room was measured with; likewise */
     uint64_t taken_bytes;          /* of these, taken in; the engine's */
+    uint64_t message_bytes;        /* ever taken in, as messages; likewise */
     size_t refused;                /* the largest group that found no room lately; under the lock */
     int64_t taken_ticket;          /* of the last group taken in; the engine's */
     _Atomic uint64_t engine_bytes; /* not handled, outside `filling` */
     atomic_int has_filling;        /* something is in `filling`; written under the lock */
     uint64_t bytes_max;
+    uint64_t wait_ms_max;
+    struct sfi_pace pace;      /* the engine's */
+    atomic_int has_refused;     /* since the pace was noted last */
+    _Atomic uint64_t bytes_now; /* what may wait, as the pace says; at most bytes_max */
 };
 
-void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max);
+void sfi_inbox_init(struct sfi_inbox *inbox, uint64_t bytes_max, uint64_t wait_ms_max);
 void sfi_inbox_fini(struct sfi_inbox *inbox, const struct sfi_sys *sys);
 
 /* A message or a command from outside, checked.  `ask` 0: nobody waits for a reply. */
@@ -75,8 +83,9 @@ int sfi_inbox_has_room(const struct sfi_inbox *inbox);
 /* Engine: takes in groups until that many entries, or 1 MiB of them, came in.  The number of entries; 0: the
  * inbox is empty; SF_ENOMEM with nothing half taken. */
 int sfi_inbox_take(sf_runtime *rt, int entries_max);
-/* Engine: tells the callers how much is still not handled. */
+/* Engine: tells the callers how much is still not handled; and, once a step, how much may be. */
 void sfi_inbox_account(sf_runtime *rt);
+void sfi_inbox_measure(sf_runtime *rt, uint64_t now_ns);
 int sfi_inbox_is_empty(sf_runtime *rt);
 
 #endif

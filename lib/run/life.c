@@ -17,15 +17,21 @@
 #define CACHE_DEFAULT_BYTES (UINT64_C(256) << 20)
 #define STORE_DEFAULT_BYTES (UINT64_C(32) << 30) /* what valgrind can still map */
 
-enum { EPOCH_TURNS_DEFAULT = 1 << 16, LOG_DEFAULT_RECORDS = 1 << 22 };
+enum {
+    INBOX_DEFAULT_MS = 100,
+    EPOCH_TURNS_DEFAULT = 1 << 16,
+    LOG_DEFAULT_RECORDS = 1 << 22,
+    EGRESS_DEFAULT_RECORDS = 1 << 22,
+    EGRESS_DEFAULT_PART = 8 /* of store_bytes_max */
+};
 
 static int check_options(const sf_options *options)
 {
     if (options->size != sizeof *options)
         return sfi_err(SF_EINVAL, "sf_options.size is %zu: use SF_OPTIONS()", options->size);
-    if (options->payload_max > SFI_PAYLOAD_LIMIT)
+    if (options->payload_max > SF_PAYLOAD_MAX)
         return sfi_err(SF_EINVAL, "payload_max is %u, at most %d", options->payload_max,
-                       SFI_PAYLOAD_LIMIT);
+                       SF_PAYLOAD_MAX);
     return options->store_bytes_max ? sfi_lmdb_check_ceiling(options->store_bytes_max) : 0;
 }
 
@@ -37,6 +43,7 @@ static sf_options with_defaults(const sf_options *given)
         options.epoch_turns_max ? options.epoch_turns_max : EPOCH_TURNS_DEFAULT;
     options.inbox_bytes_max =
         options.inbox_bytes_max ? options.inbox_bytes_max : INBOX_DEFAULT_BYTES;
+    options.inbox_ms_max = options.inbox_ms_max ? options.inbox_ms_max : INBOX_DEFAULT_MS;
     options.log_bytes_max = options.log_bytes_max ? options.log_bytes_max : LOG_DEFAULT_BYTES;
     options.log_records_max =
         options.log_records_max ? options.log_records_max : LOG_DEFAULT_RECORDS;
@@ -46,6 +53,11 @@ static sf_options with_defaults(const sf_options *given)
         options.cache_bytes_max ? options.cache_bytes_max : CACHE_DEFAULT_BYTES;
     options.store_bytes_max =
         options.store_bytes_max ? options.store_bytes_max : STORE_DEFAULT_BYTES;
+    options.egress_records_max =
+        options.egress_records_max ? options.egress_records_max : EGRESS_DEFAULT_RECORDS;
+    options.egress_bytes_max = options.egress_bytes_max
+                                   ? options.egress_bytes_max
+                                   : options.store_bytes_max / EGRESS_DEFAULT_PART;
     return options;
 }
 
@@ -65,11 +77,11 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
     atomic_store(&rt->driver, (uintptr_t)pthread_self());
     pthread_mutex_init(&rt->lock, NULL);
-    sfi_inbox_init(&rt->inbox, options->inbox_bytes_max);
+    sfi_inbox_init(&rt->inbox, options->inbox_bytes_max, options->inbox_ms_max);
     sfi_asks_init(&rt->asks, sys);
     sfi_types_init(&rt->types, sys);
     sfi_positions_init(&rt->positions, sys);
-    sfi_egresses_init(&rt->egresses, sys);
+    sfi_egresses_init(&rt->egresses, sys, options->egress_records_max, options->egress_bytes_max);
     sfi_actors_init(&rt->actors, sys, options->cache_bytes_max);
     sfi_mailbox_init(&rt->mailbox, sys, &rt->actors, &rt->types, options->mailbox_bytes_max);
     sfi_epoch_init(&rt->epoch, sys);
@@ -110,6 +122,7 @@ void sfi_runtime_drop(sf_runtime *rt)
 static int bring_up(sf_runtime *rt)
 {
     int rc = sfi_turn_init(&rt->turn, rt);
+    rt->ceiling.dir = rt->store->name;
     if (rc == 0)
         rc = sfi_recover(rt);
     if (rc == 0)
@@ -186,7 +199,7 @@ int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_optio
 int sfi_runtime_register(sf_runtime *rt, const sf_type *desc, void *userdata)
 {
     struct sfi_type *type;
-    int rc = desc && desc->state_size <= SFI_STATE_MAX
+    int rc = desc && desc->state_size <= SF_STATE_MAX
                  ? sfi_turn_reserve_state(&rt->turn, desc->state_size)
                  : 0;
     if (rc < 0)
@@ -205,17 +218,11 @@ int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *cal
                                 void *userdata)
 {
     pthread_mutex_lock(&rt->lock);
-    struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, name);
-    if (!egress)
-        egress = sfi_egresses_add(&rt->egresses, name, strlen(name));
-    if (egress) {
-        egress->callback = callback;
-        egress->userdata = userdata;
-        egress->registered_name = name;
+    int rc = sfi_egresses_register(&rt->egresses, name, callback, userdata);
+    if (rc == 0)
         sfi_poll_signal(rt);
-    }
     pthread_mutex_unlock(&rt->lock);
-    return egress ? 0 : sfi_err(SF_ENOMEM, "out of memory");
+    return rc;
 }
 
 /* -- the end ------------------------------------------------------------------------------------------- */

@@ -51,7 +51,7 @@ static int actors_dirty(sf_runtime *rt)
 
 static void actors_weigh(const sf_runtime *rt, struct sfi_weight *weight)
 {
-    weight->rows += rt->actors.dirty_count;
+    weight->rows += rt->actors.dirty_count + rt->actors.dirty_rows;
     weight->bytes += rt->actors.dirty_bytes;
     weight->full |= sfi_actors_are_full(&rt->actors);
 }

@@ -83,8 +83,11 @@ static void account(sf_runtime *rt, int stalled)
 {
     struct sfi_epoch *epoch = &rt->epoch;
     sfi_inbox_account(rt);
+    sfi_inbox_measure(rt, rt->sys->mono_ns(rt->sys->ctx));
     epoch->stats.messages_waiting = rt->mailbox.count;
     epoch->stats.actors = rt->actors.count;
+    epoch->stats.egress_lag = rt->egresses.lag;
+    epoch->stats.egress_stalled_ms = sfi_egresses_stalled_ns(&rt->egresses) / 1000000;
     pthread_mutex_lock(&rt->lock);
     rt->stats = epoch->stats;
     rt->is_under_way = stalled >= 0 && is_under_way(rt);

@@ -8,7 +8,15 @@
 #include "run/drive.h"
 #include "run/runtime.h"
 
-enum { SCRATCH_BYTES = 64 * 1024, HOLD_MIN_MS = 1000, HOLD_MAX_MS = 60000, HOLD_DOUBLINGS = 6 };
+enum {
+    SCRATCH_BYTES = 64 * 1024,
+    HOLD_MIN_MS = 1000,
+    HOLD_MAX_MS = 60000,
+    HOLD_DOUBLINGS = 6,
+    WAIT_MIN_MS = 20,
+    WAIT_MAX_MS = 2000,
+    WAIT_PART = 4
+};
 
 static int reserve(struct sf_turn *turn, struct sfi_scratch *scratch, size_t size)
 {
@@ -203,6 +211,40 @@ int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)
     return 0;
 }
 
+/* The struct need not be read for it; what stands for it until the turn is undone is zeroes then. */
+static int clear_state(struct sf_turn *turn, struct sfi_actor *actor)
+{
+    size_t size = actor->type->desc.state_size;
+    void *state = sfi_actor_state(actor);
+    int rc = 0;
+    if (size == 0)
+        return 0;
+    if (!actor->has_state)
+        memset(state, 0, size);
+    actor->has_state = 1;
+    if (!turn->old_state)
+        rc = save_state(turn, actor, size);
+    memset(state, 0, size);
+    return rc;
+}
+
+int sfi_turn_clear(struct sf_turn *turn)
+{
+    struct sfi_actor *actor = turn->actor;
+    if (!turn->cleared) {
+        turn->had_state = actor->has_state;
+        turn->was_emptied = actor->emptied;
+        turn->had_slots = actor->slots;
+    }
+    turn->cleared = 1;
+    actor->emptied = 1; /* what was not read yet is not there */
+    int rc = clear_state(turn, actor);
+    for (struct sfi_slot *slot = actor->slots; slot && rc == 0; slot = slot->next)
+        if (slot->data)
+            rc = sfi_turn_set(turn, slot, SF_NONE);
+    return rc;
+}
+
 int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, const char *kind,
                   size_t kind_size, sf_bytes body)
 {
@@ -236,19 +278,25 @@ int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_byt
 int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind,
                   size_t kind_size, sf_bytes body)
 {
+    int rc = sfi_egress_check(&turn->rt->egresses, egress);
+    if (rc < 0) {
+        turn->full = egress;
+        sfi_turn_doom(turn, SFI_WAIT, rc, "%s", sf_errmsg());
+        return rc;
+    }
     struct sfi_undo *undo = push_undo(turn);
     if (!undo)
         return no_memory(turn);
-    *undo = (struct sfi_undo){.what = UNDO_EGRESS, .egress = egress, .sequence = egress->next};
+    *undo = (struct sfi_undo){.what = UNDO_EGRESS,
+                              .egress = egress,
+                              .sequence = egress->next,
+                              .bytes = egress->bytes};
     struct sfi_batch *batch = sfi_epoch_batch(&turn->rt->epoch);
     if (!turn->emitted)
         turn->mark = sfi_batch_mark(batch);
     turn->emitted = 1;
-    int rc = sfi_egress_put(egress, batch, turn->actor, kind, kind_size, body);
-    if (rc < 0)
-        return no_memory(turn);
-    egress->next++;
-    return charge(turn, body.size + 64);
+    rc = sfi_egress_put(egress, batch, turn->actor, kind, kind_size, body);
+    return rc < 0 ? no_memory(turn) : charge(turn, body.size + SFI_EGRESS_RECORD_BYTES);
 }
 
 /* -- kept or undone --------------------------------------------------------------------------------- */
@@ -264,6 +312,7 @@ static void undo_one(struct sf_turn *turn, const struct sfi_undo *undo)
         break;
     case UNDO_EGRESS:
         undo->egress->next = undo->sequence;
+        undo->egress->bytes = undo->bytes;
         break;
     }
 }
@@ -279,7 +328,7 @@ static void keep_one(struct sf_turn *turn, const struct sfi_undo *undo)
         sfi_free(turn->rt->sys, undo->old);
         break;
     case UNDO_EGRESS:
-        undo->egress->dirty = 1;
+        sfi_egress_keep(&turn->rt->egresses, undo->egress);
         break;
     }
 }
@@ -315,12 +364,31 @@ static void keep_state(struct sf_turn *turn)
         sfi_type_raise(&turn->rt->types, actor->type);
 }
 
+/* What was there before goes; what the handler has written since is new. */
+static void keep_clear(struct sf_turn *turn)
+{
+    sfi_actor_clear(&turn->rt->actors, turn->actor);
+    if (turn->old_state)
+        memset(turn->old_state, 0, state_size(turn));
+}
+
+/* Slots made since say that nothing is there, but on disk there may be. */
+static void undo_clear(struct sf_turn *turn)
+{
+    struct sfi_actor *actor = turn->actor;
+    sfi_actor_drop_slots(&turn->rt->actors, actor, turn->had_slots);
+    actor->has_state = turn->had_state != 0;
+    actor->emptied = turn->was_emptied != 0;
+}
+
 static void undo_turn(struct sf_turn *turn)
 {
     if (turn->old_state)
         memcpy(sfi_actor_state(turn->actor), turn->old_state, state_size(turn));
     while (turn->undo_count)
         undo_one(turn, &turn->undo[--turn->undo_count]);
+    if (turn->cleared)
+        undo_clear(turn);
     sfi_message_list_free(&turn->rt->mailbox.pool, &turn->sent);
     sfi_effects_drop(&turn->effects);
     if (turn->emitted)
@@ -331,11 +399,13 @@ static void undo_turn(struct sf_turn *turn)
 static void keep_turn(struct sf_turn *turn)
 {
     sf_runtime *rt = turn->rt;
-    if (turn->old_state)
-        keep_state(turn);
     for (size_t i = 0; i < turn->undo_count; i++)
         keep_one(turn, &turn->undo[i]);
     turn->undo_count = 0;
+    if (turn->cleared)
+        keep_clear(turn);
+    if (turn->old_state)
+        keep_state(turn);
     for (struct sfi_message *message; (message = sfi_list_pop(&turn->sent));)
         sfi_mailbox_push(&rt->mailbox, message);
     sfi_effects_move(&rt->gate.open, &turn->effects);
@@ -417,6 +487,18 @@ static int hold_message(sf_runtime *rt, struct sfi_message *message)
     return 0;
 }
 
+/* What the actor emits to is full: its messages wait, and no attempt is counted.  The longer the sink has
+ * done nothing, the less often it is worth a try. */
+static int wait_for_room(sf_runtime *rt)
+{
+    uint64_t wait_ms = sfi_egress_stalled_ns(&rt->egresses, rt->turn.full) / 1000000 / WAIT_PART;
+    wait_ms = wait_ms < WAIT_MIN_MS ? WAIT_MIN_MS : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms;
+    int rc = sfi_mailbox_hold(&rt->mailbox, rt->turn.actor, sfi_epoch_batch(&rt->epoch), wait_ms);
+    if (rc == 0)
+        rt->epoch.stats.turns_failed++;
+    return rc;
+}
+
 /* -- the call --------------------------------------------------------------------------------------- */
 
 static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintptr_t frame)
@@ -430,6 +512,7 @@ static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintpt
     turn->now_ms = 0;
     turn->undo_count = 0;
     turn->old_state = NULL;
+    turn->cleared = 0;
     turn->emitted = 0;
     turn->view = (sf_message){.to = sfi_message_target(message),
                               .from = sfi_message_sender(message),
@@ -470,6 +553,8 @@ static int end_turn(sf_runtime *rt)
         return sfi_err(turn->code, "%s", turn->reason);
     if (turn->verdict == SFI_HOLD)
         return hold_message(rt, turn->message);
+    if (turn->verdict == SFI_WAIT)
+        return wait_for_room(rt);
     return fail_message(rt, turn->message, turn->verdict == SFI_REJECT, turn->reason);
 }
 

@@ -8,6 +8,7 @@
  *     the turn is undone, no attempt is counted, and the step returns the code.
  *     Nor is a migration that fails: it is a fault of the program, and the next one may mend it.  The message
  *     is held, no attempt is counted, and the actor is tried again after a pause.
+ *     Where an egress is full its actor waits, and nobody else.
  * (4) One turn object serves all turns; `active` says whether a handler runs.  A handler left by
  *     longjmp or a C++ exception leaves it active: the next entry, from a frame that is not below
  *     `frame`, undoes that turn.  (Stacks grow down on every machine we build for.)
@@ -27,6 +28,7 @@ enum sfi_verdict {
     SFI_FAIL,   /* again, as the type says */
     SFI_REJECT, /* never again */
     SFI_HOLD,   /* not its fault either: the program's; it waits, and the actor with it */
+    SFI_WAIT,   /* again when there may be room; no attempt is counted */
     SFI_TROUBLE /* not its fault; `code` says what */
 };
 
@@ -36,7 +38,7 @@ struct sfi_undo {
     struct sfi_egress *egress;
     void *old; /* the slot's former data, ours */
     size_t size;
-    uint64_t sequence;
+    uint64_t sequence, bytes;
 };
 
 struct sfi_scratch {
@@ -56,6 +58,9 @@ struct sf_turn {
     char reason[SFI_REASON_MAX];
     sf_message view; /* what sf_msg() shows */
     struct sfi_arena arena;
+    /* sf_clear() was called, and what the actor was before. */
+    int cleared, had_state, was_emptied;
+    struct sfi_slot *had_slots;
     void *old_state; /* a copy in the arena of what the struct was; NULL: it was not handed out */
     struct sfi_undo *undo;
     uint32_t undo_count, undo_capacity;
@@ -63,6 +68,7 @@ struct sf_turn {
     struct sfi_effects effects;
     struct sfi_batch_mark mark; /* of the open batch, before the first record was put there */
     int emitted;
+    const struct sfi_egress *full; /* SFI_WAIT: for whose room */
     size_t bytes; /* staged */
     uint64_t now_ms;
     /* Handed out where a struct or a body is promised and there is none; apart, since what is written to
@@ -93,6 +99,8 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn,
                                const sf_value *value); /* NULL: the turn failed */
 int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot,
                  sf_bytes bytes); /* data NULL: absent */
+/* Forgets the actor. */
+int sfi_turn_clear(struct sf_turn *turn);
 int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, const char *kind,
                   size_t kind_size, sf_bytes body);
 int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_bytes body);

@@ -127,8 +127,8 @@ static int find_type(sf_runtime *rt, const char *name, struct sfi_type *out)
 static int get_row(sf_view *view, const struct sfi_type *type, sf_address address, uint16_t slot,
                    struct sfi_key *key, sf_bytes *out)
 {
-    if (!address.id || address.id_size == 0 || address.id_size > SFI_ID_MAX)
-        return sfi_err(SF_EINVAL, "an id has 1 to %d bytes", SFI_ID_MAX);
+    if (!address.id || address.id_size == 0 || address.id_size > SF_ID_MAX)
+        return sfi_err(SF_EINVAL, "an id has 1 to %d bytes", SF_ID_MAX);
     sfi_key_state(key, type->number, address.id, address.id_size, slot);
     return sfi_snapshot_get(view->snapshot, SFI_STATE, sfi_key_bytes(key), out);
 }

@@ -453,7 +453,8 @@ int sfi_mem_open(const struct sfi_sys *sys, struct sfi_mem_disk *disk, struct sf
     if (!store)
         return no_memory();
     uint64_t epoch = disk->newest->epoch;
-    store->base = (struct sfi_store){.ops = &mem_ops, .sys = sys, .durable = epoch, .safe = epoch};
+    store->base = (struct sfi_store){
+        .ops = &mem_ops, .sys = sys, .name = "memory", .durable = epoch, .safe = epoch};
     store->disk = disk;
     store->settled = disk->newest;
     store->settled->refs++;

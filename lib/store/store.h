@@ -85,6 +85,7 @@ struct sfi_store_ops {
 struct sfi_store {
     const struct sfi_store_ops *ops;
     const struct sfi_sys *sys;
+    const char *name; /* what sentences call it; lent while it is open */
     uint64_t durable; /* newest settled epoch; 0: nothing yet */
     uint64_t safe;    /* newest one that no power cut can take; at most `durable` */
 };

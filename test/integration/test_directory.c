@@ -611,7 +611,9 @@ static void nothing_is_lost_on_a_full_disk_and_it_goes_on_when_there_is_room(voi
     }
     REFUSED(rc, SF_EDISK);
     SAYS("full");
+    SAYS(inner.db);
     REFUSED(sf_wait(rt, last, 200), SF_EDISK); /* not yet, and why */
+    SAYS(inner.db);
     assert_true(sf_durable(rt) < last);
     for (int i = 0; i < 20; i++)
         (void)sf_step(rt, 0); /* trying again does no harm */
@@ -705,7 +707,7 @@ static void a_database_at_its_ceiling_refuses_sends_and_loses_nothing(void **sta
             break;
     }
     assert_true(ticket == SF_EDISK || rc == SF_EDISK);
-    SAYS("");
+    SAYS(place->db);
     sf_view *view = NULL;
     uint64_t dead = 0;
     (void)sf_run_until_idle(rt, -1);

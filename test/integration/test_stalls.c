@@ -447,7 +447,8 @@ static void near_the_ceiling_all_waits_for_the_sink_and_then_goes_on(void **stat
         struct sink sink = {.is_down = 1};
         sf_runtime *rt =
             open_in(*state, how(is_inline),
-                    (sf_options)SF_OPTIONS(.store_bytes_max = 2 << 20, .commit_inline = is_inline));
+                    (sf_options)SF_OPTIONS(.store_bytes_max = 2 << 20, .commit_inline = is_inline,
+                                           .egress_bytes_max = UINT64_MAX));
         register_emitter(rt, &sink);
         uint64_t accepted = (uint64_t)emit_until_full(rt);
         int steps = polled_steps(rt, 300);

@@ -42,7 +42,7 @@ static const sf_type hoarder_type = SF_TYPE(
 static int leave_it(const sf_message *const *records, size_t count, void *userdata)
 {
     (void)records, (void)count, (void)userdata;
-    return 0;
+    return SF_LATER;
 }
 
 /* Drives for a while, whatever it says, and until it says yes. */
@@ -113,7 +113,8 @@ static void let_go(sf_runtime *rt)
 
 static sf_runtime *open_hoarders(struct place *place, const char *name, int is_inline)
 {
-    sf_options options = SF_OPTIONS(.store_bytes_max = CEILING, .commit_inline = is_inline);
+    sf_options options = SF_OPTIONS(.store_bytes_max = CEILING, .commit_inline = is_inline,
+                                    .egress_bytes_max = UINT64_MAX);
     sf_runtime *rt = open_in(place, name, &options);
     OK(sf_register(rt, &hoarder_type, NULL));
     OK(sf_egress_register(rt, "hoarded", leave_it, NULL));

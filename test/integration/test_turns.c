@@ -642,7 +642,7 @@ static int mesh_run(sf_turn *turn)
 
 static void expect_order(struct place *place, const sf_type *type)
 {
-    sf_options options = SF_OPTIONS(.epoch_turns_max = 64);
+    sf_options options = SF_OPTIONS(.epoch_turns_max = 64, .inbox_ms_max = 60000);
     sf_runtime *rt = NULL;
     for (int round = 0; round < ROUNDS; round++) {
         if (round % 100 == 0) { /* some of it through the disk */

@@ -232,6 +232,101 @@ static void a_cache_that_cannot_shrink_costs_little(void **state)
     assert_false(is_there(f, 5000));
 }
 
+static sf_bytes text(const char *bytes)
+{
+    return SF_BYTES(bytes, strlen(bytes));
+}
+
+static void set_value(struct fixture *f, struct sfi_actor *actor, uint16_t number, const char *to)
+{
+    struct sfi_slot *slot;
+    assert_int_equal(sfi_actor_load_slot(&f->actors, f->store, actor, number, &slot), 0);
+    slot->data = sfi_zalloc(&f->machine.sys, strlen(to) + 1);
+    slot->size = strlen(to);
+    memcpy(slot->data, to, slot->size);
+    slot->dirty = 1;
+    f->actors.bytes += sfi_slot_bytes(slot->data, slot->size);
+    sfi_actor_touch(&f->actors, actor, slot->size);
+}
+
+static int rows_of_store(struct fixture *f)
+{
+    struct sfi_snapshot *snapshot;
+    sf_bytes key = text(""), value;
+    int rows = 0;
+    assert_int_equal(sfi_snapshot_open(f->store, &snapshot), 0);
+    while (sfi_snapshot_seek(snapshot, SFI_STATE, key, 1, &key, &value) > 0)
+        rows++;
+    sfi_snapshot_close(snapshot);
+    return rows;
+}
+
+/* A struct, one value in memory, one on disk only. */
+static struct sfi_actor *stored_with_values(struct fixture *f, uint64_t number)
+{
+    f->type.slot_count = 3;
+    change(f, number, 11);
+    set_value(f, get(f, number), 1, "one");
+    set_value(f, get(f, number), 3, "three");
+    seal(f);
+    settle(f);
+    trim_all(f, NULL);
+    assert_false(is_there(f, number));
+    return get(f, number);
+}
+
+static void a_purged_actor_has_no_row_and_leaves_memory(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_slot *slot;
+    stored_with_values(f, 2);
+    struct sfi_actor *actor = stored_with_values(f, 1);
+    assert_int_equal(rows_of_store(f), 6);
+    assert_int_equal(sfi_actor_load_slot(&f->actors, f->store, actor, 1, &slot), 0);
+    sfi_actor_purge(&f->actors, get(f, 1));
+    assert_null(slot->data);
+    assert_int_equal(*state_of(f, actor), 0);
+    assert_int_equal(sfi_actor_load_slot(&f->actors, f->store, actor, 3, &slot), 0);
+    assert_null(slot->data); /* though it is on disk still */
+    seal(f);
+    settle(f);
+    assert_int_equal(rows_of_store(f), 3);
+    trim_all(f, NULL);
+    assert_false(is_there(f, 1));
+    assert_int_equal(*state_of(f, get(f, 1)), 0);
+    assert_int_equal(*state_of(f, get(f, 2)), 11);
+}
+
+static void what_a_purged_actor_becomes_in_the_same_epoch_is_kept(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_slot *slot;
+    sfi_actor_purge(&f->actors, stored_with_values(f, 1));
+    change(f, 1, 22);
+    set_value(f, get(f, 1), 3, "new");
+    seal(f);
+    settle(f);
+    assert_int_equal(rows_of_store(f), 2);
+    trim_all(f, NULL);
+    assert_int_equal(*state_of(f, get(f, 1)), 22);
+    assert_int_equal(sfi_actor_load_slot(&f->actors, f->store, get(f, 1), 3, &slot), 0);
+    assert_memory_equal(slot->data, "new", 4);
+    assert_int_equal(sfi_actor_load_slot(&f->actors, f->store, get(f, 1), 1, &slot), 0);
+    assert_null(slot->data);
+}
+
+static void all_rows_of_an_actor_are_deleted_without_it(void **state)
+{
+    struct fixture *f = *state;
+    stored_with_values(f, 1);
+    stored_with_values(f, 2);
+    assert_int_equal(sfi_actor_delete_rows(&f->type, "000000000001", 12, &f->batch), 0);
+    assert_int_equal(f->batch.op_count, 4); /* slot 0 and every one that the type ever had */
+    seal(f);
+    settle(f);
+    assert_int_equal(rows_of_store(f), 3);
+}
+
 /* -- against a model ------------------------------------------------------------------------------------- */
 
 enum { MODEL_ACTORS = 2000, MODEL_TURNS = 60000 };
@@ -347,6 +442,9 @@ int main(void)
         HERE(what_was_used_is_spared_once),
         HERE(whoever_leaves_hides_nobody),
         HERE(a_cache_that_cannot_shrink_costs_little),
+        HERE(a_purged_actor_has_no_row_and_leaves_memory),
+        HERE(what_a_purged_actor_becomes_in_the_same_epoch_is_kept),
+        HERE(all_rows_of_an_actor_are_deleted_without_it),
         cmocka_unit_test(any_budget_keeps_structs_and_values),
         HERE(memory_stays_flat_when_five_times_more_is_on_disk),
     };

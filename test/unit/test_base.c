@@ -5,7 +5,9 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,6 +20,31 @@
 #include "support/machine.h"
 #include "support/support.h"
 #include "statefun.h"
+
+/* So that a code that is added gets its name: the header is read like a user reads it. */
+static void every_error_code_of_the_header_has_its_name(void **state)
+{
+    const char *source = getenv("SOURCE");
+    char path[300], line[200], name[64];
+    int code, count = 0;
+    (void)state;
+    snprintf(path, sizeof path, "%.200s/include/statefun.h", source ? source : ".");
+    FILE *header = fopen(path, "r");
+    assert_non_null(header);
+    while (fgets(line, sizeof line, header)) {
+        if (sscanf(line, " %63[SF_A-Z] = %d", name, &code) != 2 || strncmp(name, "SF_E", 4) != 0)
+            continue;
+        count++;
+        assert_int_equal(code, -count);
+        assert_string_equal(sf_errname(code), name);
+    }
+    fclose(header);
+    assert_true(count >= 16);
+    assert_string_equal(sf_errname(-count - 1), "unknown");
+    assert_string_equal(sf_errname(INT_MIN), "unknown");
+    assert_string_equal(sf_errname(0), "success");
+    assert_string_equal(sf_errname(INT_MAX), "success");
+}
 
 static void an_arena_lends_aligned_zero_ended_copies(void **state)
 {
@@ -204,6 +231,7 @@ static void a_sentence_is_wrapped_on_its_way_out(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_error_code_of_the_header_has_its_name),
         cmocka_unit_test(an_arena_lends_aligned_zero_ended_copies),
         cmocka_unit_test(an_arena_in_a_steady_state_allocates_nothing),
         cmocka_unit_test(a_pool_hands_freed_objects_out_again),

@@ -15,7 +15,7 @@
 
 static struct sfi_ceiling with(uint64_t mib, uint64_t room)
 {
-    return (struct sfi_ceiling){.bytes_max = mib * MIB, .room = room};
+    return (struct sfi_ceiling){.dir = "db", .bytes_max = mib * MIB, .room = room};
 }
 
 static void is_shut(const struct sfi_ceiling *ceiling, enum sfi_door door, uint64_t bytes)

@@ -1,4 +1,4 @@
-/* test_egress.c - records come in order, without holes, after the commit, until acknowledged. */
+/* test_sinks.c - records come in order, without holes, after the commit, until acknowledged. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -32,7 +32,9 @@ static void emit_text(sf_runtime *rt, const char *egress, const char *text)
     OK(sf_send(rt, sf_addr("test/emitter", "e"), egress, sf_str(text)));
 }
 
-/* What a sink saw, and what it answers: the next of `answers`, then all. */
+enum { NONE = 99 };
+
+/* What a sink saw, and what it answers: the next of `answers`, NONE for 0, then all. */
 struct sink {
     struct notes notes;
     uint64_t last; /* sequence */
@@ -57,7 +59,7 @@ static int sink_take(const sf_message *const *records, size_t count, void *userd
         sink->last = records[i]->sequence;
     }
     int answer = call < 8 ? sink->answers[call] : 0;
-    return answer == 0 ? (int)count : answer == 99 ? 0 : answer;
+    return answer == 0 ? (int)count : answer == NONE ? 0 : answer;
 }
 
 static sf_runtime *open_sink(const struct place *place, struct sink *sink)
@@ -206,6 +208,68 @@ static void a_sink_that_refuses_gets_the_same_again_after_a_pause(void **state)
     sink_clear(&sink);
 }
 
+static void a_sink_that_did_none_gets_the_same_again_after_a_pause(void **state)
+{
+    struct sink sink = {.answers = {NONE, NONE, 1}};
+    sf_runtime *rt = open_sink(*state, &sink);
+    emit_text(rt, "out", "a");
+    emit_text(rt, "out", "b");
+    OK(sf_run_until_idle(rt, -1));
+    assert_string_equal(noted(&sink.notes), "1=a 2=b ");
+    drive_until_quiet(rt);
+    assert_string_equal(noted(&sink.notes), "1=a 2=b 1=a 2=b 1=a 2=b 2=b ");
+    OK(sf_runtime_close(rt));
+    sink_clear(&sink);
+}
+
+/* Absent is not empty. */
+static int note_bodies(const sf_message *const *records, size_t count, void *userdata)
+{
+    struct sink *sink = userdata;
+    for (size_t i = 0; i < count; i++)
+        note(&sink->notes, "%s%zu ", records[i]->body.data ? "" : "absent ", records[i]->body.size);
+    return sink->calls++ ? (int)count : SF_LATER;
+}
+
+static void a_record_without_a_body_comes_without_one_again_and_again(void **state)
+{
+    struct sink sink = {0};
+    for (int run = 0; run < 2; run++) {
+        sf_runtime *rt = open_sink(*state, &sink);
+        OK(sf_egress_register(rt, "out", note_bodies, &sink));
+        if (run == 0) {
+            OK(sf_send(rt, sf_addr("test/emitter", "e"), "out", SF_NONE));
+            emit_text(rt, "out", "");
+            emit_text(rt, "out", "x");
+        }
+        drive_until_quiet(rt);
+        assert_string_equal(noted(&sink.notes), "absent 0 0 1 ");
+        notes_clear(&sink.notes);
+        OK(sf_runtime_close(rt));
+    }
+    sink_clear(&sink);
+}
+
+/* What is passed is copied: two egresses are two, though their names were in the same place. */
+static void names_may_be_built_in_one_buffer(void **state)
+{
+    struct sink one = {0}, two = {0};
+    char name[8] = "one";
+    sf_runtime *rt = place_open(*state);
+    OK(sf_register(rt, &emitter, NULL));
+    OK(sf_egress_register(rt, name, sink_take, &one));
+    strcpy(name, "two");
+    OK(sf_egress_register(rt, name, sink_take, &two));
+    emit_text(rt, "one", "a");
+    emit_text(rt, "two", "b");
+    drive_until_quiet(rt);
+    assert_string_equal(noted(&one.notes), "1=a ");
+    assert_string_equal(noted(&two.notes), "1=b ");
+    OK(sf_runtime_close(rt));
+    sink_clear(&one);
+    sink_clear(&two);
+}
+
 static void a_sink_that_claims_more_than_it_got_is_not_believed(void **state)
 {
     struct sink sink = {.answers = {1000000}};
@@ -234,7 +298,7 @@ static void *ack_elsewhere(void *arg)
 
 static void a_sink_may_acknowledge_later_from_another_thread(void **state)
 {
-    struct sink sink = {.answers = {99, 99, 99, 99, 99, 99, 99, 99}};
+    struct sink sink = {.answers = {SF_LATER, SF_LATER, SF_LATER, SF_LATER}};
     sf_runtime *rt = open_sink(*state, &sink);
     pthread_t thread;
     for (int i = 0; i < 5; i++)
@@ -284,7 +348,7 @@ static void no_one_can_acknowledge_what_was_never_emitted(void **state)
 static int emit_and_die(void *arg)
 {
     struct place *place = arg;
-    struct sink sink = {.answers = {99, 99, 99, 99, 99, 99, 99, 99}};
+    struct sink sink = {.answers = {SF_LATER, SF_LATER, SF_LATER, SF_LATER}};
     sf_runtime *rt = NULL;
     if (sf_runtime_open(place->db, defaults(), &rt) < 0 || sf_register(rt, &emitter, NULL) < 0 ||
         sf_egress_register(rt, "out", sink_take, &sink) < 0)
@@ -301,7 +365,7 @@ static void after_a_crash_the_same_records_come_again(void **state)
 {
     assert_int_equal(in_child(emit_and_die, *state), 0);
     for (int run = 0; run < 2; run++) {
-        struct sink sink = {.answers = {99, 99, 99, 99, 99, 99, 99, 99}};
+        struct sink sink = {.answers = {SF_LATER, SF_LATER, SF_LATER, SF_LATER}};
         sf_runtime *rt = open_sink(*state, &sink);
         emit_text(rt, "out", run ? "f" : "e");
         drive_until_quiet(rt);
@@ -358,6 +422,9 @@ int main(void)
         TEST(emitting_to_an_egress_that_nobody_registered_loses_nothing),
         TEST(what_a_sink_did_not_take_comes_again),
         TEST(a_sink_that_refuses_gets_the_same_again_after_a_pause),
+        TEST(a_sink_that_did_none_gets_the_same_again_after_a_pause),
+        TEST(a_record_without_a_body_comes_without_one_again_and_again),
+        TEST(names_may_be_built_in_one_buffer),
         TEST(a_sink_that_claims_more_than_it_got_is_not_believed),
         TEST(a_sink_may_acknowledge_later_from_another_thread),
         TEST(no_one_can_acknowledge_what_was_never_emitted),
@@ -365,5 +432,5 @@ int main(void)
         TEST(acknowledging_at_start_what_the_sink_holds_brings_only_the_rest),
         TEST(many_and_large_records_all_come),
     };
-    return cmocka_run_group_tests_name("egress", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("sinks", tests, NULL, NULL);
 }

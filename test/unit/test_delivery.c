@@ -1,0 +1,308 @@
+/* test_delivery.c - lib/run/delivery: how much a step brings to whom, and what a full egress does to those
+ * who emit. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "run/life.h"
+#include "run/runtime.h"
+#include "store/mem_store.h"
+#include "support/machine.h"
+#include "support/support.h"
+
+static const char EMITTER[] = "test/emitter";
+
+/* Emits as many records as the body says, to the egress that is named by the kind. */
+static int emit(sf_turn *turn)
+{
+    const sf_message *msg = sf_msg(turn);
+    const uint32_t *count = sf_body(turn, sizeof *count);
+    for (uint32_t i = 0; i < *count; i++)
+        if (sf_emit(turn, msg->kind, "record", SF_BYTES("0123456789", 10)) < 0)
+            return 0;
+    return 0;
+}
+
+static const sf_type emitter_type = SF_TYPE(EMITTER, .handler = emit, .attempts_max = 2);
+
+struct sink {
+    uint64_t taken, last, wrong;
+    uint32_t calls, most;
+    int is_down, answers_later, jumps;
+    jmp_buf *out;
+    const struct sink *before; /* how often was that one called before this one was? */
+    uint32_t calls_before;
+};
+
+static int take(const sf_message *const *records, size_t count, void *userdata)
+{
+    struct sink *sink = userdata;
+    if (sink->calls++ == 0 && sink->before)
+        sink->calls_before = sink->before->calls;
+    if (sink->jumps-- > 0)
+        longjmp(*sink->out, 1);
+    if (sink->is_down)
+        return 0;
+    for (size_t i = 0; i < count; i++) {
+        sink->wrong += records[i]->sequence != sink->last + 1;
+        sink->last = records[i]->sequence;
+    }
+    sink->taken += count;
+    sink->most = count > sink->most ? (uint32_t)count : sink->most;
+    return sink->answers_later ? SF_LATER : (int)count;
+}
+
+static sf_runtime *open_sink(const struct place *place, struct sink *sink, sf_options options)
+{
+    sf_runtime *rt = place_open_with(place, &options);
+    OK(sf_register(rt, &emitter_type, NULL));
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(sf_egress_register(rt, "out", take, sink));
+    return rt;
+}
+
+static int64_t order(sf_runtime *rt, const char *id, const char *egress, uint32_t count)
+{
+    return sf_send(rt, sf_addr(EMITTER, id), egress, SF_OF(count));
+}
+
+/* -- how much ----------------------------------------------------------------------------------------- */
+
+/* Full epochs, one after another: what waits is never more than a few of them, and rows neither. */
+static void a_sink_that_answers_at_once_keeps_up_with_those_who_emit(void **state)
+{
+    struct sink sink = {0};
+    uint64_t most_lag = 0, most_rows = 0, emitted = 0;
+    sf_runtime *rt =
+        open_sink(*state, &sink, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    for (int step = 0; step < 12; step++) {
+        for (int i = 0; i < 250; i++)
+            OK(order(rt, "e", "out", 200));
+        emitted += 50000;
+        OK(sf_step(rt, 0));
+        sf_stats stats = stats_of(rt);
+        most_lag = stats.egress_lag > most_lag ? stats.egress_lag : most_lag;
+        most_rows = rt->egresses.untrimmed > most_rows ? rt->egresses.untrimmed : most_rows;
+    }
+    assert_in_range(most_lag, 1, 2 * 65536);
+    assert_in_range(most_rows, 1, 4 * 65536);
+    drive_until_quiet(rt);
+    assert_int_equal(sink.taken, emitted);
+    assert_int_equal(sink.wrong, 0);
+    assert_in_range(sink.most, 256, 256); /* in one call */
+    assert_int_equal(stats_of(rt).egress_lag, 0);
+    assert_int_equal(rt->egresses.undelivered, 0);
+    OK(sf_runtime_close(rt));
+}
+
+/* What an earlier run left is worked off beside what comes in. */
+static void a_backlog_shrinks_while_others_emit(void **state)
+{
+    struct sink down = {.is_down = 1}, sink = {0};
+    sf_runtime *rt = open_sink(*state, &down, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    for (int i = 0; i < 500; i++)
+        OK(order(rt, "e", "out", 200));
+    OK(sf_run_until_idle(rt, -1));
+    OK(sf_runtime_close(rt));
+    rt = open_sink(*state, &sink, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    for (int step = 0; step < 200 && stats_of(rt).egress_lag != 2000; step++) {
+        for (int i = 0; i < 10; i++)
+            OK(order(rt, "e", "out", 200));
+        OK(sf_step(rt, 0));
+    }
+    assert_in_range(stats_of(rt).egress_lag, 0, 4000);
+    drive_until_quiet(rt);
+    assert_int_equal(sink.last, down.last + sink.taken);
+    assert_int_equal(sink.wrong, 0);
+    OK(sf_runtime_close(rt));
+}
+
+static void one_egress_with_a_backlog_does_not_hold_up_another(void **state)
+{
+    struct sink large = {0}, small = {0};
+    sf_runtime *rt = open_sink(*state, &large, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    OK(sf_egress_register(rt, "small", take, &small));
+    for (int i = 0; i < 300; i++)
+        OK(order(rt, "e", "out", 200));
+    OK(order(rt, "e", "small", 1));
+    small.before = &large;
+    drive_until_quiet(rt);
+    assert_int_equal(large.taken, 60000);
+    assert_int_equal(small.taken, 1);
+    assert_in_range(small.calls_before, 0, 1); /* a call each in turn */
+    OK(sf_runtime_close(rt));
+}
+
+/* -- many of them --------------------------------------------------------------------------------------- */
+
+enum { MANY = 20000 };
+
+static void a_step_does_not_walk_over_all_egresses(void **state)
+{
+    struct sink sink = {0};
+    char name[16];
+    sf_options options = SF_OPTIONS(.commit_inline = 1);
+    sf_runtime *rt = place_open_with(*state, &options);
+    OK(sf_register(rt, &emitter_type, NULL));
+    uint64_t start = mono_ms();
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "%d", i);
+        OK(sf_egress_register(rt, name, take, &sink));
+    }
+    OK(sf_run_until_idle(rt, -1));
+    for (int i = 0; i < MANY; i++) {
+        snprintf(name, sizeof name, "%d", i * 7 % MANY);
+        OK(order(rt, "e", name, 5));
+    }
+    OK(sf_run_until_idle(rt, -1));
+    for (int i = 0; i < MANY; i++)
+        OK(sf_step(rt, 1));
+    drive_until_quiet(rt);
+    assert_int_equal(sink.taken, 5 * MANY);
+    assert_in_range(mono_ms() - start, 0, 8000); /* walking: minutes */
+    OK(sf_runtime_close(rt));
+}
+
+/* -- full ------------------------------------------------------------------------------------------------ */
+
+static void who_emits_to_a_full_egress_waits_and_others_go_on(void **state)
+{
+    for (int by_bytes = 0; by_bytes < 2; by_bytes++) {
+        struct place *place = *state;
+        struct sink sink = {.is_down = 1}, other = {0};
+        sf_options options = by_bytes ? (sf_options)SF_OPTIONS(.egress_bytes_max = 74 * 100)
+                                      : (sf_options)SF_OPTIONS(.egress_records_max = 100);
+        snprintf(place->db, sizeof place->db, "%.200s/%d", place->dir, by_bytes);
+        sf_runtime *rt = open_sink(place, &sink, options);
+        OK(sf_egress_register(rt, "other", take, &other));
+        for (int i = 0; i < 30; i++)
+            OK(order(rt, "e", "out", 10));
+        OK(order(rt, "f", "other", 10));
+        counter_add(rt, "a", 1);
+        OK(sf_run_until_idle(rt, -1));
+        assert_int_equal(stats_of(rt).egress_lag, 100);
+        assert_int_equal(other.taken, 10);
+        assert_int_equal(counter_stored(rt, "a").total, 1);
+        for (uint64_t end = mono_ms() + 300; mono_ms() < end;) /* far more tries than attempts_max */
+            OK(sf_step(rt, 0));
+        assert_true(stats_of(rt).turns_failed > 2);
+        assert_int_equal(stats_of(rt).dead_letters, 0);
+        assert_in_range(stats_of(rt).egress_stalled_ms, 200, 60000);
+        sink.is_down = 0;
+        drive_until_quiet(rt);
+        assert_int_equal(sink.taken, 300);
+        assert_int_equal(sink.wrong, 0);
+        assert_int_equal(stats_of(rt).egress_stalled_ms, 0);
+        OK(sf_runtime_close(rt));
+    }
+}
+
+static int emit_and_say_why(sf_turn *turn)
+{
+    struct notes *notes = sf_userdata(turn);
+    int rc = sf_emit(turn, "out", "record", SF_NONE);
+    if (rc < 0)
+        note(notes, "%d %s", rc, sf_errmsg());
+    return 0;
+}
+
+static void the_handler_hears_which_egress_is_full(void **state)
+{
+    static const sf_type type = SF_TYPE("test/curious", .handler = emit_and_say_why);
+    struct place *place = *state;
+    struct sink sink = {.answers_later = 1};
+    sf_runtime *rt = open_sink(place, &sink, (sf_options)SF_OPTIONS(.egress_records_max = 1));
+    OK(sf_register(rt, &type, &place->notes));
+    OK(sf_send(rt, sf_addr("test/curious", "c"), "", SF_NONE));
+    OK(sf_send(rt, sf_addr("test/curious", "c"), "", SF_NONE));
+    OK(sf_run_until_idle(rt, -1));
+    HAS(noted(&place->notes), "-3 egress 'out' is full: 1 records");
+    OK(sf_egress_ack(rt, "out", 1));
+    while (sink.taken < 2)
+        OK(sf_step(rt, 0));
+    OK(sf_runtime_close(rt));
+}
+
+/* The bytes are known again, as far as what was acknowledged one by one. */
+static void a_bound_in_bytes_holds_over_a_restart(void **state)
+{
+    struct sink sink = {.answers_later = 1};
+    sf_options options = SF_OPTIONS(.egress_bytes_max = 74 * 100);
+    for (int run = 0; run < 3; run++) {
+        sf_runtime *rt = open_sink(*state, &sink, options);
+        sink.last = run == 0 ? 0 : 40;
+        if (run == 0)
+            for (int i = 0; i < 20; i++)
+                OK(order(rt, "e", "out", 10));
+        OK(sf_run_until_idle(rt, -1));
+        if (run == 0)
+            OK(sf_egress_ack(rt, "out", 40));
+        for (uint64_t end = mono_ms() + 5000; run && stats_of(rt).egress_lag != 100;) {
+            assert_true(mono_ms() < end);
+            OK(sf_step(rt, 0));
+        }
+        struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, "out");
+        OK(sf_run_until_idle(rt, -1));
+        assert_int_equal(egress->kept_bytes - egress->acked_bytes, run ? 7400 : 60 * 74);
+        OK(sf_runtime_close(rt));
+    }
+}
+
+/* -- what goes wrong ------------------------------------------------------------------------------------- */
+
+static void a_callback_left_by_longjmp_is_called_again(void **state)
+{
+    jmp_buf out;
+    struct sink sink = {.jumps = 3, .out = &out};
+    sf_runtime *volatile rt = open_sink(*state, &sink, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    OK(order(rt, "e", "out", 5));
+    for (volatile int step = 0; step < 20; step++)
+        if (setjmp(out) == 0)
+            OK(sf_step(rt, 0));
+    assert_int_equal(sink.calls, 4);
+    assert_int_equal(sink.taken, 5);
+    OK(sf_runtime_close(rt));
+}
+
+/* A row that is gone is said, not waited for. */
+static void a_missing_record_is_damage(void **state)
+{
+    struct sink sink = {0};
+    sf_runtime *rt = open_sink(*state, &sink, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, "out");
+    sink.is_down = 1;
+    OK(order(rt, "e", "out", 3));
+    OK(sf_run_until_idle(rt, -1));
+    egress->next = 10;
+    sfi_egress_keep(&rt->egresses, egress);
+    int rc = 0;
+    sink.is_down = 0;
+    for (uint64_t end = mono_ms() + 5000; rc >= 0 && mono_ms() < end;)
+        rc = sf_step(rt, 0);
+    REFUSED(rc, SF_ECORRUPT);
+    SAYS("'out': record 4 is missing");
+    assert_int_equal(sink.taken, 3);
+    assert_int_equal(sf_runtime_close(rt), SF_ECORRUPT);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_sink_that_answers_at_once_keeps_up_with_those_who_emit),
+        TEST(a_backlog_shrinks_while_others_emit),
+        TEST(one_egress_with_a_backlog_does_not_hold_up_another),
+        TEST(a_step_does_not_walk_over_all_egresses),
+        TEST(who_emits_to_a_full_egress_waits_and_others_go_on),
+        TEST(the_handler_hears_which_egress_is_full),
+        TEST(a_bound_in_bytes_holds_over_a_restart),
+        TEST(a_callback_left_by_longjmp_is_called_again),
+        TEST(a_missing_record_is_damage),
+    };
+    return cmocka_run_group_tests_name("delivery", tests, NULL, NULL);
+}
