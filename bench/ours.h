@@ -115,7 +115,7 @@ static inline sf_stats ours_settle(sf_runtime *rt, uint64_t thread)
         ours_check(sf_wait(rt, 0, -1), "wait");
         ours_check(sf_runtime_stop(rt), "stop");
     }
-    ours_check(sf_run_until_idle(rt, -1), "run until idle");
+    ours_check(sf_run_until_idle(rt), "run until idle");
     ours_check(sf_wait(rt, 0, -1), "wait");
     stats = ours_stats(rt);
     if (stats.messages_waiting || stats.turns_failed || stats.dead_letters)

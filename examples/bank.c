@@ -153,7 +153,7 @@ static int ingest(sf_runtime *rt, sf_source *source, const struct plan *p, uint6
             rc = sf_step(rt, 0);
     }
     if (rc >= 0)
-        rc = sf_run_until_idle(rt, -1);
+        rc = sf_run_until_idle(rt);
     return rc < 0 ? complain("%s", sf_errmsg()) : 0;
 }
 
@@ -301,7 +301,7 @@ static int read_plan(sf_runtime *rt, struct plan *out)
 static int run(const struct arguments *arguments, sf_runtime *rt, sf_source *source)
 {
     struct plan kept = {0};
-    if (sf_run_until_idle(rt, -1) < 0) /* what a kill left under way */
+    if (sf_run_until_idle(rt) < 0) /* what a kill left under way */
         return complain("%s", sf_errmsg());
     int found = read_plan(rt, &kept);
     if (found < 0)

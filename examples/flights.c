@@ -531,7 +531,7 @@ static int read_rows(sf_runtime *rt, sf_source *source, struct input *input,
     if (rc >= 0 && input->rows % ADVANCE_ROWS != 0)
         rc = advance(rt, source, input);
     if (rc >= 0)
-        rc = sf_run_until_idle(rt, -1);
+        rc = sf_run_until_idle(rt);
     input->end_s = now_s();
     clear_progress(input);
     if (rc < 0)

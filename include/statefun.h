@@ -369,10 +369,11 @@ SF_API int sf_timeout_ms(const sf_runtime *rt);
  * inside a callback, or another thread is driving.  SF_ETURN: inside a handler. */
 SF_API int sf_step(sf_runtime *rt, int turns_max);
 /* Steps until nothing is left that could be done now, also of what others send meanwhile, and all of it is on
- * disk.  0, or as sf_step(); SF_ETIMEOUT: messages that beget messages may never end.  timeout_ms < 0: for
- * ever.  In relaxed mode the newest egress records and source positions become safe, and visible, a little
- * later. */
-SF_API int sf_run_until_idle(sf_runtime *rt, int timeout_ms);
+ * disk.  0, or as sf_step().  In relaxed mode the newest egress records and source positions become safe, and
+ * visible, a little later.  Messages that beget messages may never end: sf_run_for() is the same for so long
+ * at most, then SF_ETIMEOUT. */
+SF_API int sf_run_until_idle(sf_runtime *rt);
+SF_API int sf_run_for(sf_runtime *rt, int timeout_ms);
 /* Drives on a thread of ours until sf_runtime_stop() or close; SF_EBUSY: already.  Stop returns once
  * the step in progress has ended. */
 SF_API int sf_runtime_start(sf_runtime *rt);

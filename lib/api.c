@@ -384,7 +384,12 @@ int sf_step(sf_runtime *rt, int turns_max)
     return rc;
 }
 
-int sf_run_until_idle(sf_runtime *rt, int timeout_ms)
+int sf_run_until_idle(sf_runtime *rt)
+{
+    return sf_run_for(rt, -1);
+}
+
+int sf_run_for(sf_runtime *rt, int timeout_ms)
 {
     int rc = sfi_drive_enter(rt, SFI_HERE, "sf_run_until_idle()");
     if (rc < 0)

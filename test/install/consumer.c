@@ -25,7 +25,7 @@ static int send_all(sf_runtime *rt)
     for (amount = 1; amount <= 100; amount++)
         if (sf_send(rt, sf_addr("install/counter", "c"), "add", SF_OF(amount)) < 0)
             return -1;
-    return sf_run_until_idle(rt, -1);
+    return sf_run_until_idle(rt);
 }
 
 /* The counter's total as a reader sees it. */

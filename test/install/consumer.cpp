@@ -33,7 +33,7 @@ int send_all(sf_runtime *rt)
     for (std::uint32_t amount = 1; amount <= 100; amount++)
         if (sf_send(rt, sf_addr("install/counter", "c"), "add", SF_OF(amount)) < 0)
             return -1;
-    return sf_run_until_idle(rt, -1);
+    return sf_run_until_idle(rt);
 }
 
 // The exception comes out of the driver, its turn never happened, and the runtime goes on.
@@ -42,9 +42,9 @@ bool survives_an_exception(sf_runtime *rt)
     if (sf_send(rt, sf_addr("install/counter", "c"), "throw", SF_NONE) < 0)
         return false;
     try {
-        sf_run_until_idle(rt, -1);
+        sf_run_until_idle(rt);
     } catch (const std::runtime_error &) {
-        return sf_run_until_idle(rt, -1) == 0;
+        return sf_run_until_idle(rt) == 0;
     }
     return false;
 }

@@ -43,7 +43,7 @@ static int64_t call_step(sf_runtime *rt)
 
 static int64_t call_run_until_idle(sf_runtime *rt)
 {
-    return sf_run_until_idle(rt, -1);
+    return sf_run_until_idle(rt);
 }
 
 static int64_t call_close(sf_runtime *rt)
@@ -362,7 +362,7 @@ static void a_turn_left_by_longjmp_is_undone_and_the_engine_goes_on(void **state
     OK(sf_send(rt, sf_addr("test/leaper", "l"), "x", SF_NONE));
     counter_add(rt, "a", 1);
     setjmp(leap.out);
-    OK(sf_run_until_idle(rt, -1)); /* comes past here three times */
+    OK(sf_run_until_idle(rt)); /* comes past here three times */
     drive_until_quiet(rt);
     assert_int_equal(leap.leaps, 2);
     assert_int_equal(stored_counter_of(rt, sf_addr("test/leaper", "l")).total, 1);
@@ -381,13 +381,13 @@ static void closing_after_a_longjmp_keeps_what_was_whole(void **state)
     counter_add(rt, "a", 1);
     OK(sf_send(rt, sf_addr("test/leaper", "l"), "x", SF_NONE));
     if (setjmp(leap.out) == 0)
-        (void)sf_run_until_idle(rt, -1);
+        (void)sf_run_until_idle(rt);
     OK(sf_runtime_close(rt));
     rt = place_open(*state);
     OK(sf_register(rt, &counter_type, NULL));
     OK(sf_register(rt, &leaper, &leap));
     if (setjmp(leap.out) == 0 || leap.leaps < 2)
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
     drive_until_quiet(rt);
     assert_int_equal(leap.leaps, 2); /* the first run's attempt counted */
     assert_int_equal(counter_stored(rt, "a").total, 1);
@@ -488,7 +488,7 @@ static int use_in_child(void *arg)
         {"sf_fd", sf_fd(rt)},
         {"sf_timeout_ms", sf_timeout_ms(rt)},
         {"sf_step", sf_step(rt, 0)},
-        {"sf_run_until_idle", sf_run_until_idle(rt, -1)},
+        {"sf_run_until_idle", sf_run_until_idle(rt)},
         {"sf_runtime_start", sf_runtime_start(rt)},
         {"sf_runtime_stop", sf_runtime_stop(rt)},
         {"sf_stats_get", sf_stats_get(rt, &stats)},
@@ -543,7 +543,7 @@ static void a_child_is_refused_everything_and_the_parent_goes_on(void **state)
     for (int i = 0; i < 3; i++) {
         assert_int_equal(in_child(use_in_child, &forked), 0);
         counter_add(forked.rt, "a", 1);
-        OK(sf_run_until_idle(forked.rt, -1));
+        OK(sf_run_until_idle(forked.rt));
         assert_int_equal(in_child(open_elsewhere, *state), 0); /* that child's end unlocked nothing */
     }
     assert_int_equal(counter_stored(forked.rt, "a").total, 5);
@@ -568,7 +568,7 @@ static void a_child_of_a_runtime_with_a_thread_is_refused_too(void **state)
     OK(sf_wait(forked.rt, 0, 10000));
     close_handles(&forked);
     OK(sf_runtime_stop(forked.rt));
-    OK(sf_run_until_idle(forked.rt, -1));
+    OK(sf_run_until_idle(forked.rt));
     assert_int_equal(counter_stored(forked.rt, "a").total, 101);
     OK(sf_runtime_close(forked.rt));
 }
@@ -755,7 +755,7 @@ static void a_handler_whose_forked_child_returns_commits_once(void **state)
     memcpy(&status, reply->body.data, sizeof status);
     sf_message_free(reply);
     assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 7);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     OK(sf_runtime_close(rt));
 }
 

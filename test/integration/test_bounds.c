@@ -208,7 +208,7 @@ static void run(struct world *w, int crashes)
         }
         quiet = record == RECORDS && stats_of(w->rt).messages_waiting == 0 ? quiet + 1 : 0;
     }
-    OK(sf_run_until_idle(w->rt, -1));
+    OK(sf_run_until_idle(w->rt));
     check(w);
     check_budget(w->rt);
     sf_source_close(w->source);

@@ -304,10 +304,10 @@ static void any_turns_in_any_epochs_give_what_a_model_gives(void **state)
             OK(sf_step(rt, rand() % 5));
         if (turn % 7)
             continue;
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         notes_clear(&place->notes);
         tell(rt, id, "lAB");
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         snprintf(seen, sizeof seen, "%u%c%c", models[n].total, models[n].a, models[n].b);
         assert_string_equal(noted(&place->notes), seen);
     }

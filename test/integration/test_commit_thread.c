@@ -69,7 +69,7 @@ static void commits_have_one_thread_or_none(void **state)
         there_are_threads(before + !is_inline + 1);
         OK(sf_wait(rt, counter_add(rt, "3", 1), 10000));
         OK(sf_runtime_stop(rt));
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         assert_int_equal(counter_stored(rt, "3").total, 11);
         OK(sf_runtime_close(rt));
         there_are_threads(before);

@@ -468,7 +468,7 @@ static int open_and_use(void *arg)
     if (rc < 0)
         return -rc;
     if (sf_send(rt, sf_addr("test/counter", "1"), "add", SF_OF((uint64_t){0})) < 0 ||
-        (rc = sf_run_until_idle(rt, -1)) < 0)
+        (rc = sf_run_until_idle(rt)) < 0)
         return rc < 0 ? -rc : 91;
     rc = sf_runtime_close(rt);
     return rc < 0 ? -rc : sum == place->count ? 0 : 90;
@@ -710,7 +710,7 @@ static void a_database_at_its_ceiling_refuses_sends_and_loses_nothing(void **sta
     SAYS(place->db);
     sf_view *view = NULL;
     uint64_t dead = 0;
-    (void)sf_run_until_idle(rt, -1);
+    (void)sf_run_until_idle(rt);
     OK(sf_runtime_close(rt)); /* there is always room for what was accepted */
     options.store_bytes_max = 256u << 20; /* raised, it goes on */
     rt = place_open_with(place, &options);

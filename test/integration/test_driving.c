@@ -33,7 +33,7 @@ static int is_readable(sf_runtime *rt, int wait_ms)
 static void the_descriptor_is_readable_exactly_while_there_is_something_to_do(void **state)
 {
     sf_runtime *rt = open_counters(*state);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_true(sf_fd(rt) >= 0);
     assert_int_equal(is_readable(rt, 0), 0);
     assert_int_equal(sf_timeout_ms(rt), -1);
@@ -42,7 +42,7 @@ static void the_descriptor_is_readable_exactly_while_there_is_something_to_do(vo
         assert_int_equal(is_readable(rt, 0), 1);
         assert_int_equal(sf_timeout_ms(rt), 0);
         assert_int_equal(is_readable(rt, 0), 1); /* level-triggered: still */
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         assert_int_equal(is_readable(rt, 0), 0);
         assert_int_equal(sf_timeout_ms(rt), -1);
     }
@@ -65,11 +65,11 @@ static void a_due_pause_makes_the_descriptor_readable(void **state)
     sf_runtime *rt = place_open(place);
     OK(sf_register(rt, &pausing, place));
     OK(sf_send(rt, sf_addr("test/pausing", "a"), "x", SF_NONE));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     if (place->count == 1) { /* else the machine took 50 ms for that */
         assert_in_range(sf_timeout_ms(rt), 0, 50);
         assert_int_equal(is_readable(rt, 5000), 1);
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
     }
     assert_int_equal(place->count, 2);
     assert_int_equal(is_readable(rt, 0), 0);
@@ -237,11 +237,11 @@ static void running_until_idle_ends_in_time_when_messages_beget_messages(void **
 {
     sf_runtime *rt = open_counters(*state);
     OK(sf_register(rt, &restless, NULL));
-    OK(sf_run_until_idle(rt, 10000));
+    OK(sf_run_for(rt, 10000));
     OK(sf_send(rt, sf_addr("test/restless", "r"), "again", SF_NONE));
     uint64_t begun = mono_ms();
-    REFUSED(sf_run_until_idle(rt, 0), SF_ETIMEOUT);
-    REFUSED(sf_run_until_idle(rt, 100), SF_ETIMEOUT);
+    REFUSED(sf_run_for(rt, 0), SF_ETIMEOUT);
+    REFUSED(sf_run_for(rt, 100), SF_ETIMEOUT);
     SAYS("idle");
     assert_in_range(mono_ms() - begun, 100, 20000);
     assert_true(stats_of(rt).turns > 2);
@@ -258,14 +258,14 @@ static void the_background_thread_drives_and_stops(void **state)
     for (int i = 0; i < 100; i++)
         OK(sf_wait(rt, counter_add(rt, "a", 1), 10000));
     REFUSED(sf_step(rt, 0), SF_EBUSY);
-    REFUSED(sf_run_until_idle(rt, -1), SF_EBUSY);
+    REFUSED(sf_run_until_idle(rt), SF_EBUSY);
     sf_message *reply = NULL;
     OK(sf_ask(rt, sf_addr("test/counter", "a"), "get", SF_NONE, 10000, &reply));
     assert_int_equal(((const struct counter *)reply->body.data)->total, 100);
     sf_message_free(reply);
     OK(sf_runtime_stop(rt));
     counter_add(rt, "a", 1);
-    OK(sf_run_until_idle(rt, -1)); /* ours again */
+    OK(sf_run_until_idle(rt)); /* ours again */
     assert_int_equal(counter_stored(rt, "a").total, 101);
     OK(sf_runtime_start(rt));
     OK(sf_wait(rt, counter_add(rt, "a", 1), 10000));
@@ -280,12 +280,12 @@ static void stopping_what_does_not_run_is_harmless(void **state)
     sf_runtime *rt = open_counters(*state);
     (void)sf_runtime_stop(rt);
     counter_add(rt, "a", 1);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     for (int i = 0; i < 20; i++) {
         OK(sf_runtime_start(rt));
         OK(sf_runtime_stop(rt));
     }
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     OK(sf_runtime_close(rt));
 }
 
@@ -320,7 +320,7 @@ static void another_thread_waits_while_this_one_drives(void **state)
     assert_int_equal(pthread_create(&thread, NULL, ask_elsewhere, &asked), 0);
     while (!atomic_load(&asked.finished) && mono_ms() < end) {
         is_readable(rt, 100);
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
     }
     pthread_join(thread, NULL);
     assert_int_equal(asked.rc, 0);
@@ -345,7 +345,7 @@ static void a_wait_that_nobody_drives_times_out(void **state)
     assert_int_equal(pthread_create(&thread, NULL, wait_shortly, &asked), 0);
     pthread_join(thread, NULL);
     assert_int_equal(asked.rc, SF_ETIMEOUT);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_int_equal(counter_stored(rt, "a").total, 1);
     OK(sf_runtime_close(rt));
 }

@@ -115,7 +115,7 @@ static uint64_t handled_after_a_crash(struct rig *rig)
     rig_crash(rig);
     rig_start(rig);
     OK(sf_register(rig->rt, &slow_type, NULL));
-    OK(sf_run_until_idle(rig->rt, -1));
+    OK(sf_run_until_idle(rig->rt));
     return plan.turns;
 }
 
@@ -167,7 +167,7 @@ static void what_waits_from_outside_is_bounded_in_time(void **state)
     plan.turns = 0, plan.slow_from = 1, plan.slow_ms = HANDLER_MS, plan.settles = 0;
     uint64_t at_first = fill(rig.rt);
     assert_true(at_first > 2 * WAIT_MS / HANDLER_MS); /* nothing is known yet: bytes alone bound it */
-    OK(sf_run_until_idle(rig.rt, -1));
+    OK(sf_run_until_idle(rig.rt));
     for (int i = 0; i < 20; i++) { /* overload: refilled after each step */
         fill(rig.rt);
         OK(sf_step(rig.rt, 0));
@@ -175,13 +175,13 @@ static void what_waits_from_outside_is_bounded_in_time(void **state)
     fill(rig.rt);
     assert_in_range(stats_of(rig.rt).messages_waiting, 1, 2 * WAIT_MS / HANDLER_MS);
     plan.turns = 0;
-    OK(sf_run_until_idle(rig.rt, -1));
+    OK(sf_run_until_idle(rig.rt));
     assert_in_range(plan.turns, WAIT_MS / HANDLER_MS / 2, 2 * WAIT_MS / HANDLER_MS);
 
     plan.slow_from = UINT64_MAX; /* handlers are fast again */
     for (int i = 0; i < 20; i++) {
         fill(rig.rt);
-        OK(sf_run_until_idle(rig.rt, -1));
+        OK(sf_run_until_idle(rig.rt));
     }
     assert_int_equal(fill(rig.rt), at_first);
     rig_close(&rig);

@@ -153,7 +153,7 @@ static void a_message_waits_for_a_program_that_can_read_its_actor(void **state)
     OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
     OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
     OK(sf_send(rt, sf_addr(FORM, "b"), "count", SF_NONE)); /* never stored: nothing to migrate */
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     sf_stats stats = stats_of(rt);
     assert_int_equal(calls, 1);
     assert_int_equal(stats.turns, 1);
@@ -171,7 +171,7 @@ static void a_message_waits_for_a_program_that_can_read_its_actor(void **state)
 
     refuses = 0;
     rt = open_as(*state, &new_type);
-    OK(sf_run_until_idle(rt, -1)); /* at once: the pause was this program's */
+    OK(sf_run_until_idle(rt)); /* at once: the pause was this program's */
     assert_int_equal(form_of(rt, "a").count, 3);
     assert_int_equal(form_of(rt, "a").migrated, 1);
     assert_int_equal(stats_of(rt).messages_waiting, 0);
@@ -184,7 +184,7 @@ static void the_program_before_handles_what_the_new_one_could_not(void **state)
     sf_runtime *rt = open_as(*state, &new_type);
     refuses = 1;
     OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     OK(sf_runtime_close(rt));
     run_as(*state, &old_type, "a", "count");
     refuses = 0;
@@ -198,7 +198,7 @@ static int calls_after(struct machine *machine, sf_runtime *rt, uint64_t ms)
 {
     int before = calls;
     machine_advance_ms(machine, ms);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     return calls - before;
 }
 
@@ -260,7 +260,7 @@ static long long size_after_load(struct place *place, sf_runtime *rt)
             snprintf(id, sizeof id, "%d", i);
             OK(sf_send(rt, sf_addr("test/filler", id), "x", SF_NONE));
         }
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
     }
     char path[400];
     snprintf(path, sizeof path, "%.300s/data.mdb", place->db);
@@ -281,7 +281,7 @@ static void one_that_never_returns_pins_nothing_and_counts_nothing(void **state)
     leaves = 1;
     OK(sf_send(rt, sf_addr(FORM, "a"), "count", SF_NONE));
     if (setjmp(out) == 0)
-        fail_msg("%d", sf_run_until_idle(rt, -1));
+        fail_msg("%d", sf_run_until_idle(rt));
     leaves = 0;
     OK(sf_step(rt, 0));
     long long after = size_after_load(place, rt);

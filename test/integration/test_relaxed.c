@@ -33,7 +33,7 @@ static void what_is_durable_and_not_safe_stays_inside(void **state)
                  (int)n * 10 + 1, (int)n * 3 - 1, (int)n * 10 + 2, (int)n * 3, (int)n * 10 + 3);
         came(&rig, text);
         assert_int_equal(sf_source_position(rig.source), n);
-        OK(sf_run_until_idle(rig.rt, -1));
+        OK(sf_run_until_idle(rig.rt));
     }
     rig_close(&rig);
 }
@@ -116,7 +116,7 @@ static void relaxed_and_full_take_turns_on_one_database(void **state)
         assert_int_equal(sf_source_position(source), i * 20);
         say_from(rt, source, (uint64_t)(i + 1) * 20);
         if (i % 3 == 0)
-            OK(sf_run_until_idle(rt, -1));
+            OK(sf_run_until_idle(rt));
         sf_source_close(source);
         OK(sf_runtime_close(rt));
     }
@@ -141,15 +141,15 @@ static void a_relaxed_epoch_makes_the_one_before_it_safe(void **state)
     OK(sfi_runtime_open(&machine.sys, place->db, &options, &rt));
     OK(sf_register(rt, &speaker_type, NULL));
     OK(sf_source_open(rt, "input", 0, &source));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     for (uint64_t n = 1; n <= 9; n++) {
         (void)sf_source_send(source, sf_addr(SPEAKER, "a"), "say", SF_OF(n));
         OK(sf_source_advance(source, n));
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         assert_int_equal(sf_source_position(source), n - 1);
     }
     machine_advance_ms(&machine, 20);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_int_equal(sf_source_position(source), 9);
     sf_source_close(source);
     OK(sf_runtime_close(rt));
@@ -193,7 +193,7 @@ static void closing_makes_a_relaxed_database_safe(void **state)
         struct watched watched;
         sf_runtime *rt = open_watched(*state, &watched, is_inline);
         counter_add(rt, "a", 1);
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         counter_add(rt, "a", 1);
         OK(sf_runtime_close(rt));
         assert_int_equal(watched.unsynced, 0);

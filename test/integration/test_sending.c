@@ -200,7 +200,7 @@ static void a_message_larger_than_the_whole_inbox_goes_through_when_it_is_alone(
         for (int i = 0; i < 3; i++)
             OK(sf_source_send(source, sf_addr("test/scale", "s"), "w", SF_OF(body)));
         for (int tries = 0; tries < 5 && (rc = sf_source_advance(source, position)) == SF_EAGAIN; tries++)
-            OK(sf_run_until_idle(rt, -1));
+            OK(sf_run_until_idle(rt));
         assert_int_equal(rc, 0);
     }
     sf_source_close(source);
@@ -298,7 +298,7 @@ static void a_ticket_becomes_durable_by_stepping(void **state)
     int64_t second = counter_add(rt, "a", 2);
     assert_true(second > first);
     assert_true(sf_durable(rt) < first);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_true(sf_durable(rt) >= second);
     OK(sf_runtime_close(rt));
 }
@@ -534,7 +534,7 @@ static void an_ask_still_open_at_close_is_told_so(void **state)
     sf_runtime *rt = open_replier(*state);
     struct answered handled = {0}, fresh = {0};
     ask(rt, "silence", -1, &handled);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     ask(rt, "silence", -1, &fresh);
     OK(sf_runtime_close(rt));
     assert_int_equal(handled.calls, 1);
@@ -621,7 +621,7 @@ static void an_asker_can_be_answered_in_a_later_turn(void **state)
     struct answered answered = {0};
     OK(sf_register(rt, &desk, NULL));
     OK(sf_ask_then(rt, sf_addr("test/desk", "d"), "ask", SF_NONE, 5000, remember_answer, &answered));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_int_equal(answered.calls, 0);
     OK(sf_send(rt, sf_addr("test/desk", "d"), "answer", SF_NONE));
     drive_until_quiet(rt);
@@ -636,7 +636,7 @@ static void an_asker_of_an_earlier_run_is_nobody(void **state)
     struct answered answered = {0}, other = {0};
     OK(sf_register(rt, &desk, NULL));
     OK(sf_ask_then(rt, sf_addr("test/desk", "d"), "ask", SF_NONE, -1, remember_answer, &answered));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     OK(sf_runtime_close(rt));
     assert_int_equal(answered.result, SF_ECLOSED);
     rt = place_open(*state);

@@ -194,7 +194,7 @@ static void a_sink_that_refuses_gets_the_same_again_after_a_pause(void **state)
     struct sink sink = {.answers = {-1, -7}};
     sf_runtime *rt = open_sink(*state, &sink);
     emit_text(rt, "out", "a");
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_string_equal(noted(&sink.notes), "1=a ");
     assert_true(sf_timeout_ms(rt) >= 0);
     drive_until_quiet(rt);
@@ -214,7 +214,7 @@ static void a_sink_that_did_none_gets_the_same_again_after_a_pause(void **state)
     sf_runtime *rt = open_sink(*state, &sink);
     emit_text(rt, "out", "a");
     emit_text(rt, "out", "b");
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_string_equal(noted(&sink.notes), "1=a 2=b ");
     drive_until_quiet(rt);
     assert_string_equal(noted(&sink.notes), "1=a 2=b 1=a 2=b 1=a 2=b 2=b ");
@@ -275,7 +275,7 @@ static void a_sink_that_claims_more_than_it_got_is_not_believed(void **state)
     struct sink sink = {.answers = {1000000}};
     sf_runtime *rt = open_sink(*state, &sink);
     emit_text(rt, "out", "a");
-    (void)sf_run_until_idle(rt, -1);
+    (void)sf_run_until_idle(rt);
     emit_text(rt, "out", "b");
     drive_until_quiet(rt);
     HAS(noted(&sink.notes), "2=b ");
@@ -356,7 +356,7 @@ static int emit_and_die(void *arg)
     for (const char *text = "a\0b\0c\0d\0"; *text; text += 2)
         if (sf_send(rt, sf_addr("test/emitter", "e"), "out", sf_str(text)) < 0)
             return 3;
-    if (sf_run_until_idle(rt, -1) < 0 || sink.last != 4)
+    if (sf_run_until_idle(rt) < 0 || sink.last != 4)
         return 4;
     return 0; /* delivered, never acknowledged */
 }

@@ -27,7 +27,7 @@ static int64_t stall(struct rig *rig, const char *point)
         REFUSED(sf_step(rig->rt, 0), SF_EDISK);
         SAYS(point);
     }
-    REFUSED(sf_run_until_idle(rig->rt, -1), SF_EDISK);
+    REFUSED(sf_run_until_idle(rig->rt), SF_EDISK);
     assert_int_equal(stats_of(rig->rt).turns, 6); /* no turn runs */
     came(rig, "");
     assert_int_equal(sf_source_position(rig->source), 0);
@@ -45,7 +45,7 @@ static void a_stall_keeps_both_epochs(void **state)
         SAYS(points[i]);
         tell(&rig, points[i], 0);
         machine_advance_ms(&rig.machine, 2000);
-        OK(sf_run_until_idle(rig.rt, -1));
+        OK(sf_run_until_idle(rig.rt));
         came(&rig, "done 3=0 done 6=0 answer 12 answer 22 egress 1=11 egress 2=12 egress 3=13 "
                    "egress 4=21 egress 5=22 egress 6=23 egress 7=30 egress 8=31 egress 9=32 ");
         assert_int_equal(sf_durable(rig.rt), ticket);
@@ -67,7 +67,7 @@ static void after_a_crash_in_a_stall_an_epoch_is_there_or_not(void **state)
         stall(&rig, points[i]);
         rig_crash(&rig);
         rig_start(&rig);
-        OK(sf_run_until_idle(rig.rt, -1));
+        OK(sf_run_until_idle(rig.rt));
         assert_int_equal(sf_source_position(rig.source), i);
         struct counter counter = stored_counter_of(rig.rt, sf_addr(SPEAKER, "a"));
         assert_int_equal(counter.messages, i * 3);
@@ -105,7 +105,7 @@ static void who_waits_elsewhere_with_a_limit_is_told_of_the_stall(void **state)
     assert_int_equal(sleeper.rc, SF_EDISK);
     HAS(sleeper.why, "mem.settle.before");
     tell(&rig, "mem.settle.before", 0);
-    OK(sf_run_until_idle(rig.rt, -1));
+    OK(sf_run_until_idle(rig.rt));
     OK(sf_wait(rig.rt, sleeper.ticket, 0));
     rig_close(&rig);
 }

@@ -161,7 +161,7 @@ static void register_emitter(sf_runtime *rt, struct sink *sink)
 {
     OK(sf_register(rt, &emitter_type, NULL));
     OK(sf_egress_register(rt, "sink", sink_take, sink));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
 }
 
 static int64_t emit(sf_runtime *rt, const char *kind)
@@ -224,7 +224,7 @@ static void poll_a_stall(struct fickle *fickle, struct place *place, const char 
     register_emitter(rt, &sink);
     if (with_egress)
         OK(emit(rt, "emit"));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     fickle->times = 1000000;
     fickle->point = point;
     int64_t ticket = counter_add(rt, "a", 1);
@@ -294,7 +294,7 @@ static void a_host_that_asks_for_the_time_sleeps_while_the_disk_refuses(void **s
         snprintf(place->db, sizeof place->db, "%.200s/%d", place->dir, is_inline);
         sf_runtime *rt =
             fickle_open(&fickle, place, (sf_options)SF_OPTIONS(.commit_inline = is_inline));
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         fickle.times = 1000000;
         fickle.point = "lmdb.begin";
         int64_t ticket = counter_add(rt, "a", 1);
@@ -320,7 +320,7 @@ static void a_step_says_why_it_failed_whatever_its_callbacks_fail_at(void **stat
     int answers = 0, rc;
     fickle_init(&fickle);
     sf_runtime *rt = fickle_open(&fickle, *state, (sf_options)SF_OPTIONS(.commit_inline = 1));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     fickle.times = 1000000;
     fickle.point = "lmdb.begin";
     OK(sf_ask_then(rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){1}), 20, fail_at_something_else,
@@ -343,7 +343,7 @@ static void close_tries_once_more_after_a_failure_that_it_learns_of_late(void **
     struct fickle fickle;
     fickle_init(&fickle);
     sf_runtime *rt = fickle_open(&fickle, place, (sf_options)SF_OPTIONS(.must_exist = 0));
-    OK(sf_run_until_idle(rt, -1)); /* the types' own epoch */
+    OK(sf_run_until_idle(rt)); /* the types' own epoch */
     fickle.times = 1;
     fickle.point = "lmdb.put";
     counter_add(rt, "a", 1);
@@ -397,7 +397,7 @@ static void jump_and_go_on(struct place *place, int is_inline, int from_handler)
     sf_options options = SF_OPTIONS(.commit_inline = is_inline);
     sf_runtime *rt = open_in(place, from_handler ? how(is_inline) : is_inline ? "i" : "t", options);
     OK(sf_register(rt, &jumping_type, &jumper));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     int64_t first = OK(sf_send(rt, sf_addr("test/jumping", "a"), "", SF_NONE));
     int64_t second = OK(sf_send(rt, sf_addr("test/jumping", "b"), "", SF_NONE));
     if (!from_handler) {
@@ -410,7 +410,7 @@ static void jump_and_go_on(struct place *place, int is_inline, int from_handler)
         OK(step_or_jump(rt, &jumper));
     }
     assert_int_equal(jumper.jumps, 2 + from_handler);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_int_equal(stats_of(rt).messages_waiting, 0);
     OK(sf_runtime_close(rt));
 }
@@ -524,7 +524,7 @@ static void what_is_handled_and_not_committed_yet_stays_within_bounds(void **sta
     assert_int_equal(weighed_live, 0);
     weighed_most = 0;
     rt = fickle_open(&fickle, *state, options);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     print_message("48 MiB of messages: %.1f MiB\n", (double)weighed_most / MIB);
     assert_int_equal(stats_of(rt).turns, 48);
     assert_in_range(weighed_most, 1, 16 * MIB);
@@ -545,11 +545,11 @@ static void replies_that_wait_for_their_commit_stay_within_bounds(void **state)
     fickle_init(&fickle);
     sf_runtime *rt =
         fickle_open(&fickle, *state, (sf_options)SF_OPTIONS(.store_bytes_max = 32 * MIB));
-    OK(sf_run_until_idle(rt, -1)); /* the types' own epoch */
+    OK(sf_run_until_idle(rt)); /* the types' own epoch */
     for (int i = 0; i < 64; i++)
         OK(sf_ask_then(rt, sf_addr(EMITTER, "a"), "answer", SF_NONE, -1, count_answer, &answers));
     uint64_t before = weighed_most = weighed_live;
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     print_message("64 MiB of replies: %.1f MiB\n", (double)(weighed_most - before) / MIB);
     assert_int_equal(answers, 64);
     assert_in_range(weighed_most - before, 0, 16 * MIB);
@@ -638,7 +638,7 @@ static void a_child_of_a_handler_comes_back_from_waiting(void **state)
             OK(sf_step(forker.rt, 0));
         int rc = sf_wait(forker.rt, ticket, 10000);
         if (rc == 0 && !forker.child && getpid() == forker.parent)
-            rc = sf_run_until_idle(forker.rt, -1);
+            rc = sf_run_until_idle(forker.rt);
         meet_child(&forker, rc);
     }
     forker.stop = 1;
@@ -657,7 +657,7 @@ static void a_child_of_a_callback_delivers_nothing(void **state)
         OK(sf_egress_register(rt, "sink", deliver_in_parent, &forker));
         for (int i = 0; i < CHILDREN / 2; i++) {
             OK(sf_then(rt, OK(emit(rt, "emit")), fork_when_done, &forker));
-            meet_child(&forker, sf_run_until_idle(rt, -1));
+            meet_child(&forker, sf_run_until_idle(rt));
         }
         OK(sf_runtime_close(rt));
     }

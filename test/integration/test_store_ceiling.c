@@ -50,7 +50,7 @@ static void in_the_end(sf_runtime *rt, int peace_ms)
 {
     uint64_t begin = mono_ms();
     int rc;
-    while ((rc = sf_run_until_idle(rt, -1)) < 0 || mono_ms() < begin + (uint64_t)peace_ms) {
+    while ((rc = sf_run_until_idle(rt)) < 0 || mono_ms() < begin + (uint64_t)peace_ms) {
         assert_true(rc == 0 || rc == SF_EDISK);
         if (mono_ms() > begin + 10000)
             fail_msg("for ten seconds: %s", sf_errmsg());

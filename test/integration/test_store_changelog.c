@@ -85,7 +85,7 @@ static void an_idle_engine_sweeps_its_changelog(void **state)
         sf_options options = SF_OPTIONS(.commit_inline = is_inline, .log_records_max = RECORDS);
         sf_runtime *rt = open_in(place, how(is_inline), &options);
         add_to_each(rt, ACTORS);
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         OK(sf_runtime_close(rt)); /* at once: next to nothing was swept */
         assert_true(table_sizes(place).log_entries > RECORDS);
         rt = open_in(place, how(is_inline), &options);
@@ -124,9 +124,9 @@ static void a_changelog_of_any_size_works_or_is_refused(void **state)
         OK(sf_register(rt, &counter_type, NULL));
         for (int again = 0; again < 3; again++, total++) {
             add_to_each(rt, 100);
-            OK(again ? sf_run_until_idle(rt, -1) : sf_step(rt, 0));
+            OK(again ? sf_run_until_idle(rt) : sf_step(rt, 0));
         }
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         each_has(rt, 100, total);
         OK(sf_runtime_close(rt));
     }

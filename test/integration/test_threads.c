@@ -70,7 +70,7 @@ static void senders_that_each_wait_lose_nothing(void **state)
     run_workers(rt, workers, send_and_wait);
     OK(sf_wait(rt, 0, 20000));
     OK(sf_runtime_stop(rt));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     for (int i = 0; i < THREADS; i++) {
         assert_int_equal(workers[i].failures, 0);
         sent += workers[i].sum;

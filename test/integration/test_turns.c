@@ -275,7 +275,7 @@ static void messages_wait_behind_one_that_pauses_and_others_pass(void **state)
     OK(sf_send(rt, sf_addr("test/paused", "a"), "bad", SF_NONE));
     OK(sf_send(rt, sf_addr("test/paused", "a"), "good", SF_NONE));
     OK(sf_send(rt, sf_addr("test/paused", "b"), "good", SF_NONE));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_string_equal(noted(&place->notes), "a/bad/1 b/good/1 ");
     int due_ms = sf_timeout_ms(rt);
     assert_in_range(due_ms, 0, 201);
@@ -293,7 +293,7 @@ static void a_pausing_message_keeps_its_place_and_attempts_over_a_restart(void *
     OK(sf_register(rt, &paused, place));
     OK(sf_send(rt, sf_addr("test/paused", "a"), "bad", SF_NONE));
     OK(sf_send(rt, sf_addr("test/paused", "a"), "good", SF_NONE));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     OK(sf_runtime_close(rt));
     rt = place_open(place);
     OK(sf_register(rt, &paused, place));
@@ -314,7 +314,7 @@ static void the_longest_pause_is_not_cut_short(void **state)
     OK(sf_register(rt, &type, place));
     OK(sf_send(rt, sf_addr("test/patient", "p"), "x", SF_NONE));
     for (int i = 0; i < 10; i++)
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
     assert_true(sf_timeout_ms(rt) > 1000000000);
     assert_string_equal(noted(&place->notes), "p/x/1 ");
     assert_int_equal(stats_of(rt).messages_waiting, 1);
@@ -396,7 +396,7 @@ static void what_is_written_to_a_lost_struct_is_not_read_in_the_body(void **stat
     sf_runtime *rt = place_open(place);
     OK(sf_register(rt, &type, place));
     OK(sf_send(rt, sf_addr("test/shelf", "s"), "go", sf_str("not eight bytes")));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_string_equal(place->notes.text, "zeroes ");
     OK(sf_runtime_close(rt));
 }

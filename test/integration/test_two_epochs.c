@@ -37,7 +37,7 @@ static void turns_run_while_a_commit_is_under_way_and_nothing_leaves_early(void 
     assert_int_equal(stats_of(rig.rt).epochs, epochs + 1);
 
     under_way->times = 0;
-    OK(sf_run_until_idle(rig.rt, -1));
+    OK(sf_run_until_idle(rig.rt));
     came(&rig, "done 6=0 answer 22 egress 4=21 egress 5=22 egress 6=23 ");
     assert_int_equal(sf_durable(rig.rt), second);
     assert_int_equal(sf_source_position(rig.source), 2);
@@ -81,7 +81,7 @@ static void a_full_epoch_waits_for_the_one_under_way(void **state)
         assert_int_equal(stats_of(rig.rt).turns, steps * EPOCH);
     }
     tell(&rig, "mem.settle.under_way", 0);
-    OK(sf_run_until_idle(rig.rt, -1));
+    OK(sf_run_until_idle(rig.rt));
     assert_int_equal(stored_counter_of(rig.rt, sf_addr(SPEAKER, "a")).messages, SENT);
     rig_close(&rig);
 }
@@ -124,7 +124,7 @@ static void memory_stays_bounded_behind_a_slow_disk(void **state)
     assert_true(next > 1000);
     assert_in_range(later, 1, at_first + 4);
     tell(&rig, "mem.settle.under_way", 0);
-    OK(sf_run_until_idle(rig.rt, -1));
+    OK(sf_run_until_idle(rig.rt));
     assert_int_equal(stats_of(rig.rt).turns, next - 1);
     rig_close(&rig);
 }
@@ -162,11 +162,11 @@ static void running_until_idle_and_waiting_end_when_the_commit_does(void **state
         struct tell *under_way = tell(&rig, "mem.settle.under_way", 20);
         for (int i = 0; i < 200; i++) /* too many for a commit that is waited for */
             say(rig.rt, 1);
-        OK(round ? sf_wait(rig.rt, 0, 10000) : sf_run_until_idle(rig.rt, -1));
+        OK(round ? sf_wait(rig.rt, 0, 10000) : sf_run_until_idle(rig.rt));
         assert_int_equal(under_way->times, 0);
         assert_int_equal(sf_durable(rig.rt), (round + 1) * 200);
     }
-    OK(sf_run_until_idle(rig.rt, -1));
+    OK(sf_run_until_idle(rig.rt));
     tell(&rig, "mem.settle.under_way", ALWAYS);
     OK(sf_wait(rig.rt, say(rig.rt, 1), 0)); /* a small one, which the caller commits itself */
     OK(sf_step(rig.rt, 0));

@@ -326,7 +326,7 @@ static void expect_not_migrated(struct place *place, const sf_type *type)
     sf_runtime *rt = place_open(place);
     if (sf_register(rt, type, NULL) == 0) {
         OK(sf_send(rt, sf_addr(FORM, "a"), "x", SF_NONE));
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         assert_int_equal(stats_of(rt).turns, 0);
         assert_int_equal(stats_of(rt).messages_waiting, 1); /* see test_migrations.c */
     } else {

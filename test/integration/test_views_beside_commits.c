@@ -110,7 +110,7 @@ static sf_runtime *open_players(struct place *place, int is_inline)
     sf_runtime *rt = open_in(place, how(is_inline), &options);
     OK(sf_register(rt, &conductor_type, NULL));
     OK(sf_register(rt, &player_type, NULL));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     return rt;
 }
 
@@ -126,7 +126,7 @@ static void views_see_one_epoch_each_while_commits_and_sweeps_go_on(void **state
         }
         for (int i = 0; i < ROUNDS; i++) {
             OK(sf_send(rt, sf_addr(CONDUCTOR, "c"), "go", SF_NONE));
-            OK(i % 2 ? sf_step(rt, 0) : sf_run_until_idle(rt, -1));
+            OK(i % 2 ? sf_step(rt, 0) : sf_run_until_idle(rt));
             if (i % 50 == 0)
                 usleep(30000); /* for what is done in peace */
         }

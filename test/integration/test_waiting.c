@@ -67,7 +67,7 @@ static void many_wait_shortly_while_the_engine_starts_and_stops(void **state)
         late += all[i].late;
     }
     print_message("%d waits ended, %d were too short\n", met, late);
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_int_equal(counter_stored(rt, "a").total, IMPATIENT * WAITS);
     OK(sf_runtime_close(rt));
 }

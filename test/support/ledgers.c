@@ -195,7 +195,7 @@ static int drive(struct ledgers *ledgers)
     uint64_t how = dice_below(&ledgers->dice, 32);
     if (how == 0)
         leave_in_peace();
-    int rc = how < 4   ? sf_run_until_idle(ledgers->rt, -1)
+    int rc = how < 4   ? sf_run_until_idle(ledgers->rt)
              : how < 8 ? sf_wait(ledgers->rt, 0, -1)
                        : sf_step(ledgers->rt, 1 + (int)dice_below(&ledgers->dice, 6));
     if (how == 1)
@@ -356,9 +356,9 @@ static int compare(struct ledgers *ledgers, const struct model *model)
 
 static int run_until_idle(struct ledgers *ledgers)
 {
-    int rc = sf_run_until_idle(ledgers->rt, -1);
+    int rc = sf_run_until_idle(ledgers->rt);
     for (int tries = 0; rc == SF_EDISK && ledgers->tolerates && tries < TRIES_MAX; tries++)
-        rc = sf_run_until_idle(ledgers->rt, -1);
+        rc = sf_run_until_idle(ledgers->rt);
     return rc < 0 ? say(ledgers, "cannot come to rest: %s", sf_errmsg()) : 0;
 }
 

@@ -379,7 +379,7 @@ static int is_patient(struct run *run, int rc)
 static int run_until_idle(struct run *run)
 {
     int rc;
-    while ((rc = sf_run_until_idle(run->rt, -1)) < 0 && is_patient(run, rc))
+    while ((rc = sf_run_until_idle(run->rt)) < 0 && is_patient(run, rc))
         ;
     return rc < 0 ? unexpected(run, "run until idle") : 0;
 }

@@ -46,7 +46,7 @@ void rig_start(struct rig *rig)
     OK(sf_register(rig->rt, &speaker_type, NULL));
     OK(sf_register(rig->rt, &counter_type, NULL));
     OK(sf_egress_register(rig->rt, "said", note_records, rig->notes));
-    OK(sf_run_until_idle(rig->rt, -1)); /* the types' own epoch */
+    OK(sf_run_until_idle(rig->rt)); /* the types' own epoch */
     OK(sf_source_open(rig->rt, "input", 0, &rig->source));
 }
 

@@ -108,7 +108,7 @@ static int feed(struct scenario *s, sf_runtime *rt)
     }
     for (int i = 0; i < 4; i++) { /* the pause of the flaky one ends */
         machine_advance_ms(s->machine, 10);
-        TRY(sf_run_until_idle(rt, -1));
+        TRY(sf_run_until_idle(rt));
     }
     rc = 0;
 failed:

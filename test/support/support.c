@@ -176,7 +176,7 @@ void drive_until_quiet(sf_runtime *rt)
 {
     uint64_t end = mono_ms() + 10000;
     for (;;) {
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         int due_ms = sf_timeout_ms(rt);
         if (due_ms < 0)
             return;
@@ -190,7 +190,7 @@ int drive_until(sf_runtime *rt, const uint64_t *counter, uint64_t target)
 {
     uint64_t end = mono_ms() + 10000;
     while (*counter < target && mono_ms() < end) {
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         if (*counter < target)
             wait_due(rt, 20);
     }

@@ -98,7 +98,7 @@ static void while_turns_wait_what_was_accepted_comes_in_and_is_durable(void **st
     assert_int_equal(stats_of(rt).turns, 0);
     assert_int_equal(sf_durable(rt), ticket);
     rt->ceiling.bytes_max = 64 * MIB;
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     assert_int_equal(stats_of(rt).turns, 1);
     OK(sf_runtime_close(rt));
 }

@@ -108,7 +108,7 @@ static void a_backlog_shrinks_while_others_emit(void **state)
     sf_runtime *rt = open_sink(*state, &down, (sf_options)SF_OPTIONS(.commit_inline = 1));
     for (int i = 0; i < 500; i++)
         OK(order(rt, "e", "out", 200));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     OK(sf_runtime_close(rt));
     rt = open_sink(*state, &sink, (sf_options)SF_OPTIONS(.commit_inline = 1));
     for (int step = 0; step < 200 && stats_of(rt).egress_lag != 2000; step++) {
@@ -155,12 +155,12 @@ static void a_step_does_not_walk_over_all_egresses(void **state)
         snprintf(name, sizeof name, "%d", i);
         OK(sf_egress_register(rt, name, take, &sink));
     }
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     for (int i = 0; i < MANY; i++) {
         snprintf(name, sizeof name, "%d", i * 7 % MANY);
         OK(order(rt, "e", name, 5));
     }
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     for (int i = 0; i < MANY; i++)
         OK(sf_step(rt, 1));
     drive_until_quiet(rt);
@@ -185,7 +185,7 @@ static void who_emits_to_a_full_egress_waits_and_others_go_on(void **state)
             OK(order(rt, "e", "out", 10));
         OK(order(rt, "f", "other", 10));
         counter_add(rt, "a", 1);
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         assert_int_equal(stats_of(rt).egress_lag, 100);
         assert_int_equal(other.taken, 10);
         assert_int_equal(counter_stored(rt, "a").total, 1);
@@ -221,7 +221,7 @@ static void the_handler_hears_which_egress_is_full(void **state)
     OK(sf_register(rt, &type, &place->notes));
     OK(sf_send(rt, sf_addr("test/curious", "c"), "", SF_NONE));
     OK(sf_send(rt, sf_addr("test/curious", "c"), "", SF_NONE));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     HAS(noted(&place->notes), "-3 egress 'out' is full: 1 records");
     OK(sf_egress_ack(rt, "out", 1));
     while (sink.taken < 2)
@@ -240,7 +240,7 @@ static void a_bound_in_bytes_holds_over_a_restart(void **state)
         if (run == 0)
             for (int i = 0; i < 20; i++)
                 OK(order(rt, "e", "out", 10));
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         if (run == 0)
             OK(sf_egress_ack(rt, "out", 40));
         for (uint64_t end = mono_ms() + 5000; run && stats_of(rt).egress_lag != 100;) {
@@ -248,7 +248,7 @@ static void a_bound_in_bytes_holds_over_a_restart(void **state)
             OK(sf_step(rt, 0));
         }
         struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, "out");
-        OK(sf_run_until_idle(rt, -1));
+        OK(sf_run_until_idle(rt));
         assert_int_equal(egress->kept_bytes - egress->acked_bytes, run ? 7400 : 60 * 74);
         OK(sf_runtime_close(rt));
     }
@@ -278,7 +278,7 @@ static void a_missing_record_is_damage(void **state)
     struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, "out");
     sink.is_down = 1;
     OK(order(rt, "e", "out", 3));
-    OK(sf_run_until_idle(rt, -1));
+    OK(sf_run_until_idle(rt));
     egress->next = 10;
     sfi_egress_keep(&rt->egresses, egress);
     int rc = 0;
