@@ -269,6 +269,42 @@ static int part_load(sf_runtime *rt, sf_bytes key, sf_bytes record)
     return sfi_egress_load(&rt->egresses, key, record);
 }
 
+/* Counters say which rows there are; if they were believed with none there, delivery and deletion would go
+ * through numbers without end.  The first and the last row, and none past it: what is missing between them
+ * is noticed when it is read. */
+static int check_rows(struct sfi_snapshot *snapshot, const struct sfi_egress *egress)
+{
+    struct sfi_key at;
+    sf_bytes found, record;
+    uint64_t first = egress->trimmed + 1, last = egress->next - 1;
+    int rc = 1;
+    sfi_key_outbox(&at, egress->number, egress->trimmed);
+    if (first <= last)
+        rc = next_row(snapshot, egress, first, &at, &record);
+    sfi_key_outbox(&at, egress->number, last - 1);
+    if (rc > 0 && first < last)
+        rc = next_row(snapshot, egress, last, &at, &record);
+    sfi_key_outbox(&at, egress->number, last);
+    if (rc > 0)
+        rc = sfi_snapshot_seek(snapshot, SFI_OUTBOX, sfi_key_bytes(&at), 1, &found, &record);
+    if (rc > 0 && memcmp(found.data, at.bytes, 4) == 0)
+        return sfi_err(SF_ECORRUPT, "egress '%s': there are records past %llu, its newest",
+                       egress->name, (unsigned long long)last);
+    return rc < 0 ? rc : 0;
+}
+
+static int part_loaded(sf_runtime *rt)
+{
+    struct sfi_snapshot *snapshot;
+    int rc = rt->egresses.first ? sfi_snapshot_open(rt->store, &snapshot) : 0;
+    if (rc < 0 || !rt->egresses.first)
+        return rc;
+    for (const struct sfi_egress *e = rt->egresses.first; e && rc == 0; e = e->next_egress)
+        rc = check_rows(snapshot, e);
+    sfi_snapshot_close(snapshot);
+    return rc;
+}
+
 const struct sfi_part sfi_part_delivery = {.name = "egresses",
                                            .dirty = part_dirty,
                                            .save = part_save,
@@ -279,4 +315,5 @@ const struct sfi_part sfi_part_delivery = {.name = "egresses",
                                            .wake = part_wake,
                                            .ready = part_ready,
                                            .meta = SFI_META_EGRESS,
-                                           .load = part_load};
+                                           .load = part_load,
+                                           .loaded = part_loaded};
