@@ -6,16 +6,16 @@
 #   lib/*.c lib/*/*.c        libstatefun.a, libstatefun.so      -Ilib -Iinclude
 #   examples/*.c             one program each, shared library   -Iinclude
 #   bench/*.c                one program each, shared library   -Iinclude
-#   bench/rivals/*.c         linked to three of those           lmdb; sqlite3, rocksdb where installed
+#   bench/rivals/*.c         linked to three of those           lmdb; sqlite3, rocksdb if installed
 #   bench/ring_caf.cpp       where CAF 0.17 is installed
-#   test/unit/test_*.c       one cmocka program each, archive   -Ilib -Iinclude -Itest, test/support/*.c
+#   test/unit/test_*.c       one cmocka program each, archive   -Ilib -Iinclude -Itest, test/support
 #   test/integration/*       likewise, and test_*.sh
 #   test/crash/*             programs without cmocka, and test_*.sh
 #   test/install/*           scripts, on a staged install
 #   package/*.in             what `make install` tells pkg-config and CMake
 #   model/*.pml              searched by test/model/test_model.sh, with spin
 
-# -- yours ------------------------------------------------------------------------------------------
+# -- yours -----------------------------------------------------------------------------------------
 CFLAGS ?= -O2 -g
 CXX ?= g++
 AR ?= ar
@@ -34,16 +34,18 @@ KILLS ?= 200
 KILLS_ASAN ?= 50
 TEST_SECONDS ?= $(shell echo $$((120 + $(KILLS))))
 TEST_JOBS ?= $(shell nproc 2>/dev/null || echo 1)
-VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=full --suppressions="$$SOURCE/test/valgrind.supp"
+VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=full \
+ --suppressions="$$SOURCE/test/valgrind.supp"
 # V=1 shows the commands.
 V ?= 0
 
-# -- ours -------------------------------------------------------------------------------------------
-# make has no names with spaces.  So everything here is named from the source directory, wherever that is;
-# a BUILD with spaces goes by a link.
+# -- ours ------------------------------------------------------------------------------------------
+# make has no names with spaces.  So everything here is named from the source directory, wherever
+# that is; a BUILD with spaces goes by a link.
 ifneq ($(words $(BUILD)),1)
 link_to_build := .build-$(firstword $(shell printf '%s' '$(BUILD)' | cksum))
-ifneq ($(shell mkdir -p '$(BUILD)' && ln -sfn "$$(cd '$(BUILD)' && pwd)" $(link_to_build) && echo made),made)
+ifneq ($(shell mkdir -p '$(BUILD)' && \
+  ln -sfn "$$(cd '$(BUILD)' && pwd)" $(link_to_build) && echo made),made)
 $(error cannot make the directory '$(BUILD)', or the link $(link_to_build) to it)
 endif
 override BUILD := $(link_to_build)
@@ -69,14 +71,15 @@ own_ldflags += -fsanitize=$(SANITIZE)
 endif
 
 # $(call has,PACKAGE) is PACKAGE or nothing; $(call pkg,--libs,PACKAGE) its flags or a stop with the
-# remedy.  Needed by all: lmdb, msgpack (msgpack-c since its version 6), libxxhash (its header only).
-# cmocka is asked for when a test is linked, a rival's package when that is.
+# remedy.  Needed by all: lmdb, msgpack (msgpack-c since its version 6), libxxhash (its header
+# only).  cmocka is asked for when a test is linked, a rival's package when that is.
 has = $(shell $(PKG_CONFIG) --exists $(1) 2>/dev/null && echo $(1))
 pkg = $(if $(call has,$(2)),$(shell $(PKG_CONFIG) $(1) $(2)),$(call missing,$(2)))
-missing = $(error $(PKG_CONFIG) does not find $(1). Run ./scripts/setup, or install the package that has $(1).pc)
+missing = $(error $(PKG_CONFIG) does not find $(1). Run ./scripts/setup, \
+ or install the package that has $(1).pc)
 ifneq ($(filter-out clean help uninstall,$(or $(MAKECMDGOALS),all)),)
 msgpack := $(or $(call has,msgpack),$(call has,msgpack-c),msgpack)
-deps_cflags := $(call pkg,--cflags,lmdb) $(call pkg,--cflags,$(msgpack)) $(call pkg,--cflags,libxxhash)
+deps_cflags := $(foreach package,lmdb $(msgpack) libxxhash,$(call pkg,--cflags,$(package)))
 deps_libs := $(call pkg,--libs,lmdb) $(call pkg,--libs,$(msgpack))
 endif
 
@@ -106,7 +109,7 @@ endif
 
 all: $(archive) $(so) $(so_links) $(examples) ## the library, shared and static, and the examples
 
-# -- compile and link -------------------------------------------------------------------------------
+# -- compile and link ------------------------------------------------------------------------------
 
 # Written anew only when the compiler or its flags changed: then everything is.
 $(BUILD)/flags: FORCE
@@ -136,9 +139,10 @@ $(so_links): $(so)
 
 link = $(CC) $(CFLAGS) $(own_ldflags) $(LDFLAGS) -o $@ $^
 
-# Examples and benchmarks see what users see: the exported symbols.  They find the library beside them,
-# also after a move; and where they were built, since without /proc nobody knows where that is.
-link_shared = -L$(BUILD) -lstatefun -Wl,-rpath,'$$ORIGIN/..' -Xlinker -rpath -Xlinker '$(build_path)'
+# Examples and benchmarks see what users see: the exported symbols.  They find the library beside
+# them, also after a move; and where they were built, since without /proc $$ORIGIN has no value.
+link_shared = -L$(BUILD) -lstatefun \
+ -Wl,-rpath,'$$ORIGIN/..' -Xlinker -rpath -Xlinker '$(build_path)'
 $(examples): $(BUILD)/examples/%: $(BUILD)/obj/examples/%.o | $(so_links)
 	@mkdir -p $(@D)
 	$(call say,LINK)$(link) $(link_shared) -lm
@@ -160,7 +164,7 @@ $(crash_programs): $(BUILD)/%: $(BUILD)/obj/%.o $(support_objs) $(archive)
 .SECONDARY: # keep the objects
 -include $(shell find $(BUILD)/obj -name '*.d' 2>/dev/null)
 
-# -- check ------------------------------------------------------------------------------------------
+# -- check -----------------------------------------------------------------------------------------
 # scripts/run-tests runs each command, counts, and prints `N passed, N failed, N skipped`.
 
 run_tests = MAKE="$(MAKE)" CC="$(CC)" CXX="$(CXX)" BUILD="$(build_path)" KILLS="$(KILLS)" \
@@ -174,24 +178,25 @@ crash_tests = $(test_scripts) $(if $(killstorm),"$(killstorm) $(KILLS) examples"
 without = @$(foreach package,$(lacking),echo "  without the rival $(package): no such package;" \
  "./scripts/setup bench installs it";)
 
-check: all $(unit_tests) $(integration_tests) $(crash_programs) $(benches) ## every test; KILLS=5000 for more
+check: all $(test_programs) $(crash_programs) $(benches) ## every test; KILLS=5000 for more
 	$(without)
 	@$(run_tests) $(crash_tests) $(test_programs) $(static_checks) $(install_tests) $(model_test)
 
 check-unit: $(unit_tests) ## the unit tests alone
 	@$(run_tests) $(unit_tests)
 
-check-programs: all $(unit_tests) $(integration_tests) $(crash_programs)
+check-programs: all $(test_programs) $(crash_programs)
 	@$(run_tests) $(crash_tests) $(test_programs)
 
 WRAPPER = # what check-cmocka runs each test with
 LEAVE = # and which it leaves out
-check-cmocka: $(unit_tests) $(integration_tests)
+check-cmocka: $(test_programs)
 	@$(run_tests) -w '$(value WRAPPER)' $(filter-out $(addprefix %/test_,$(LEAVE)),$(test_programs))
 
 check-asan: ## every test program with the address, leak and undefined behaviour sanitizers
 	@ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1 UBSAN_OPTIONS=print_stacktrace=1 \
-	 $(MAKE) --no-print-directory check-programs BUILD=$(BUILD)/asan SANITIZE=address,undefined KILLS=$(KILLS_ASAN)
+	 $(MAKE) --no-print-directory check-programs BUILD=$(BUILD)/asan SANITIZE=address,undefined \
+	 KILLS=$(KILLS_ASAN)
 
 # gcc 12's thread sanitizer does not start where the kernel spreads addresses widely; setarch -R.
 # Not those whose subject has one thread and long random runs.
@@ -202,7 +207,8 @@ check-tsan: ## unit and integration tests with the thread sanitizer
 	 WRAPPER="$$(setarch -R true 2>/dev/null && echo setarch -R)"
 
 powerloss: all $(crash_programs) ## power cuts alone; STATES=1000000 SEED=2
-	@BUILD="$(build_path)" STATES=$(or $(STATES),100000) SEED=$(or $(SEED),1) test/crash/test_powerloss.sh
+	@BUILD="$(build_path)" STATES=$(or $(STATES),100000) SEED=$(or $(SEED),1) \
+	 test/crash/test_powerloss.sh
 
 model: ## the models of the protocol, in more states than check has time for
 	@CC="$(CC)" DEEP=1 $(model_test)
@@ -210,8 +216,8 @@ model: ## the models of the protocol, in more states than check has time for
 check-valgrind: ## unit and integration tests under valgrind
 	@$(MAKE) --no-print-directory check-cmocka WRAPPER='$(value VALGRIND)'
 
-# The rival in memory, where its headers are: CAF 0.17 (Debian 12: libcaf-dev), which has no .pc file.
-# Other versions have another interface.
+# The rival in memory, where its headers are: CAF 0.17 (Debian 12: libcaf-dev), which has no .pc
+# file.  Other versions have another interface.
 ifneq ($(filter bench,$(MAKECMDGOALS)),)
 caf_version := $(shell echo CAF_VERSION | \
  $(CXX) $(CPPFLAGS) -include caf/config.hpp -x c++ -E -P - 2>/dev/null | tail -n 1)
@@ -220,19 +226,20 @@ endif
 
 $(BUILD)/bench/ring_caf: bench/ring_caf.cpp bench/workload.h $(BUILD)/flags
 	@mkdir -p $(@D)
-	$(call say,CXX)$(CXX) $(CPPFLAGS) $(filter-out -std=%,$(CFLAGS) $(own_cflags)) $(own_ldflags) $(LDFLAGS) \
-	 -std=gnu++17 -o $@ $< -lcaf_core
+	$(call say,CXX)$(CXX) $(CPPFLAGS) $(filter-out -std=%,$(CFLAGS) $(own_cflags)) \
+	 $(own_ldflags) $(LDFLAGS) -std=gnu++17 -o $@ $< -lcaf_core
 
 bench: all $(benches) $(ring_caf) ## each rate and its rival; ROUNDS=5, BENCH_DIR, ONLY: see bench/run
 	$(without)
 	@$(if $(ring_caf),,rm -f $(BUILD)/bench/ring_caf)
 	@BUILD="$(build_path)" ./bench/run
 
-# -- install ----------------------------------------------------------------------------------------
+# -- install ---------------------------------------------------------------------------------------
 
 # From here on names may have spaces.
-fill_in = URL='$(URL)' VERSION=$(VERSION) ABI=$(ABI) REQUIRES='lmdb $(msgpack)' LIBS_PRIVATE='$(strip $(deps_libs))' \
- PREFIX='$(PREFIX)' INCLUDEDIR='$(INCLUDEDIR)' LIBDIR='$(LIBDIR)' package/fill-in
+fill_in = URL='$(URL)' VERSION=$(VERSION) ABI=$(ABI) REQUIRES='lmdb $(msgpack)' \
+ LIBS_PRIVATE='$(strip $(deps_libs))' PREFIX='$(PREFIX)' INCLUDEDIR='$(INCLUDEDIR)' \
+ LIBDIR='$(LIBDIR)' package/fill-in
 
 install: $(archive) $(so) ## to DESTDIR, PREFIX, LIBDIR
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(PKGCONFIGDIR)' \
@@ -260,5 +267,5 @@ clean: ## all that was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
 
-.PHONY: all check model powerloss check-unit check-programs check-cmocka check-asan check-tsan check-valgrind \
- bench install uninstall clean help FORCE
+.PHONY: all check model powerloss check-unit check-programs check-cmocka check-asan check-tsan \
+ check-valgrind bench install uninstall clean help FORCE

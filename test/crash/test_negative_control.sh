@@ -1,6 +1,6 @@
 #!/bin/sh
-# test_negative_control.sh - a storm that cannot fail proves nothing: each planted bug must be found, and
-# named for what it is.
+# test_negative_control.sh - a storm that cannot fail proves nothing: each planted bug must be
+# found, and named for what it is.
 set -u
 
 source=$(cd "$(dirname "$0")/../.." && pwd)

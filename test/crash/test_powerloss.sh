@@ -2,7 +2,7 @@
 # test_powerloss.sh - power cuts at every write and sync, and proof that the harness would see them.
 # STATES and SEED make it longer or different; `make powerloss` runs it alone.
 set -eu
-[ -d /proc/self/fd ] || { echo "there is no /proc, by which writes to the database are known"; exit 77; }
+[ -d /proc/self/fd ] || { echo "there is no /proc, which tells the database's writes"; exit 77; }
 powerloss=${BUILD:-build}/test/crash/powerloss
 states=${STATES:-20000} seed=${SEED:-1}
 dir=/dev/shm
@@ -10,15 +10,16 @@ dir=/dev/shm
 log=$(mktemp "${TMPDIR:-/tmp}/test_powerloss.XXXXXX")
 trap 'rm -f "$log"' EXIT
 
-# cut SHARE RUNS OPTION...: so many states of a hundred, after so many different runs; more if it is to be longer
+# cut SHARE RUNS OPTION...: so many states of a hundred, after so many different runs; more if it is
+# to be longer
 cut()
 {
     share=$1 runs=$(($2 * ((states + 19999) / 20000)))
     shift 2
     echo "== $*"
     for run in $(seq "$runs"); do
-        "$powerloss" --states $((states * share / 100 / runs)) --seed $((seed * 1000 + run)) --dir "$dir" "$@" \
-            >"$log" 2>&1 || { cat "$log"; exit 1; }
+        "$powerloss" --states $((states * share / 100 / runs)) --seed $((seed * 1000 + run)) \
+            --dir "$dir" "$@" >"$log" 2>&1 || { cat "$log"; exit 1; }
         tail -n 1 "$log"
     done
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
-# test_spaces.sh - a checkout whose path has a space is built, tested and installed like any other, also into a
-# BUILD, a DESTDIR and a PREFIX that have one.
+# test_spaces.sh - a checkout whose path has a space is built, tested and installed like any other,
+# also into a BUILD, a DESTDIR and a PREFIX that have one.
 set -eu
 source=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$source/build}
@@ -10,9 +10,11 @@ checkout="$work/check out"
 unset BUILD SOURCE DESTDIR PREFIX
 
 mkdir "$checkout"
-(cd "$source" && cp -R .ci Makefile README.md CHANGELOG LICENSE examples include lib package scripts test "$checkout")
+(cd "$source" && cp -R .ci Makefile README.md CHANGELOG LICENSE examples include lib package \
+    scripts test "$checkout")
 
-# make_in BUILD ARGUMENT... - with objects that are there already, but one: this is not about compiling
+# make_in BUILD ARGUMENT... - with objects that are there already, but one: this is not about
+# compiling
 make_in()
 {
     into=$checkout/$1
@@ -23,8 +25,8 @@ make_in()
         cp -R "$build/obj/lib" "$build/obj/examples" "$build/obj/test" "$into/obj"
         rm "$into/obj/lib/api.o"
     fi
-    (cd "$checkout" && ${MAKE:-make} --no-print-directory BUILD="${into##*/}" "$@") >"$work/log" 2>&1 ||
-        { cat "$work/log"; exit 1; }
+    (cd "$checkout" && ${MAKE:-make} --no-print-directory BUILD="${into##*/}" "$@") \
+        >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
 }
 
 expect_log() # PATTERN
@@ -35,11 +37,14 @@ expect_log() # PATTERN
 # A few tests of each sort.
 few()
 {
-    make_in "$1" check KILLS=1 unit_tests="\$(BUILD)/test/unit/test_base" integration_tests= benches= \
-        crash_programs="\$(BUILD)/test/crash/killstorm" test_scripts=test/integration/test_service.sh \
+    make_in "$1" check KILLS=1 unit_tests="\$(BUILD)/test/unit/test_base" integration_tests= \
+        benches= crash_programs="\$(BUILD)/test/crash/killstorm" \
+        test_scripts=test/integration/test_service.sh \
         static_checks="scripts/check-layers scripts/check-docs" install_tests= model_test=
     expect_log ' 0 failed, 0 skipped$'
-    for name in test_base killstorm test_service check-layers check-docs; do expect_log "^  $name.* ok$"; done
+    for name in test_base killstorm test_service check-layers check-docs; do
+        expect_log "^  $name.* ok$"
+    done
 }
 
 echo "make and make check, in a path with a space"
@@ -58,7 +63,8 @@ few "another build"
 
 echo "make install"
 make_in "another build" install DESTDIR="$work/a stage" PREFIX="/a prefix"
-cflags=$(PKG_CONFIG_PATH="$work/a stage/a prefix/lib/pkgconfig" ${PKG_CONFIG:-pkg-config} --cflags statefun)
+export PKG_CONFIG_PATH="$work/a stage/a prefix/lib/pkgconfig"
+cflags=$(${PKG_CONFIG:-pkg-config} --cflags statefun)
 echo '#include <statefun.h>' >"$work/empty.c"
 eval "${CC:-cc} -fsyntax-only $cflags \"\$work/empty.c\""
 make_in "another build" uninstall DESTDIR="$work/a stage" PREFIX="/a prefix"

@@ -1,5 +1,6 @@
 #!/bin/sh
-# test_bank.sh - transfers never change the sum: undisturbed, killed, looked at in between, started again.
+# test_bank.sh - transfers never change the sum: undisturbed, killed, looked at in between, started
+# again.
 #
 # EXAMPLES  where the built programs are; default: examples/ in the build directory
 set -u
@@ -30,7 +31,8 @@ expect_books()
     [ "$(value "$1" accounts)" = "$2" ] || fail "$1: $(value "$1" accounts) accounts, not $2"
     [ "$(value "$1" sum)" = $(($2 * 1000)) ] || fail "$1: the sum is $(value "$1" sum)"
     [ "$(value "$1" transfers)" = "$3" ] || fail "$1: $(value "$1" transfers) transfers, not $3"
-    [ $(($(value "$1" debits) + $(value "$1" refused))) = "$3" ] || fail "$1: debits and refused are not $3"
+    [ $(($(value "$1" debits) + $(value "$1" refused))) = "$3" ] ||
+        fail "$1: debits and refused are not $3"
     [ "$(value "$1" credits)" = "$(value "$1" debits)" ] || fail "$1: credits are not debits"
 }
 
@@ -80,7 +82,8 @@ run_and_kill() # NAME
     wait $victim 2>/dev/null
     status=$?
     victim=
-    [ $status -eq 0 ] || [ $status -eq 137 ] || fail "$1: exit $status after a kill: $(cat "$1.err")"
+    [ $status -eq 0 ] || [ $status -eq 137 ] ||
+        fail "$1: exit $status after a kill: $(cat "$1.err")"
     return $status
 }
 

@@ -1,6 +1,6 @@
 #!/bin/sh
-# test_flights.sh - flights prints what awk computes: undisturbed, started again, killed, and with rows
-# that are none.
+# test_flights.sh - flights prints what awk computes: undisturbed, started again, killed, and with
+# rows that are none.
 #
 # EXAMPLES   where the built programs are; default: examples/ in the build directory
 # FLIGHTS_CSV  one more file to compare on
@@ -46,10 +46,11 @@ model()
         END {
             printf "" >>(prefix ".alerts")
             for (a in seen)
-                printf "%s,%.0f,%.0f,%.0f,%.0f,%.0f\n", a, departures[a], arrivals[a], delay[a], most[a],
-                       distance[a] | ("sort >" prefix ".airports.rows")
+                printf "%s,%.0f,%.0f,%.0f,%.0f,%.0f\n", a, departures[a], arrivals[a], delay[a],
+                       most[a], distance[a] | ("sort >" prefix ".airports.rows")
             for (r in flights)
-                printf "%s,%.0f,%.0f\n", r, flights[r], route_delay[r] | ("sort >" prefix ".routes.rows")
+                printf "%s,%.0f,%.0f\n", r, flights[r],
+                       route_delay[r] | ("sort >" prefix ".routes.rows")
         }'
     touch "$2.airports.rows" "$2.routes.rows"
     {
@@ -82,7 +83,8 @@ expect_refusal()
     shift 3
     timeout 20 "$flights" "$@" >"$work/refused.out" 2>"$work/refused.err"
     status=$?
-    [ $status -eq "$expected" ] || fail "$name: exit $status, not $expected: $(cat "$work/refused.err")"
+    [ $status -eq "$expected" ] ||
+        fail "$name: exit $status, not $expected: $(cat "$work/refused.err")"
     head -n 1 "$work/refused.err" | grep -q "^flights: .*$part" ||
         fail "$name: says '$(cat "$work/refused.err")', not '$part'"
     [ ! -s "$work/refused.out" ] || fail "$name: prints a report"
@@ -108,7 +110,8 @@ run_and_kill() # NAME INPUT
     wait $victim 2>/dev/null
     status=$?
     victim=
-    [ $status -eq 0 ] || [ $status -eq 137 ] || fail "$1: exit $status after a kill: $(cat "$1.err")"
+    [ $status -eq 0 ] || [ $status -eq 137 ] ||
+        fail "$1: exit $status after a kill: $(cat "$1.err")"
     return $status
 }
 
@@ -170,18 +173,21 @@ printf '%s' "$(cat "$sample")" >"$work/unfinished.csv"
 run "$work/unfinished" "$work/unfinished.csv"
 expect_model "$work/unfinished" "$work/sample.model"
 
-# A last row without its end counts; when it gets one, rows after it count too.  One that goes on does not.
+# A last row without its end counts; when it gets one, rows after it count too.  One that goes on
+# does not.
 head -c -1 "$work/grown.csv" >"$work/endless.csv"
 "$flights" --db "$work/endless.db" --alerts "$work/endless.alerts" "$work/endless.csv" \
     >/dev/null 2>"$work/endless.err" || fail "endless: $(cat "$work/endless.err")"
 { cat "$work/endless.csv"; printf 'X\n'; } >"$work/longer.csv"
-expect_refusal "a last row that goes on" 1 "line 7001 of .* was the last and had no end when it was counted" \
+expect_refusal "a last row that goes on" 1 \
+    "line 7001 of .* was the last and had no end when it was counted" \
     --db "$work/endless.db" "$work/longer.csv"
 for end in '\r\n' '\n'; do
     { cat "$work/endless.csv"; printf "$end"; } >"$work/ended.csv"
     "$flights" --db "$work/endless.db" "$work/ended.csv" 2>"$work/endless.err" >/dev/null ||
         fail "ended: $(cat "$work/endless.err")"
-    grep -q '^flights: 0 rows' "$work/endless.err" || fail "a row was counted twice: $(cat "$work/endless.err")"
+    grep -q '^flights: 0 rows' "$work/endless.err" ||
+        fail "a row was counted twice: $(cat "$work/endless.err")"
 done
 run "$work/endless" "$sample"
 expect_model "$work/endless" "$work/sample.model"
@@ -222,19 +228,20 @@ for file in $full "$work/fifo" "$work"; do
     expect_refusal "alerts to $file" 1 "is not a regular file" \
         --db "$work/other.db" --alerts "$file" "$sample"
 done
-expect_refusal "an input that is a pipe" 1 "is not a regular file" --db "$work/other.db" "$work/fifo"
+expect_refusal "an input that is a pipe" 1 "is not a regular file" \
+    --db "$work/other.db" "$work/fifo"
 truncate -s 1G "$work/zeroes"
 expect_refusal "much that is no alerts" 1 "is not a file of alerts" \
     --db "$work/other.db" --alerts "$work/zeroes" "$sample"
 rm "$work/zeroes"
 expect_refusal "alerts ahead of the directory" 1 "which this directory never had" \
     --db "$work/empty.db" --alerts "$work/sample.alerts" "$work/header.csv"
-head -n 5 "$work/sample.alerts" >"$work/behind.alerts"
-head -n 7001 "$sample" >"$work/behind.csv"
-"$flights" --db "$work/behind.db" --alerts "$work/behind.other" "$work/behind.csv" >/dev/null 2>&1 ||
-    fail "behind: exit $?"
+head -n 5 "$work/sample.alerts" >"$work/late.alerts"
+head -n 7001 "$sample" >"$work/late.csv"
+"$flights" --db "$work/late.db" --alerts "$work/late.other" "$work/late.csv" >/dev/null 2>&1 ||
+    fail "late: exit $?"
 expect_refusal "alerts that lack some" 1 "is not the file that this directory's alerts went to" \
-    --db "$work/behind.db" --alerts "$work/behind.alerts" "$sample"
+    --db "$work/late.db" --alerts "$work/late.alerts" "$sample"
 
 # ---- malformed rows ------------------------------------------------------------------------------
 
@@ -274,14 +281,16 @@ sed -n 's/^flights: .*malformed\.csv:\([0-9]*\): skipped, because .*/\1/p' "$wor
     >"$work/malformed.lines"
 seq 3 23 >"$work/malformed.expected"
 expect_same "malformed rows are reported by line" "$work/malformed.expected" "$work/malformed.lines"
-grep -q '^flights: 21 malformed rows skipped$' "$work/malformed.err" || fail "malformed rows are not counted"
+grep -q '^flights: 21 malformed rows skipped$' "$work/malformed.err" ||
+    fail "malformed rows are not counted"
 
 # Line numbers are those of the file also when reading goes on in its middle.
 head -n 23 "$work/malformed.csv" >"$work/on.csv"
 "$flights" --db "$work/on.db" "$work/on.csv" >/dev/null 2>&1 || fail "on: exit $?"
 { cat "$work/on.csv"; echo "2001-01-01 00:03,1,1,AAA"; } >"$work/on2.csv"
 "$flights" --db "$work/on.db" "$work/on2.csv" >/dev/null 2>"$work/on.err" || fail "on2: exit $?"
-grep -q 'on2\.csv:24: skipped' "$work/on.err" || fail "line number after going on: $(cat "$work/on.err")"
+grep -q 'on2\.csv:24: skipped' "$work/on.err" ||
+    fail "line number after going on: $(cat "$work/on.err")"
 [ "$(grep -c skipped, "$work/on.err")" = 1 ] || fail "a row was reported twice"
 
 # ---- what is refused -----------------------------------------------------------------------------
@@ -297,10 +306,12 @@ expect_refusal "an unknown option" 2 "'--what' is no option" --db "$work/x.db" -
 expect_refusal "an input that is missing" 1 "cannot open" --db "$work/x.db" "$work/missing.csv"
 expect_refusal "a directory as input" 1 "not a regular file" --db "$work/x.db" "$work"
 expect_refusal "an empty input" 1 "is not a flights file" --db "$work/x.db" "$work/empty.csv"
-expect_refusal "an input without header" 1 "is not a flights file" --db "$work/x.db" "$work/headless.csv"
+expect_refusal "an input without header" 1 "is not a flights file" \
+    --db "$work/x.db" "$work/headless.csv"
 [ ! -e "$work/x.db" ] || fail "a refused input made a database"
 expect_refusal "a database that is a file" 1 "." --db "$work/a-file" "$sample"
-expect_refusal "a shorter input" 1 "filled from another file" --db "$work/sample.db" "$work/grown.csv"
+expect_refusal "a shorter input" 1 "filled from another file" \
+    --db "$work/sample.db" "$work/grown.csv"
 expect_refusal "an alerts file that cannot be" 1 "cannot open" \
     --db "$work/y.db" --alerts "$work/missing/alerts.csv" "$sample"
 "$flights" --help >"$work/help" || fail "--help: exit $?"

@@ -1,7 +1,7 @@
 #!/bin/sh
-# test_model.sh - model/*.pml, searched in all their states: the protocol holds, each wrong one is refuted,
-# and each situation that matters is reached.  DEEP=1 takes larger bounds (some GB of memory, minutes).
-# -v shows all that the searches print.
+# test_model.sh - model/*.pml, searched in all their states: the protocol holds, each wrong one is
+# refuted, and each situation that matters is reached.  DEEP=1 takes larger bounds (some GB of
+# memory, minutes).  -v shows all that the searches print.
 set -u
 
 models=$(cd "$(dirname "$0")/../../model" && pwd)
@@ -9,7 +9,8 @@ cc=${CC:-cc}
 verbose=0
 [ "${1:-}" != -v ] || verbose=1
 
-command -v spin >/dev/null || { echo "there is no spin; ./scripts/setup check installs it"; exit 77; }
+command -v spin >/dev/null ||
+    { echo "there is no spin; ./scripts/setup check installs it"; exit 77; }
 command -v "${cc%% *}" >/dev/null || { echo "there is no ${cc%% *}"; exit 77; }
 work=$(mktemp -d "${TMPDIR:-/tmp}/test_model.XXXXXX") || exit 1
 trap 'rm -rf "$work"' EXIT
@@ -17,7 +18,8 @@ cp "$models"/*.pml "$work" # spin takes no path with spaces
 cd "$work" || exit 1
 searches=0 bad=0
 
-# search CC-FLAG PAN-FLAG MODEL DEFINE... - all states, or up to the first error.  The result is in ./out.
+# search CC-FLAG PAN-FLAG MODEL DEFINE... - all states, or up to the first error.  The result is in
+# ./out.
 search()
 {
     optimise=$1 panflag=$2 model=$3
@@ -49,7 +51,8 @@ holds()
     search -O1 -n "$@"
     model=$1
     shift
-    if grep -q 'errors: 0$' out && ! grep -qi 'max search depth too small\|not completed\|memory limit' out; then
+    if grep -q 'errors: 0$' out &&
+        ! grep -qi 'max search depth too small\|not completed\|memory limit' out; then
         tell "$model" "$*" holds
     else
         tell "$model" "$*" "DOES NOT HOLD"
@@ -112,7 +115,8 @@ reached commit -DGOAL=6 -DTIDIES=1
 for number in 1 2 3 4 5 6 7 8 9 10 13; do refuted commit -DBUG=$number; done
 for number in 11 12; do refuted commit -DBUG=$number -DRELAXED=1; done
 refuted commit -DBUG=14 -DTIDIES=1 -DINPUTS=2
-# A file system that forgets what it could not write: the sync of a reopen is not enough (model/README.md).
+# A file system that forgets what it could not write: the sync of a reopen is not enough
+# (model/README.md).
 refuted commit -DFORGET=1
 refuted commit -DFORGET=1 -DRELAXED=1
 

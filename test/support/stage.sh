@@ -1,10 +1,10 @@
 # stage.sh - a staged install, as a package build makes one, for scripts that then build against it.
 # Sourced, with the source directory current and $work an empty directory of the script's own.
 #
-# Afterwards $statefun_cflags, and $statefun_flags with the libraries, are all that a user knows: what
-# pkg-config says, quoted for the shell: to be used with eval.  The .pc file goes by where it lies, so it is as
-# true in the stage as in its place.  MAKE comes from the Makefile with the variables that the library was
-# built with.
+# Afterwards $statefun_cflags, and $statefun_flags with the libraries, are all that a user knows:
+# what pkg-config says, quoted for the shell: to be used with eval.  The .pc file goes by where it
+# lies, so it is as true in the stage as in its place.  MAKE comes from the Makefile with the
+# variables that the library was built with.
 
 stage=$work/stage
 build=${BUILD:-build}
