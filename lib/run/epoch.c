@@ -8,14 +8,15 @@ enum {
     TIME_MAX_MS = 100,
     ROWS_MAX = 1 << 16,   /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
     WEIGH_EVERY = 8,      /* turns that share one weighing, */
-    HEAVY_BYTES = 4096,   /* unless one sent and stored so much */
+    HEAVY_PART = 64,      /* unless one sent and stored such a part of what an epoch may */
     SMALL_ROWS = 64,
     SMALL_BYTES = 64 << 10
 };
 
-void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys)
+void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys, uint64_t bytes_max)
 {
     *epoch = (struct sfi_epoch){.open = 0};
+    epoch->heavy_bytes = bytes_max / HEAVY_PART;
     sfi_counters_init(&epoch->counters);
     sfi_batch_init(&epoch->batches[0], sys);
     sfi_batch_init(&epoch->batches[1], sys);
@@ -54,7 +55,7 @@ int sfi_epoch_is_full(sf_runtime *rt)
     if (epoch->turns >= rt->epoch_turns_max ||
         now_ns - epoch->started_ns >= TIME_MAX_MS * UINT64_C(1000000))
         return 1;
-    return (epoch->turns % WEIGH_EVERY == 0 || rt->turn.bytes >= HEAVY_BYTES) && weighs_enough(rt);
+    return (epoch->turns % WEIGH_EVERY == 0 || rt->turn.bytes >= epoch->heavy_bytes) && weighs_enough(rt);
 }
 
 int sfi_epoch_is_dirty(sf_runtime *rt)

@@ -28,6 +28,7 @@ struct sfi_epoch {
     int64_t sealed_ticket;
     uint64_t sealed_bytes; /* taken in until then */
     uint32_t turns;        /* in the open epoch */
+    uint64_t heavy_bytes;  /* a turn of so many is weighed at once */
     uint64_t started_ns;   /* of its first turn */
     uint64_t durable;      /* the epoch whose positions and egress records are marked durable, */
     uint64_t safe;         /* and the one whose are safe, and visible */
@@ -35,7 +36,8 @@ struct sfi_epoch {
     sf_stats stats;        /* the engine's own; copied out by the step */
 };
 
-void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys);
+/* `bytes_max`: of one epoch's rows. */
+void sfi_epoch_init(struct sfi_epoch *epoch, const struct sfi_sys *sys, uint64_t bytes_max);
 void sfi_epoch_fini(struct sfi_epoch *epoch);
 
 static inline struct sfi_batch *sfi_epoch_batch(struct sfi_epoch *epoch)

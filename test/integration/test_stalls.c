@@ -447,7 +447,8 @@ static void near_the_ceiling_all_waits_for_the_sink_and_then_goes_on(void **stat
         struct sink sink = {.is_down = 1};
         sf_runtime *rt =
             open_in(*state, how(is_inline),
-                    (sf_options)SF_OPTIONS(.store_bytes_max = 2 << 20, .commit_inline = is_inline,
+                    (sf_options)SF_OPTIONS(.inbox_ms_max = HOUR_MS,
+                                           .store_bytes_max = 2 << 20, .commit_inline = is_inline,
                                            .egress_bytes_max = UINT64_MAX));
         register_emitter(rt, &sink);
         uint64_t accepted = (uint64_t)emit_until_full(rt);
@@ -477,7 +478,7 @@ static void near_the_ceiling_all_waits_for_the_sink_and_then_goes_on(void **stat
 static void one_turn_sends_and_stores_no_more_than_a_16th_of_the_database(void **state)
 {
     static const char *const kinds[] = {"burst", "shout"};
-    sf_options options = SF_OPTIONS(.store_bytes_max = 16 << 20);
+    sf_options options = SF_OPTIONS(.inbox_ms_max = HOUR_MS, .store_bytes_max = 16 << 20);
     struct sink sink = {0};
     sf_runtime *rt = place_open_with(*state, &options);
     register_emitter(rt, &sink);
@@ -514,7 +515,7 @@ enum { MIB = 1 << 20 };
 static void what_is_handled_and_not_committed_yet_stays_within_bounds(void **state)
 {
     struct fickle fickle;
-    sf_options options = SF_OPTIONS(.mailbox_bytes_max = 2 * MIB, .inbox_bytes_max = 80 * MIB);
+    sf_options options = SF_OPTIONS(.inbox_ms_max = HOUR_MS, .mailbox_bytes_max = 2 * MIB, .inbox_bytes_max = 80 * MIB);
     fickle_init(&fickle);
     sf_runtime *rt = fickle_open(&fickle, *state, options);
     for (int i = 0; i < 48; i++)
@@ -544,7 +545,7 @@ static void replies_that_wait_for_their_commit_stay_within_bounds(void **state)
     int answers = 0;
     fickle_init(&fickle);
     sf_runtime *rt =
-        fickle_open(&fickle, *state, (sf_options)SF_OPTIONS(.store_bytes_max = 32 * MIB));
+        fickle_open(&fickle, *state, (sf_options)SF_OPTIONS(.inbox_ms_max = HOUR_MS, .store_bytes_max = 32 * MIB));
     OK(sf_run_until_idle(rt)); /* the types' own epoch */
     for (int i = 0; i < 64; i++)
         OK(sf_ask_then(rt, sf_addr(EMITTER, "a"), "answer", SF_NONE, -1, count_answer, &answers));

@@ -113,7 +113,8 @@ static void let_go(sf_runtime *rt)
 
 static sf_runtime *open_hoarders(struct place *place, const char *name, int is_inline)
 {
-    sf_options options = SF_OPTIONS(.store_bytes_max = CEILING, .commit_inline = is_inline,
+    sf_options options = SF_OPTIONS(.inbox_ms_max = HOUR_MS, .store_bytes_max = CEILING,
+                                    .commit_inline = is_inline,
                                     .egress_bytes_max = UINT64_MAX);
     sf_runtime *rt = open_in(place, name, &options);
     OK(sf_register(rt, &hoarder_type, NULL));

@@ -56,6 +56,9 @@ void refused_at(int64_t result, int64_t code, const char *call, const char *file
 #define HAS(text, part) says_at((text), (part), __FILE__, __LINE__)
 void says_at(const char *text, const char *part, const char *file, int line);
 
+/* For inbox_ms_max, where it is another bound that a test wants to meet. */
+enum { HOUR_MS = 3600 * 1000 };
+
 /* -- a runtime --------------------------------------------------------------------------------- */
 
 /* What to open with when a test does not care: NULL, but valgrind has no 64 GiB of addresses to give. */
