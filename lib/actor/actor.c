@@ -15,7 +15,10 @@ enum {
     HAND_PLACES_FAR = 4096, /* likewise, when a turn brought in much */
     HAND_PLACES_BARREN = 4, /* likewise, when two rounds found nothing */
     FAR_BYTES = 64 * 1024,
-    LINES_EXPECTED = 3
+    LINES_EXPECTED = 3,
+    SLACK_PART = 8, /* of what actors take may lie idle beside them */
+    KEEP_PART = 16, /* of the budget is kept in spare slabs */
+    KEEP_MAX = 4 << 20
 };
 
 static int no_memory(void)
@@ -29,6 +32,7 @@ void sfi_actors_init(struct sfi_actors *actors, const struct sfi_sys *sys, uint6
     actors->key.low = sys->random(sys->ctx);
     actors->key.high = sys->random(sys->ctx);
     sfi_pool_init(&actors->pool, sys, 32);
+    actors->pool.keep_max = bytes_max / KEEP_PART < KEEP_MAX ? bytes_max / KEEP_PART : KEEP_MAX;
 }
 
 static size_t actor_size(const struct sfi_type *type, size_t id_size)
@@ -37,9 +41,18 @@ static size_t actor_size(const struct sfi_type *type, size_t id_size)
     return state_at + type->desc.state_size;
 }
 
+/* With its part of what lies idle in slabs. */
 static uint64_t actor_bytes(const struct sfi_actors *actors, const struct sfi_actor *actor)
 {
-    return sfi_pool_bytes(&actors->pool, actor_size(actor->type, actor->id_size));
+    uint64_t bytes = sfi_pool_bytes(&actors->pool, actor_size(actor->type, actor->id_size));
+    return bytes + bytes / SLACK_PART;
+}
+
+static void count_actor(struct sfi_actors *actors, const struct sfi_actor *actor, int by)
+{
+    uint64_t bytes = actor_bytes(actors, actor);
+    actors->bytes += (uint64_t)by * bytes;
+    actors->actor_bytes += (uint64_t)by * bytes;
 }
 
 void sfi_actor_drop_slots(struct sfi_actors *actors, struct sfi_actor *actor,
@@ -56,7 +69,7 @@ void sfi_actor_drop_slots(struct sfi_actors *actors, struct sfi_actor *actor,
 static void actor_free(struct sfi_actors *actors, struct sfi_actor *actor)
 {
     sfi_actor_drop_slots(actors, actor, NULL);
-    actors->bytes -= actor_bytes(actors, actor);
+    count_actor(actors, actor, -1);
     sfi_pool_free(&actors->pool, actor, actor_size(actor->type, actor->id_size));
 }
 
@@ -118,7 +131,7 @@ static struct sfi_actor *actor_new(struct sfi_actors *actors, struct sfi_type *t
     *actor = (struct sfi_actor){.type = type, .id_size = (uint8_t)id_size};
     memcpy(actor->id, id, id_size);
     actor->id[id_size] = 0;
-    actors->bytes += actor_bytes(actors, actor);
+    count_actor(actors, actor, 1);
     return actor;
 }
 
@@ -235,15 +248,78 @@ static int places_to_pass(const struct sfi_actors *actors)
     return actors->bytes - actors->bytes_max > FAR_BYTES ? HAND_PLACES_FAR : HAND_PLACES;
 }
 
+/* -- what moves ----------------------------------------------------------------------------------- */
+
+static struct sfi_actor_place *place_of(const struct sfi_actors *actors,
+                                        const struct sfi_actor *actor)
+{
+    size_t mask = actors->capacity - 1;
+    size_t at = sfi_actors_hash(actors, actor->type, actor->id, actor->id_size) & mask;
+    while (actors->places[at].actor != actor)
+        at = (at + 1) & mask;
+    return &actors->places[at];
+}
+
+/* To another slab, unless somebody has a pointer to it (4). */
+static int move_actor(struct sfi_actors *actors, struct sfi_actor *actor,
+                      const struct sfi_actor *kept)
+{
+    size_t size = actor_size(actor->type, actor->id_size);
+    if (actor == kept || actor->dirty || actor->pause)
+        return 0;
+    struct sfi_actor *moved = sfi_pool_alloc(&actors->pool, size);
+    if (!moved)
+        return 0;
+    memcpy(moved, actor, size);
+    place_of(actors, actor)->actor = moved;
+    sfi_pool_free(&actors->pool, actor, size);
+    return 1;
+}
+
+/* Empties one slab with few actors.  If that is not possible now, the next epoch may be of help. */
+static void empty_slab(struct sfi_actors *actors, const struct sfi_actor *kept)
+{
+    void *objects[SFI_SLAB_OBJECTS];
+    uint32_t count, moved = 0;
+    struct sfi_slab *slab = sfi_pool_sparse(&actors->pool, objects, &count);
+    for (uint32_t i = 0; slab && i < count; i++)
+        moved += (uint32_t)move_actor(actors, objects[i], kept);
+    if (slab && moved < count)
+        sfi_pool_unsparse(&actors->pool, slab);
+    actors->is_stuck = !slab || moved < count;
+}
+
+/* Evicting leaves gaps in slabs, which are of use to actors of that size only.  More than their part of the budget
+ * they do not get: an eighth, and a slab of each size. */
+static int has_slack(const struct sfi_actors *actors)
+{
+    const struct sfi_pool *pool = &actors->pool;
+    uint64_t others = actors->bytes - actors->actor_bytes;
+    return !actors->is_stuck && others + pool->used > actors->bytes_max &&
+           pool->used > actors->actor_bytes + (uint64_t)pool->classes * SFI_SLAB_BYTES;
+}
+
+static void note_durable(struct sfi_actors *actors, uint64_t durable)
+{
+    if (actors->durable == durable)
+        return;
+    actors->durable = durable;
+    actors->barren = 0;
+    actors->is_stuck = 0;
+}
+
 void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct sfi_actor *kept)
 {
-    if (actors->bytes <= actors->bytes_max || actors->capacity == 0)
+    uint64_t others = actors->bytes - actors->actor_bytes;
+    if ((actors->bytes <= actors->bytes_max && others + actors->pool.used <= actors->bytes_max) ||
+        actors->capacity == 0)
         return;
-    if (actors->durable != durable)
-        actors->barren = 0;
-    actors->durable = durable;
-    for (int i = places_to_pass(actors); i > 0 && actors->bytes > actors->bytes_max; i--)
-        move_hand(actors, kept);
+    note_durable(actors, durable);
+    if (actors->bytes > actors->bytes_max)
+        for (int i = places_to_pass(actors); i > 0 && actors->bytes > actors->bytes_max; i--)
+            move_hand(actors, kept);
+    if (has_slack(actors))
+        empty_slab(actors, kept);
 }
 
 /* -- loading ------------------------------------------------------------------------------------- */

@@ -10,14 +10,18 @@
  *     store is not asked.  `to_clear` says that its rows are still to be deleted, when it is sealed, before
  *     what it became since is put: every slot that its type ever had, whether there is a row or not.
  * (4) Nobody keeps a pointer to an actor but the running turn, the dirty list and a pause, and none of
- *     these is ever dropped.  Messages hold addresses (message.h).
+ *     these is ever dropped, or moved.  Messages hold addresses (message.h).
  *
  * LAYOUT  One piece of memory from a pool: 32 bytes of header, id, zero byte, padding to 16, struct.  So
  * finding an actor touches one line of the cache, and a small struct the next.  The table of places is
  * {pointer, hash}, at most three quarters full.  An actor with a struct of 64 bytes and an id of 12 takes
  * 128 bytes and between 22 and 43 of the table.
  *
- * BUDGET  `bytes` counts actors, values and the table.  Above `bytes_max` each turn moves a hand a bounded
+ * BUDGET  `bytes` counts actors, values and the table.  Actors count with an eighth more than they take, for
+ * the gaps between them: those who leave give up a place in a slab, which serves actors of that size only.  When
+ * gaps are more than that, the actors of a slab with few of them move to others, a slab a turn, and it goes
+ * back (base/pool.h).  So memory stays within the budget whatever sizes follow each other, but for a slab of
+ * each size.  Above `bytes_max` each turn moves a hand a bounded
  * number of places: what was used since the hand passed last is spared once, what is clean and durable
  * leaves (the CLOCK of Corbato, "A paging experiment with the Multics system", 1968).  When nothing may
  * leave, the budget is exceeded until the next epoch is durable; sfi_actors_are_full() ends the open one.
@@ -69,6 +73,8 @@ struct sfi_actors {
     struct sfi_actor_place *places; /* open addressing, linear probing */
     size_t count, capacity;
     uint64_t bytes, bytes_max;
+    uint64_t actor_bytes; /* of these, for actors */
+    int is_stuck;         /* no slab could be emptied in this epoch */
     size_t hand;      /* the next place to look at */
     size_t barren;    /* places passed since one could be emptied */
     uint64_t durable; /* when the hand last moved */

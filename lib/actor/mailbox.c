@@ -3,6 +3,9 @@
 #include "actor/key.h"
 #include "base/err.h"
 
+/* What comes and goes is not asked of the system each time: large bodies would be mapped and cleared anew. */
+enum { KEEP_MAX = 16 << 20 };
+
 void sfi_mailbox_init(struct sfi_mailbox *mailbox, const struct sfi_sys *sys,
                       struct sfi_actors *actors, struct sfi_types *types, uint64_t bytes_max)
 {
@@ -15,6 +18,7 @@ void sfi_mailbox_init(struct sfi_mailbox *mailbox, const struct sfi_sys *sys,
     mailbox->backlog.actors = actors;
     mailbox->backlog.pool = &mailbox->pool;
     sfi_pool_init(&mailbox->pool, sys, SFI_LINE);
+    mailbox->pool.keep_max = bytes_max / 4 < KEEP_MAX ? bytes_max / 4 : KEEP_MAX;
     sfi_heap_init(&mailbox->pauses, sys);
 }
 

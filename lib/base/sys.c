@@ -18,6 +18,12 @@ static void *machine_resize(void *ctx, void *old, size_t size)
     return NULL;
 }
 
+static void *machine_aligned(void *ctx, size_t alignment, size_t size)
+{
+    (void)ctx;
+    return aligned_alloc(alignment, size);
+}
+
 static uint64_t machine_clock(clockid_t clock, uint64_t per_second)
 {
     struct timespec now = {0};
@@ -86,6 +92,7 @@ const struct sfi_sys *sfi_sys_default(void)
 {
     static const struct sfi_sys machine = {
         .resize = machine_resize,
+        .aligned = machine_aligned,
         .wall_ms = machine_wall_ms,
         .mono_ns = machine_mono_ns,
         .coarse_ns = machine_coarse_ns,

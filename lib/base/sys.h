@@ -17,6 +17,8 @@
 struct sfi_sys {
     void *ctx;
     void *(*resize)(void *ctx, void *old, size_t size); /* size 0 frees; old NULL allocates */
+    /* At a multiple of `alignment`, a power of two of which `size` is a multiple; resize() frees it. */
+    void *(*aligned)(void *ctx, size_t alignment, size_t size);
     uint64_t (*wall_ms)(void *ctx);
     uint64_t (*mono_ns)(void *ctx);
     uint64_t (*coarse_ns)(void *ctx); /* the same clock, some milliseconds late, for a tenth of the price */
@@ -33,6 +35,11 @@ const struct sfi_sys *sfi_sys_default(void);
 static inline void *sfi_alloc(const struct sfi_sys *sys, size_t size)
 {
     return sys->resize(sys->ctx, NULL, size ? size : 1);
+}
+
+static inline void *sfi_alloc_aligned(const struct sfi_sys *sys, size_t alignment, size_t size)
+{
+    return sys->aligned(sys->ctx, alignment, size);
 }
 
 static inline void *sfi_resize(const struct sfi_sys *sys, void *old, size_t size)

@@ -278,6 +278,7 @@ static void memory_is_bounded_while_the_backlog_is_not(void **state)
     uint64_t most_waiting = 0;
     weighed_reset();
     sys.resize = weighed_resize;
+    sys.aligned = weighed_aligned;
     OK(sfi_runtime_open(&sys, place->db, &options, &rt));
     OK(sf_register(rt, &spread_type, NULL));
     OK(sf_register(rt, &other_type, NULL));

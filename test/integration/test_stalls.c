@@ -46,6 +46,7 @@ static void fickle_init(struct fickle *fickle)
     *fickle = (struct fickle){.sys = *sfi_sys_default()};
     fickle->sys.ctx = fickle;
     fickle->sys.resize = weighed_resize;
+    fickle->sys.aligned = weighed_aligned;
     fickle->sys.fault = refuse;
     weighed_reset();
 }

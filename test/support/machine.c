@@ -6,6 +6,23 @@
 
 #include "statefun.h"
 
+/* Counts one more, and says whether it is to fail. */
+static int is_refused(struct machine *m)
+{
+    uint64_t nth = ++m->allocations;
+    return m->fail_allocation &&
+           (nth == m->fail_allocation || (m->fail_for_good && nth > m->fail_allocation));
+}
+
+static void *machine_aligned(void *ctx, size_t alignment, size_t size)
+{
+    struct machine *m = ctx;
+    void *fresh = is_refused(m) ? NULL : aligned_alloc(alignment, size);
+    if (fresh)
+        m->live++;
+    return fresh;
+}
+
 static void *machine_resize(void *ctx, void *old, size_t size)
 {
     struct machine *m = ctx;
@@ -14,8 +31,7 @@ static void *machine_resize(void *ctx, void *old, size_t size)
         free(old);
         return NULL;
     }
-    uint64_t nth = ++m->allocations;
-    if (m->fail_allocation && (nth == m->fail_allocation || (m->fail_for_good && nth > m->fail_allocation)))
+    if (is_refused(m))
         return NULL;
     void *fresh = realloc(old, size);
     if (fresh && !old)
@@ -62,6 +78,7 @@ void machine_init(struct machine *machine)
     machine->sys = *sfi_sys_default();
     machine->sys.ctx = machine;
     machine->sys.resize = machine_resize;
+    machine->sys.aligned = machine_aligned;
     machine->sys.wall_ms = machine_wall_ms;
     machine->sys.mono_ns = machine->sys.coarse_ns = machine_mono_ns;
     machine->sys.random = machine_random;

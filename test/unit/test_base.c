@@ -1,4 +1,4 @@
-/* test_base.c - arena, pool, heap, hash, latch: what everything else stands on. */
+/* test_base.c - arena, heap, hash, latch: what everything else stands on. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -16,7 +16,6 @@
 #include "base/hash.h"
 #include "base/heap.h"
 #include "base/latch.h"
-#include "base/pool.h"
 #include "support/machine.h"
 #include "support/support.h"
 #include "statefun.h"
@@ -83,23 +82,25 @@ static void an_arena_in_a_steady_state_allocates_nothing(void **state)
     sfi_arena_fini(&arena);
 }
 
-static void a_pool_hands_freed_objects_out_again(void **state)
+static void an_arena_gives_back_what_was_more_than_usual(void **state)
 {
     struct machine machine;
-    struct sfi_pool pool;
+    struct sfi_arena arena;
     (void)state;
     machine_init(&machine);
-    sfi_pool_init(&pool, &machine.sys, 64);
-    for (size_t size = 1; size <= SFI_POOL_MAX + 100; size += 37) {
-        void *object = sfi_pool_alloc(&pool, size);
-        assert_non_null(object);
-        memset(object, 1, size);
-        sfi_pool_free(&pool, object, size);
-        if (size <= SFI_POOL_MAX)
-            assert_ptr_equal(sfi_pool_alloc(&pool, size), object);
+    sfi_arena_init(&arena, &machine.sys);
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 100; i++)
+            assert_non_null(sfi_arena_alloc(&arena, 30000));
+        assert_true(machine.live > 40);
+        sfi_arena_reset(&arena);
+        assert_int_equal(machine.live, 1);
     }
-    sfi_pool_fini(&pool);
+    sfi_arena_fini(&arena);
+    assert_non_null(sfi_arena_alloc(&arena, 1 << 20)); /* nor does a large first one stay */
+    sfi_arena_reset(&arena);
     assert_int_equal(machine.live, 0);
+    sfi_arena_fini(&arena);
 }
 
 static void a_heap_gives_the_earliest_first_and_ties_in_order(void **state)
@@ -234,7 +235,7 @@ int main(void)
         cmocka_unit_test(every_error_code_of_the_header_has_its_name),
         cmocka_unit_test(an_arena_lends_aligned_zero_ended_copies),
         cmocka_unit_test(an_arena_in_a_steady_state_allocates_nothing),
-        cmocka_unit_test(a_pool_hands_freed_objects_out_again),
+        cmocka_unit_test(an_arena_gives_back_what_was_more_than_usual),
         cmocka_unit_test(a_heap_gives_the_earliest_first_and_ties_in_order),
         cmocka_unit_test(a_hash_depends_on_key_seed_size_and_every_byte),
         cmocka_unit_test(an_array_grows_by_half_or_as_needed_and_keeps_what_it_has),
