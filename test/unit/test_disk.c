@@ -1,0 +1,91 @@
+/* test_disk.c - what a disk's refusal means. */
+#define _GNU_SOURCE /* unshare() */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "support/store_rig.h"
+
+/* What the child found, as its exit status. */
+enum {
+    FULL_FINE,
+    FULL_NEVER,
+    FULL_CODE,
+    FULL_SENTENCE,
+    FULL_NOT_AFTER,
+    FULL_LOST,
+    FULL_SKIPPED = 77
+};
+
+static int write_ballast(const char *path, size_t bytes)
+{
+    static const char zeroes[4096];
+    int fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    for (size_t done = 0; fd >= 0 && done < bytes; done += sizeof zeroes)
+        if (write(fd, zeroes, sizeof zeroes) <= 0)
+            break;
+    return fd < 0 ? -1 : close(fd);
+}
+
+static int fill_the_disk(void *arg)
+{
+    struct store_rig *rig = arg;
+    const char *ballast = place_path(rig->place, "db/ballast");
+    int rc = SFI_DURABLE;
+    mkdir(rig->place->db, 0700);
+    if (unshare(CLONE_NEWNS) || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) ||
+        mount("none", rig->place->db, "tmpfs", 0, "size=2m,mode=0700"))
+        return FULL_SKIPPED;
+    if (store_rig_open(rig) < 0 || write_ballast(ballast, (2 << 20) - (150 << 10)) < 0)
+        return FULL_NEVER;
+    while (rc == SFI_DURABLE && rig->store->durable < 1000) {
+        if (build_epoch(&rig->batch, rig->store->durable + 1) < 0 ||
+            sfi_store_submit(rig->store, &rig->batch) < 0)
+            return FULL_NEVER;
+        rc = sfi_store_settle(rig->store, 1);
+    }
+    if (rc != SF_EDISK)
+        return rc < 0 ? FULL_CODE : FULL_NEVER;
+    if (!strstr(sf_errmsg(), "the disk is full"))
+        return FULL_SENTENCE;
+    if (sfi_store_settle(rig->store, 1) != SF_EDISK || sfi_store_settle(rig->store, 1) != SF_EDISK)
+        return FULL_CODE;
+    unlink(ballast);
+    uint64_t epoch = rig->batch.epoch;
+    if (sfi_store_settle(rig->store, 1) != SFI_DURABLE || rig->store->durable != epoch)
+        return FULL_NOT_AFTER;
+    if (store_matches(rig->store, epoch) != 1)
+        return FULL_LOST;
+    store_rig_close(rig);
+    if (store_rig_open(rig) < 0)
+        return FULL_LOST;
+    return store_matches(rig->store, epoch) == 1 ? FULL_FINE : FULL_LOST;
+}
+
+/* R8, on a real file system of 2 MiB. */
+static void a_full_disk_stalls_until_there_is_room(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    int result = in_child(fill_the_disk, rig);
+    if (result == FULL_SKIPPED)
+        SKIP("not allowed to mount here");
+    assert_int_equal(result, FULL_FINE);
+    store_rig_fini(rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        RIG_TEST(a_full_disk_stalls_until_there_is_room),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
