@@ -170,7 +170,7 @@ $(crash_programs): $(BUILD)/%: $(BUILD)/obj/%.o $(support_objs) $(archive)
 run_tests = MAKE="$(MAKE)" CC="$(CC)" CXX="$(CXX)" BUILD="$(build_path)" KILLS="$(KILLS)" \
  ./scripts/run-tests -j $(TEST_JOBS) -t $(TEST_SECONDS)
 static_checks = $(addprefix scripts/check-,layers exports banned docs)
-install_tests = test/install/run test/install/test_spaces.sh
+install_tests = test/install/run $(sort $(wildcard test/install/test_*.sh))
 model_test = test/model/test_model.sh
 test_programs = $(unit_tests) $(integration_tests)
 killstorm = $(filter %/killstorm,$(crash_programs))
