@@ -261,7 +261,7 @@ static void bank_argv(struct bank *bank, char *argv[8], int check)
     argv[n] = NULL;
 }
 
-/* The number behind `name` in the report; -1: there is none. */
+/* The number after `name` in the report; -1: there is none. */
 static int64_t reported(const struct storm *storm, const char *name)
 {
     size_t size = 0, name_size = strlen(name);

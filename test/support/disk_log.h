@@ -72,7 +72,7 @@ void disk_log_tell(enum disk_op op, uint64_t number);
 /* What it knows by now. */
 const struct disk_known *disk_log_known(void);
 
-/* The entry at *at, which moves behind it; NULL: the end.  Its bytes follow it. */
+/* The entry at *at, which moves past it; NULL: the end.  Its bytes follow it. */
 const struct disk_entry *disk_log_next(size_t *at);
 
 #endif
