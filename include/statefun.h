@@ -5,17 +5,29 @@
  *            once: a turn.  All that a turn did (state, messages, egress records) happens together
  *            or not at all.  Turns are committed in groups, epochs; nothing leaves the process
  *            before its epoch is on disk.
- * THREADS    One thread drives: the one that opened, or that stepped last, or ours after
- *            sf_runtime_start().  Handlers and callbacks run there, inside sf_step() and inside the
- *            functions marked [drives].  Functions marked [any] may be called from every thread;
- *            those that take an sf_turn only inside its handler; a source, a view and what is made
- *            from it by one thread at a time; those that take no runtime anywhere; sf_runtime_stop() and
- *            sf_runtime_close() on one thread of yours; all others on the driving thread.  The thread that
- *            commits runs no code of yours.
- *            Elsewhere than on the driving thread [drives] functions only wait, so somebody must drive.
- *            No handler and no callback ever runs with a lock of ours held.  One that is left by longjmp
- *            or a C++ exception has failed: the call that drove is over, and its turn is undone at the
- *            next one.  On our thread an exception ends the process: catch it and sf_fail().
+ * THREADS    One thread at a time drives, and handlers and callbacks run there, never with a lock of ours
+ *            held: the one inside sf_step() or sf_run_for(); or ours after sf_runtime_start(); or, when
+ *            nobody else does, one that waits inside a function marked [drives].  That one gives way after
+ *            each step, also to sf_step(), which waits for the end of it; when it goes another that waits takes
+ *            over.  So without sf_runtime_start() handlers run on any thread that waits, one after the other,
+ *            each seeing all that was done before.  To keep them on one thread of yours let the others use
+ *            sf_then() and sf_ask_then().  With our thread running [drives] functions only wait.
+ *                [any], or no argument of ours      every thread
+ *                with an sf_turn                    in its handler
+ *                with a source, a view, a cursor    one thread at a time
+ *                sf_runtime_stop(), _close()        one thread of yours
+ *                all others                         one at a time: SF_EBUSY while another thread steps
+ *            The thread that commits runs no code of yours.
+ * LEAVING    A handler or callback that is left by an exception, pthread_exit(), cancellation or longjmp has
+ *            failed: the call that drove is over, and the turn is undone by whoever drives next, on whatever
+ *            thread.  longjmp alone goes unseen until the same thread calls again or ends, so until then others
+ *            get SF_EBUSY; if it drove on a stack of its own making (a coroutine) it must call from the function
+ *            that drove, or deeper on that stack: from elsewhere it is SF_ETURN.  On our thread an exception ends
+ *            the process: catch it and sf_fail().
+ *            pthread_cancel(), deferred, reaches a thread inside our functions only while it sleeps in sf_wait(),
+ *            sf_wait_room() or sf_ask(), and leaves nothing locked: what was sent is sent.  Otherwise it waits
+ *            until the function has returned.  Asynchronous cancellation, and calls from signal handlers, are
+ *            not allowed.
  * MEMORY     What you pass is copied, except sf_type, sf_value and their names, which are borrowed
  *            until close (so keep them static).  What you are lent is aligned for every type, is
  *            followed by a zero byte, and is gone when the handler or callback returns.
@@ -307,8 +319,8 @@ typedef void sf_answer(int result, const sf_message *reply, void *userdata);
 SF_API SF_MUST int sf_ask_then(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
                                int timeout_ms, sf_answer *answer, void *userdata);
 
-/* No sf_then() and sf_ask_then() callback will see this `userdata`, not NULL, any more.  On the driving
- * thread. */
+/* No sf_then() and sf_ask_then() callback will see this `userdata`, not NULL, any more; when another thread is
+ * inside sf_step(), or ours drives, one that is under way there may still be.  [any] */
 SF_API int sf_then_cancel(sf_runtime *rt, void *userdata);
 
 /* -- from outside: an input that can be replayed --------------------------------------------------

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "base/cancel.h"
 #include "base/err.h"
 #include "run/background.h"
 #include "run/delivery.h"
@@ -100,6 +101,7 @@ int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out
     if (!dir || !dir[0] || !out)
         return sfi_err(SF_EINVAL, "open: %s",
                        out ? "no directory given" : "no place for the runtime");
+    SFI_NO_CANCELLATION;
     return sfi_runtime_open(sfi_sys_default(), dir, options, out);
 }
 
@@ -111,11 +113,22 @@ static int has_handles(sf_runtime *rt)
     return handles;
 }
 
+/* 0: it can be dropped, and *result has what became of the rest. */
+static int finish(sf_runtime *rt, struct sfi_frame here, int *result)
+{
+    struct sfi_session session SFI_DRIVES = {NULL};
+    int rc = sfi_drive_begin(&session, rt, here, "sf_runtime_close()", SFI_CLOSES);
+    if (rc == 0)
+        *result = sfi_runtime_finish(rt);
+    return rc;
+}
+
 int sf_runtime_close(sf_runtime *rt)
 {
     if (!rt)
         return 0;
-    int rc = sfi_call_check(rt, SFI_HERE, "sf_runtime_close()", NULL);
+    SFI_NO_CANCELLATION;
+    int result = 0, rc = sfi_call_check(rt, SFI_HERE, "sf_runtime_close()", NULL);
     if (rc == SF_EFORK || rc == SF_ETURN)
         return rc;
     if (atomic_load(&rt->background) == (uintptr_t)pthread_self())
@@ -123,20 +136,18 @@ int sf_runtime_close(sf_runtime *rt)
     if (has_handles(rt))
         return sfi_err(SF_EBUSY, "sf_runtime_close(): close every source and view first");
     sfi_background_stop(rt);
-    rc = sfi_drive_enter(rt, SFI_HERE, "sf_runtime_close()");
-    if (rc == SF_EFORK || rc == SF_EBUSY)
+    rc = finish(rt, SFI_HERE, &result);
+    if (rc < 0)
         return rc;
-    return sfi_runtime_close(rt);
+    sfi_runtime_drop(rt);
+    return result;
 }
 
 int sf_register(sf_runtime *rt, const sf_type *type, void *userdata)
 {
-    int rc = sfi_drive_enter(rt, SFI_HERE, "sf_register()");
-    if (rc < 0)
-        return rc;
-    rc = sfi_runtime_register(rt, type, userdata);
-    sfi_drive_leave(rt);
-    return rc;
+    struct sfi_session session SFI_DRIVES = {NULL};
+    int rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_register()", SFI_STEPS);
+    return rc < 0 ? rc : sfi_runtime_register(rt, type, userdata);
 }
 
 /* -- send and wait ---------------------------------------------------------------------------------------- */
@@ -261,11 +272,14 @@ int sf_ask_then(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, 
 
 int sf_then_cancel(sf_runtime *rt, void *userdata)
 {
+    struct sfi_session session SFI_DRIVES = {NULL};
     int rc = sfi_call_check(rt, SFI_HERE, "sf_then_cancel()", NULL);
-    if (rc < 0)
+    if (rc == 0 && !userdata)
+        rc = sfi_err(SF_EINVAL, "sf_then_cancel: userdata NULL would be everybody's");
+    if (rc == 0) /* so that no callback of a thread that waits is under way; a callback may cancel, too */
+        rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_then_cancel()", SFI_STEPS);
+    if (rc < 0 && rc != SF_EBUSY)
         return rc;
-    if (!userdata)
-        return sfi_err(SF_EINVAL, "sf_then_cancel: userdata NULL would be everybody's");
     sfi_ticket_forget(rt, userdata);
     sfi_ask_forget(rt, userdata);
     return 0;
@@ -334,16 +348,13 @@ int sf_source_advance(sf_source *source, uint64_t position)
 
 int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata)
 {
+    struct sfi_session session SFI_DRIVES = {NULL};
     int rc = check_name("an egress", name);
     if (rc == 0 && !egress)
         rc = sfi_err(SF_EINVAL, "egress '%s' needs a callback", name);
     if (rc == 0)
-        rc = sfi_drive_enter(rt, SFI_HERE, "sf_egress_register()");
-    if (rc < 0)
-        return rc;
-    rc = sfi_runtime_register_egress(rt, name, egress, userdata);
-    sfi_drive_leave(rt);
-    return rc;
+        rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_egress_register()", SFI_STEPS);
+    return rc < 0 ? rc : sfi_runtime_register_egress(rt, name, egress, userdata);
 }
 
 int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence)
@@ -376,36 +387,33 @@ int sf_timeout_ms(const sf_runtime *rt)
 
 int sf_step(sf_runtime *rt, int turns_max)
 {
-    int rc = sfi_drive_enter(rt, SFI_HERE, "sf_step()");
-    if (rc < 0)
-        return rc;
-    rc = sfi_step(rt, turns_max, 0);
-    sfi_drive_leave(rt);
-    return rc;
+    struct sfi_session session SFI_DRIVES = {NULL};
+    int rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_step()", SFI_STEPS);
+    return rc < 0 ? rc : sfi_step(rt, turns_max, 0);
+}
+
+static int run_for(sf_runtime *rt, struct sfi_frame here, const char *call, int timeout_ms)
+{
+    struct sfi_session session SFI_DRIVES = {NULL};
+    int rc = sfi_drive_begin(&session, rt, here, call, SFI_STEPS);
+    return rc < 0 ? rc : sfi_wait_idle(rt, timeout_ms);
 }
 
 int sf_run_until_idle(sf_runtime *rt)
 {
-    return sf_run_for(rt, -1);
+    return run_for(rt, SFI_HERE, "sf_run_until_idle()", -1);
 }
 
 int sf_run_for(sf_runtime *rt, int timeout_ms)
 {
-    int rc = sfi_drive_enter(rt, SFI_HERE, "sf_run_until_idle()");
-    if (rc < 0)
-        return rc;
-    rc = sfi_wait_idle(rt, timeout_ms);
-    sfi_drive_leave(rt);
-    return rc;
+    return run_for(rt, SFI_HERE, "sf_run_for()", timeout_ms);
 }
 
 int sf_runtime_start(sf_runtime *rt)
 {
-    int rc = sfi_drive_enter(rt, SFI_HERE, "sf_runtime_start()");
-    if (rc < 0)
-        return rc;
-    sfi_drive_leave(rt);
-    return sfi_background_start(rt);
+    struct sfi_session session SFI_DRIVES = {NULL};
+    int rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_runtime_start()", SFI_STEPS);
+    return rc < 0 ? rc : sfi_background_start(rt);
 }
 
 int sf_runtime_stop(sf_runtime *rt)
@@ -415,7 +423,8 @@ int sf_runtime_stop(sf_runtime *rt)
         return rc;
     if (atomic_load(&rt->background) == (uintptr_t)pthread_self())
         return sfi_err(SF_EBUSY, "sf_runtime_stop() called inside a callback");
-    return sfi_background_stop(rt);
+    sfi_background_stop(rt);
+    return 0;
 }
 
 int sf_stats_get(sf_runtime *rt, sf_stats *stats)
@@ -671,6 +680,7 @@ int sf_view_open(sf_runtime *rt, sf_view **out)
     int rc = sfi_call_check(rt, SFI_HERE, "sf_view_open()", NULL);
     if (rc == 0 && !out)
         rc = sfi_err(SF_EINVAL, "sf_view_open: no place for the view");
+    SFI_NO_CANCELLATION;
     return rc < 0 ? rc : sfi_view_open(rt, out);
 }
 

@@ -1,6 +1,7 @@
 #include "base/latch.h"
 
 #include <linux/futex.h>
+#include <pthread.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -17,12 +18,18 @@ static int is_open(struct sfi_latch *latch)
     return (int)atomic_load_explicit(&latch->is_open, memory_order_acquire);
 }
 
-/* The kernel compares before it puts the thread to sleep, so that an opening in between is not missed; its
+/* A thread can be cancelled here as in the C library's own waits: in the system call alone.
+ *
+ * The kernel compares before it puts the thread to sleep, so that an opening in between is not missed; its
  * clock for this is the monotonic one. */
 int sfi_latch_wait(struct sfi_latch *latch, int wait_ms)
 {
     struct timespec most = {wait_ms / 1000, (long)(wait_ms % 1000) * 1000000};
-    if (!is_open(latch))
+    int before;
+    if (!is_open(latch) && wait_ms > 0) {
+        pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
         (void)syscall(SYS_futex, &latch->is_open, FUTEX_WAIT_PRIVATE, 0, &most, NULL, 0);
+        pthread_setcanceltype(before, NULL);
+    }
     return is_open(latch);
 }

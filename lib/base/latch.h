@@ -18,7 +18,7 @@ struct sfi_latch {
 
 /* All that the opener did before is seen by the sleeper afterwards. */
 void sfi_latch_open(struct sfi_latch *latch);
-/* 1: open; 0: not after `wait_ms`, or a signal came before. */
+/* 1: open; 0: not after `wait_ms`, or a signal came before.  A thread that sleeps here can be cancelled. */
 int sfi_latch_wait(struct sfi_latch *latch, int wait_ms);
 
 #endif

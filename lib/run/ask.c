@@ -3,8 +3,8 @@
 #include <string.h>
 
 #include "base/err.h"
-#include "run/callback.h"
 #include "run/part.h"
+#include "run/runtime.h"
 
 enum { BUCKETS_MIN = 64 };
 
@@ -139,17 +139,22 @@ void sfi_ask_withdraw(sf_runtime *rt, struct sfi_ask *ask)
         take_out(&rt->asks, ask->number);
 }
 
+void sfi_ask_free(sf_runtime *rt, struct sfi_ask *ask)
+{
+    sfi_reply_free(ask->reply);
+    sfi_free(rt->sys, ask);
+}
+
 void sfi_ask_abandon(sf_runtime *rt)
 {
-    struct sfi_ask *ask = rt->driver_ask;
-    rt->driver_ask = NULL;
+    struct sfi_ask *ask = rt->drive.ask;
+    rt->drive.ask = NULL;
     if (!ask)
         return;
     pthread_mutex_lock(&rt->lock);
     sfi_ask_withdraw(rt, ask);
     pthread_mutex_unlock(&rt->lock);
-    sfi_reply_free(ask->reply);
-    sfi_free(rt->sys, ask);
+    sfi_ask_free(rt, ask);
 }
 
 /* The ask is out of the table.  A waiting thread sees `answered`; a callback is queued. */
@@ -229,19 +234,13 @@ void sfi_asks_close(sf_runtime *rt)
     pthread_mutex_unlock(&rt->lock);
 }
 
-static void free_ask(sf_runtime *rt, struct sfi_ask *ask)
-{
-    sfi_reply_free(ask->reply);
-    sfi_free(rt->sys, ask);
-}
-
 static void forget_waiting(sf_runtime *rt, void *userdata)
 {
     for (size_t i = 0; i < rt->asks.capacity; i++)
         for (struct sfi_ask *ask = rt->asks.buckets[i], *next; ask; ask = next) {
             next = ask->next;
             if (ask->answer && ask->userdata == userdata)
-                free_ask(rt, take_out(&rt->asks, ask->number));
+                sfi_ask_free(rt, take_out(&rt->asks, ask->number));
         }
 }
 
@@ -251,7 +250,7 @@ static void forget_answered(sf_runtime *rt, void *userdata)
     while ((ask = *place)) {
         if (ask->userdata == userdata) {
             *place = ask->next;
-            free_ask(rt, ask);
+            sfi_ask_free(rt, ask);
         } else {
             place = &ask->next;
         }
@@ -289,18 +288,37 @@ int sfi_ask_explain(const struct sfi_ask *ask)
     return sfi_err(ask->result, "%s", ask->reply ? ask->reply->message.reason : "failed");
 }
 
+size_t sfi_asks_answered(sf_runtime *rt)
+{
+    size_t count = 0;
+    pthread_mutex_lock(&rt->lock);
+    for (const struct sfi_ask *ask = rt->asks.answered; ask; ask = ask->next)
+        count++;
+    pthread_mutex_unlock(&rt->lock);
+    return count;
+}
+
+/* An ask in the hands of its callback: gone however that ends; one left by longjmp leaks it. */
+struct called {
+    sf_runtime *rt;
+    struct sfi_ask *ask;
+};
+
+static void end_call(struct called *called)
+{
+    sfi_ask_free(called->rt, called->ask);
+}
+
 int sfi_ask_call(sf_runtime *rt)
 {
     struct sfi_ask *ask = next_answered(rt);
     if (!ask)
         return 0;
+    struct called called __attribute__((cleanup(end_call), unused)) = {rt, ask};
     const sf_message *reply = ask->result < 0 ? NULL : &ask->reply->message;
     if (ask->result < 0)
         sfi_ask_explain(ask);
-    /* Freed only afterwards: a callback left by longjmp leaks it, and nothing worse. */
-    sfi_callback_begin(rt);
+    SFI_INSIDE(rt->drive.guard.callbacks);
     ask->answer(ask->result, reply, ask->userdata);
-    sfi_callback_end(rt);
-    free_ask(rt, ask);
     return 1;
 }

@@ -54,7 +54,8 @@ void sfi_reply_free(struct sfi_reply *reply);
 /* Callers.  Under the lock: gives the ask its number and waits for it from now on. */
 int sfi_ask_add(sf_runtime *rt, struct sfi_ask *ask, int timeout_ms);
 void sfi_ask_withdraw(sf_runtime *rt, struct sfi_ask *ask);
-/* sf_ask() was left by longjmp or an exception while it drove: nobody waits any more. */
+void sfi_ask_free(sf_runtime *rt, struct sfi_ask *ask); /* with its reply; out of the table */
+/* sf_ask() was left by longjmp while it drove: nobody waits any more. */
 void sfi_ask_abandon(sf_runtime *rt);
 void sfi_ask_forget(sf_runtime *rt, void *userdata); /* takes the lock */
 
@@ -63,7 +64,8 @@ int sfi_ask_explain(const struct sfi_ask *ask);
 
 /* At close: everything still waiting gets SF_ECLOSED. */
 void sfi_asks_close(sf_runtime *rt);
-/* Makes one callback; 0: there is none. */
+/* Callbacks to make; makes one; 0: there is none. */
+size_t sfi_asks_answered(sf_runtime *rt);
 int sfi_ask_call(sf_runtime *rt);
 
 #endif

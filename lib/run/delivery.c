@@ -4,9 +4,8 @@
 
 #include "actor/key.h"
 #include "base/err.h"
-#include "run/callback.h"
-#include "run/drive.h"
 #include "run/part.h"
+#include "run/runtime.h"
 
 enum {
     RECORDS_MAX = 256,   /* in one call */
@@ -139,10 +138,8 @@ static int make_call(sf_runtime *rt, struct sfi_egress *egress, const struct cal
     const sf_message *pointers[RECORDS_MAX];
     for (int i = 0; i < call->count; i++)
         pointers[i] = &call->records[i];
-    sfi_callback_begin(rt);
-    int done = egress->callback(pointers, (size_t)call->count, egress->userdata);
-    sfi_callback_end(rt);
-    return done;
+    SFI_INSIDE(rt->drive.guard.callbacks);
+    return egress->callback(pointers, (size_t)call->count, egress->userdata);
 }
 
 static void pause_delivery(sf_runtime *rt, struct sfi_egress *egress)

@@ -75,8 +75,8 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->tidy_ns = options->commit_inline; /* what an earlier run left, at once */
     rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
     rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
-    atomic_store(&rt->driver, (uintptr_t)pthread_self());
     pthread_mutex_init(&rt->lock, NULL);
+    sfi_drive_init(&rt->drive);
     sfi_inbox_init(&rt->inbox, options->inbox_bytes_max, options->inbox_ms_max);
     sfi_asks_init(&rt->asks, sys);
     sfi_types_init(&rt->types, sys);
@@ -115,6 +115,7 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_poll_close(&rt->poll);
     if (rt->has_dir)
         sfi_dir_close(&rt->dir);
+    sfi_drive_fini(&rt->drive);
     pthread_mutex_destroy(&rt->lock);
     sfi_free(sys, rt);
 }
@@ -230,7 +231,7 @@ int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *cal
 /* Takes in everything that was accepted, though no turn will run: it is handled after the next open. */
 static int commit_rest(sf_runtime *rt)
 {
-    int rc = atomic_load(&rt->broken);
+    int broken = atomic_load(&rt->broken), rc = broken == SF_ECLOSED ? 0 : broken;
     while (rc == 0 && (rc = sfi_inbox_take(rt, 1 << 20)) > 0)
         rc = 0;
     sfi_parts_wake(rt, 0); /* acknowledgements; nothing is due at that time */
@@ -244,20 +245,18 @@ static int commit_rest(sf_runtime *rt)
     return rc < 0 ? rc : sfi_store_make_safe(rt->store);
 }
 
-int sfi_runtime_close(sf_runtime *rt)
+int sfi_runtime_finish(sf_runtime *rt)
 {
     char why[512];
     int rc = commit_rest(rt);
     strncpy(why, atomic_load(&rt->broken) ? rt->broken_why : sf_errmsg(), sizeof why - 1);
     why[sizeof why - 1] = 0;
     /* What the last callbacks send could not be kept any more. */
-    atomic_store(&rt->owner, (uintptr_t)pthread_self());
     sfi_break(rt, SF_ECLOSED, "the runtime is being closed");
-    while (sfi_ticket_call(rt, 1))
+    while (sfi_ticket_call(rt) || sfi_ticket_refuse(rt))
         ;
     sfi_asks_close(rt);
     while (sfi_ask_call(rt))
         ;
-    sfi_runtime_drop(rt);
     return rc < 0 ? sfi_err(rc, "%s", why) : 0;
 }

@@ -13,9 +13,9 @@ int sfi_runtime_open(const struct sfi_sys *sys, const char *dir, const sf_option
 /* Takes the store over, also on failure. */
 int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store,
                           const sf_options *options, sf_runtime **out);
-/* Commits, calls back, frees; with the right to drive. */
-int sfi_runtime_close(sf_runtime *rt);
-/* Frees without committing: what a crash would leave. */
+/* Commits and calls back; with the right to drive.  Again, when a callback was left: what is still owed. */
+int sfi_runtime_finish(sf_runtime *rt);
+/* Frees; without that before: what a crash would leave. */
 void sfi_runtime_drop(sf_runtime *rt);
 
 int sfi_runtime_register(sf_runtime *rt, const sf_type *type, void *userdata);

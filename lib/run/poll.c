@@ -8,6 +8,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/cancel.h"
 #include "base/err.h"
 #include "run/runtime.h"
 
@@ -50,9 +51,11 @@ void sfi_poll_signal(sf_runtime *rt)
     uint64_t one = 1;
     if (rt->poll.signalled)
         return;
+    SFI_NO_CANCELLATION;
     rt->poll.signalled = 1;
     if (write(rt->poll.event_fd, &one, sizeof one) < 0)
         rt->poll.signalled = 0; /* cannot happen: the counter is at most 1 */
+    sfi_waiters_call(rt);
 }
 
 static void drain(int fd)
@@ -106,7 +109,9 @@ void sfi_poll_set_due(sf_runtime *rt, uint64_t due_ns, uint64_t now_ns)
         when.it_value.tv_nsec = (long)(in_ns % 1000000000);
     }
     timerfd_settime(poll->timer_fd, 0, &when, NULL);
+    pthread_mutex_lock(&rt->lock);
     poll->due_ns = due_ns;
+    pthread_mutex_unlock(&rt->lock);
 }
 
 void sfi_poll_wait(sf_runtime *rt, int timeout_ms)

@@ -14,7 +14,7 @@ struct sfi_poll {
     int fd, event_fd, timer_fd;
     int signalled;   /* under the runtime's lock */
     atomic_int settled; /* the commit thread had something to say since the step began; written likewise */
-    uint64_t due_ns; /* what the timer is set to; 0: off */
+    uint64_t due_ns; /* what the timer is set to; 0: off; written under the lock */
 };
 
 int sfi_poll_open(struct sfi_poll *poll);

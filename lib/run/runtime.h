@@ -6,7 +6,7 @@
  * replies, source positions, egress records (delivery.h) leave.
  *
  * Two kinds of fields: what is under `lock` is marked; all the rest belongs to the thread that drives,
- * which is whoever holds `owner` (drive.h).  No handler and no callback runs with the lock held. */
+ * which is whoever has the right to (drive.h).  No handler and no callback runs with the lock held. */
 #ifndef SFI_RUN_RUNTIME_H
 #define SFI_RUN_RUNTIME_H
 
@@ -19,6 +19,7 @@
 #include "dir/dir.h"
 #include "run/ask.h"
 #include "run/ceiling.h"
+#include "run/drive.h"
 #include "run/epoch.h"
 #include "run/gate.h"
 #include "run/inbox.h"
@@ -39,13 +40,11 @@ struct sf_runtime {
     uint64_t tidy_ns;  /* when its own work is due then; 0: there is none */
 
     /* Who drives. */
-    _Atomic uintptr_t owner;      /* thread inside the driver; 0: none */
-    _Atomic uintptr_t driver;     /* thread that opened, or drove last */
-    _Atomic uintptr_t background; /* our own thread, once it runs; 0: none */
+    struct sfi_drive drive;
+    _Atomic uintptr_t background; /* our own thread, as long as it drives; 0: none */
+    int has_background;           /* it is to be joined */
     uintptr_t background_handle;
     atomic_int stopping;
-    struct sfi_ask *driver_ask; /* what the driver waits for inside sf_ask(), or NULL */
-    uintptr_t callback_frame;   /* stack frame that made the callback in progress; 0: none */
 
     /* What stopped the engine for good: SF_ECORRUPT, SF_ENEWER, SF_ECLOSED; 0: nothing.  `broken_why` is
      * written before it. */

@@ -137,9 +137,13 @@ static void set_alarm(sf_runtime *rt, int failed)
     pthread_mutex_unlock(&rt->lock);
 }
 
+/* Those that are due by now: what they ask for comes with the next step. */
 static void make_callbacks(sf_runtime *rt)
 {
-    while (sfi_life_check(rt, "a callback") == 0 && (sfi_ticket_call(rt, 0) || sfi_ask_call(rt)))
+    size_t tickets = sfi_tickets_due(rt), asks = sfi_asks_answered(rt);
+    while (tickets-- && sfi_life_check(rt, "a callback") == 0 && sfi_ticket_call(rt))
+        ;
+    while (asks-- && sfi_life_check(rt, "a callback") == 0 && sfi_ask_call(rt))
         ;
 }
 
@@ -173,14 +177,17 @@ int sfi_step(sf_runtime *rt, int turns_max, int waits)
 int sfi_timeout(sf_runtime *rt)
 {
     pthread_mutex_lock(&rt->lock);
-    int signalled = rt->poll.signalled;
-    uint64_t due_ns = rt->poll.due_ns;
-    int under_way = rt->is_under_way;
+    int timeout_ms = sfi_timeout_locked(rt);
     pthread_mutex_unlock(&rt->lock);
-    uint64_t now_ns = rt->sys->mono_ns(rt->sys->ctx);
-    if (signalled || (due_ns && due_ns <= now_ns))
+    return timeout_ms;
+}
+
+int sfi_timeout_locked(sf_runtime *rt)
+{
+    uint64_t due_ns = rt->poll.due_ns, now_ns = rt->sys->mono_ns(rt->sys->ctx);
+    if (rt->poll.signalled || (due_ns && due_ns <= now_ns))
         return 0;
-    if (under_way)
+    if (rt->is_under_way)
         return 1;
     if (!due_ns)
         return -1;

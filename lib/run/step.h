@@ -25,5 +25,6 @@ int sfi_has_work(sf_runtime *rt);
 int sfi_is_idle(sf_runtime *rt);
 /* How long a loop may wait before the next step; -1: for ever. */
 int sfi_timeout(sf_runtime *rt);
+int sfi_timeout_locked(sf_runtime *rt); /* the lock is held */
 
 #endif

@@ -501,7 +501,7 @@ static int wait_for_room(sf_runtime *rt)
 
 /* -- the call --------------------------------------------------------------------------------------- */
 
-static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintptr_t frame)
+static void begin_turn(struct sf_turn *turn, struct sfi_message *message)
 {
     sfi_arena_reset(&turn->arena);
     turn->message = message;
@@ -520,7 +520,6 @@ static void begin_turn(struct sf_turn *turn, struct sfi_message *message, uintpt
                               .body = sfi_message_body(message),
                               .attempt = message->attempts + 1,
                               .reason = ""};
-    turn->frame = frame;
     turn->active = 1;
 }
 
@@ -533,6 +532,7 @@ static void call_handler(struct sf_turn *turn)
                       turn->view.kind);
         return;
     }
+    SFI_INSIDE(turn->rt->drive.guard.handlers);
     int rc = handler(turn);
     if (sfi_life_check(turn->rt, "a turn") < 0) /* the handler forked, and this is the child */
         trouble(turn, SF_EFORK);
@@ -575,7 +575,7 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
     int rc = find_actor(rt, message);
     if (rc < 0)
         return rc;
-    begin_turn(&rt->turn, message, (uintptr_t)__builtin_frame_address(0));
+    begin_turn(&rt->turn, message);
     call_handler(&rt->turn);
     return end_turn(rt);
 }

@@ -9,9 +9,8 @@
  *     Nor is a migration that fails: it is a fault of the program, and the next one may mend it.  The message
  *     is held, no attempt is counted, and the actor is tried again after a pause.
  *     Where an egress is full its actor waits, and nobody else.
- * (4) One turn object serves all turns; `active` says whether a handler runs.  A handler left by
- *     longjmp or a C++ exception leaves it active: the next entry, from a frame that is not below
- *     `frame`, undoes that turn.  (Stacks grow down on every machine we build for.)
+ * (4) One turn object serves all turns; `active` says whether a handler runs.  A handler left by longjmp, an
+ *     exception or the end of its thread leaves it active: who drives next undoes that turn (drive.h).
  *
  * Engine thread only. */
 #ifndef SFI_RUN_TURN_H
@@ -50,7 +49,6 @@ struct sf_turn {
     sf_runtime *rt;
     struct sfi_message *message;
     struct sfi_actor *actor; /* its target; stays in memory while the turn is active */
-    uintptr_t frame;
     int active;
     int migrating; /* the application's state_migrate runs */
     enum sfi_verdict verdict;
