@@ -35,14 +35,22 @@ static void after_fork_in_parent(void)
     pthread_mutex_unlock(&registry.lock);
 }
 
-/* The lock belongs to what parent and child share, so closing our end does not release it; keeping it
- * open would hold it beyond the parent's death. */
+static void close_fds(struct sfi_dir *dir)
+{
+    if (dir->lock_fd >= 0)
+        close(dir->lock_fd);
+    if (dir->fd >= 0)
+        close(dir->fd);
+    dir->fd = dir->lock_fd = -1;
+}
+
+/* The locks belong to what parent and child share, so closing our ends does not release them; keeping them
+ * open would hold them beyond the parent's death. */
 static void after_fork_in_child(void)
 {
     for (struct sfi_dir *dir = registry.first; dir; dir = dir->next) {
         dir->forked = 1;
-        close(dir->lock_fd);
-        dir->lock_fd = -1;
+        close_fds(dir);
     }
     registry.first = NULL;
     pthread_mutex_unlock(&registry.lock);
@@ -202,29 +210,47 @@ static int why_no_lock(int fd, int error)
                           : sfi_disk_error(fd, error, "open its file '" SFI_DISK_LOCK "'");
 }
 
-/* With `make` unset, only what is there and can be locked: 0 also if there is no such thing.  With the
- * list's lock held no fork comes between the descriptor and its place in the directory: a child could
- * not close what it does not find there. */
-static int take_lock_locked(struct sfi_dir *dir, int make)
+/* 0: taken; 1: by somebody else; negative: there are no such locks here. */
+static int try_lock(int fd)
 {
-    int failed, flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (make ? O_CREAT : 0);
-    if (dir->lock_fd >= 0)
-        return 0;
-    int fd = openat(dir->fd, SFI_DISK_LOCK, flags, 0600);
-    if (fd < 0)
-        return make ? why_no_lock(dir->fd, errno) : 0;
+    int failed;
     do
         failed = flock(fd, LOCK_EX | LOCK_NB);
     while (failed && errno == EINTR);
-    if (!failed) {
+    return !failed ? 0 : errno == EWOULDBLOCK ? 1 : -1;
+}
+
+static int open_elsewhere(void)
+{
+    return sfi_err(SF_ELOCKED, "the directory is open in another process");
+}
+
+/* With `make` unset, only what is there and can be locked: 0 also if there is no such thing. */
+static int lock_file(struct sfi_dir *dir, int make)
+{
+    int flags = O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC | (make ? O_CREAT : 0);
+    int fd = openat(dir->fd, SFI_DISK_LOCK, flags, 0600);
+    if (fd < 0)
+        return make ? why_no_lock(dir->fd, errno) : 0;
+    int taken = try_lock(fd), error = errno;
+    if (taken == 0) {
         dir->lock_fd = fd;
         return 0;
     }
-    int error = errno;
     close(fd);
-    if (error == EWOULDBLOCK)
-        return sfi_err(SF_ELOCKED, "the directory is open in another process");
+    if (taken > 0)
+        return open_elsewhere();
     return make ? sfi_err(SF_EACCESS, "the directory cannot be locked: %s", strerror(error)) : 0;
+}
+
+/* With the list's lock held no fork comes between a descriptor and its place in the directory: a child
+ * could not close what it does not find there.  Not every file system can lock a directory; all can lock
+ * files, but a file can be removed. */
+static int take_lock_locked(struct sfi_dir *dir, int make)
+{
+    if (dir->lock_fd >= 0)
+        return 0;
+    return try_lock(dir->fd) > 0 ? open_elsewhere() : lock_file(dir, make);
 }
 
 static int take_lock(struct sfi_dir *dir, int make)
@@ -314,15 +340,6 @@ int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist, sfi_dir_
     if (rc < 0)
         sfi_dir_close(dir);
     return rc;
-}
-
-static void close_fds(struct sfi_dir *dir)
-{
-    if (dir->lock_fd >= 0)
-        close(dir->lock_fd);
-    if (dir->fd >= 0)
-        close(dir->fd);
-    dir->fd = dir->lock_fd = -1;
 }
 
 void sfi_dir_close(struct sfi_dir *dir)

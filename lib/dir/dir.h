@@ -1,6 +1,7 @@
 /* dir.h - the data directory: made, judged, locked.
  *
- * (1) A directory is open once: a lock on the file "lock" in it keeps other processes out, a list of
+ * (1) A directory is open once: a lock on the directory itself and one on the file "lock" in it keep other
+ *     processes out, also when somebody removes that file or the file system locks no directories; a list of
  *     what this process has open keeps the process itself out, whatever the file system makes of
  *     locks.
  * (2) A directory that is refused is left as it was: "lock" is made when its contents have been judged.

@@ -289,6 +289,19 @@ static int take_over_writing(struct sfi_db *db)
     return error;
 }
 
+static int know_file(struct sfi_db *db)
+{
+    mdb_filehandle_t fd;
+    int error = mdb_env_get_fd(db->env, &fd);
+    return error ? sfi_db_error(db, error, "open the database in")
+                 : sfi_same_file_know(&db->file, fd);
+}
+
+int sfi_db_is_there(struct sfi_db *db)
+{
+    return sfi_same_file_check(&db->file, db->dir_fd);
+}
+
 static int open_env(struct sfi_db *db)
 {
     int rc = reserve_readers(db);
@@ -363,11 +376,15 @@ void sfi_db_close(struct sfi_db *db)
 
 int sfi_db_open(struct sfi_db *db, uint64_t *out_epoch)
 {
-    int rc = sfi_lmdb_check(db->sys, db->dir_fd);
+    int rc = sfi_db_is_there(db);
+    if (rc == 0)
+        rc = sfi_lmdb_check(db->sys, db->dir_fd);
     if (rc == 0)
         rc = write_back_metas(db);
     if (rc == 0)
         rc = open_env(db);
+    if (rc == 0)
+        rc = know_file(db);
     if (rc == 0)
         rc = sfi_db_sync(db);
     if (rc == 0)

@@ -17,6 +17,8 @@
  * (5) Before anything is read a write transaction was begun and given up: what LMDB reads is then the newest
  *     commit also where its owner was killed beside another process that has the environment open.
  *
+ * (6) Of one open the file stays one and the same, also when it is opened anew (same_file.h).
+ *
  * LMDB's own memory does not come from the sfi_sys.  Fault points here: lmdb.create, lmdb.rename,
  * lmdb.metas, lmdb.sync. */
 #ifndef SFI_LMDB_DB_H
@@ -24,6 +26,7 @@
 
 #include <lmdb.h>
 
+#include "lmdb/same_file.h"
 #include "store/store.h"
 
 enum { SFI_DB_FORMAT = 3 };
@@ -36,6 +39,7 @@ struct sfi_db {
     int dir_fd;
     int relaxed;
     uint64_t bytes_max;
+    struct sfi_same_file file;
     MDB_env *env; /* NULL: closed */
     MDB_dbi tables[SFI_DB_TABLES];
 };
@@ -53,6 +57,8 @@ void sfi_db_fini(struct sfi_db *db);
 int sfi_db_open(struct sfi_db *db, uint64_t *out_epoch);
 void sfi_db_close(struct sfi_db *db);
 int sfi_db_sync(const struct sfi_db *db);
+/* Is it still the file at its name?  0, SF_ECORRUPT, or why that cannot be said. */
+int sfi_db_is_there(struct sfi_db *db);
 
 int sfi_db_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t *out_epoch);
 /* Returns LMDB's code. */

@@ -128,6 +128,8 @@ static int commit_txn(struct lmdb_store *store, MDB_txn *txn, int *out_unknown)
         return sfi_db_error(&store->db, error, "commit to");
     }
     rc = fail_at(store, "lmdb.commit.after");
+    if (rc == 0)
+        rc = sfi_db_is_there(&store->db);
     *out_unknown = rc < 0;
     return rc;
 }
@@ -137,8 +139,10 @@ static int commit_txn(struct lmdb_store *store, MDB_txn *txn, int *out_unknown)
 static int try_txn(struct lmdb_store *store, const struct sfi_batch *batch, int *out_unknown)
 {
     MDB_txn *txn;
-    int rc = fail_at(store, "lmdb.begin");
-    *out_unknown = 0;
+    int rc = sfi_db_is_there(&store->db);
+    *out_unknown = rc < 0;
+    if (rc == 0)
+        rc = fail_at(store, "lmdb.begin");
     if (rc < 0)
         return rc;
     if (++store->commits % READER_CHECK_EVERY == 0)
@@ -204,6 +208,8 @@ static int is_untidy(const struct lmdb_store *store)
 static int make_safe(struct lmdb_store *store)
 {
     int rc = sfi_db_sync(&store->db);
+    if (rc == 0)
+        rc = sfi_db_is_there(&store->db);
     if (rc < 0)
         sfi_snapshots_shut(&store->snapshots);
     else
