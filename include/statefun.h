@@ -168,7 +168,7 @@ typedef struct sf_message {
     const char *kind; /* what the body is: "add", "acme.Order"; "" if the sender did not say */
     sf_bytes body;
     uint32_t attempt;   /* 1 on the first */
-    uint64_t sequence;  /* egress records and dead letters: 1, 2, 3, ... without holes */
+    uint64_t sequence;  /* egress records and dead letters: 1, 2, 3, ...  Dead letters go: sf_dead_drop() */
     const char *reason; /* dead letters: why; else "" */
 } sf_message;
 
@@ -219,7 +219,7 @@ typedef struct sf_type {
 #ifdef __cplusplus /* name it, then assign the other fields */
 #define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0}
 #define SF_VALUE(name) {sizeof(sf_value), (name)}
-#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
+#define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #else /* SF_TYPE("shop/cart", .handler = cart, .state_size = sizeof(struct cart)) */
 #define SF_TYPE(...) {.size = sizeof(sf_type), .name = __VA_ARGS__}
 #define SF_VALUE(...) {.size = sizeof(sf_value), .name = __VA_ARGS__}
@@ -262,6 +262,9 @@ typedef struct sf_options {
                                   * wait; 0: 4 Mi */
     uint64_t egress_bytes_max;   /* the same in bytes of bodies and 64 for each record; 0: an 8th of
                                   * store_bytes_max */
+    uint64_t dead_max;       /* dead letters that are kept: beyond, the oldest go; 0: 65536 */
+    uint64_t dead_bytes_max; /* the same in bytes, the newest one apart; 0: a 16th of store_bytes_max, or
+                              * 64 MiB if that is less */
 } sf_options;
 
 /* Opens the data directory `dir`, made if missing (its parent is not) and filled if empty.  NULL options:
@@ -365,6 +368,15 @@ SF_API SF_MUST int sf_egress_register(sf_runtime *rt, const char *name, sf_egres
  * comes twice.  SF_EINVAL: there is no such record yet; SF_ENOTFOUND: no such egress.  [any] */
 SF_API int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence);
 
+/* -- operate ----------------------------------------------------------------------------------------
+ * Each takes effect in order with what was sent, and returns a ticket like sf_send().  [any] */
+
+/* A dead letter goes to the end of its actor's mailbox, as a first attempt, and nobody waits for its reply; or
+ * away, also when the database is full.  Twice is once.  SF_ENOTFOUND: there is none with that number on disk,
+ * or nobody has registered its type. */
+SF_API SF_MUST int64_t sf_dead_resend(sf_runtime *rt, uint64_t sequence);
+SF_API SF_MUST int64_t sf_dead_drop(sf_runtime *rt, uint64_t sequence);
+
 /* -- drive ---------------------------------------------------------------------------------------- */
 
 /* Readable while there is something to do, due pauses and finished commits included.  Poll it, never
@@ -403,6 +415,8 @@ typedef struct sf_stats {
     uint64_t egress_lag;       /* records emitted and not acknowledged, of all egresses */
     uint64_t egress_stalled_ms; /* the longest that an egress with such records has gone without an
                                  * acknowledgement */
+    uint64_t dead_kept;        /* dead letters that are there */
+    uint64_t dead_evicted;     /* gone since open, because there were more than sf_options lets */
 } sf_stats;
 SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step [any] */
 
@@ -430,7 +444,8 @@ SF_API int sf_emit(sf_turn *turn, const char *egress, const char *kind, sf_bytes
 
 /* Undo this turn; the type says how often it is tried again. */
 SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
-/* Undo this turn; the message becomes a dead letter at once. */
+/* Undo this turn; the message becomes a dead letter at once.  For what somebody is to look at: a client's bad
+ * request deserves a reply that says so, else clients decide what is kept (sf_options.dead_max). */
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 
 /* Named values.  Absent is not an error: data is NULL.  When one cannot be read: as sf_state(). */

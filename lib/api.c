@@ -7,6 +7,7 @@
 #include "base/cancel.h"
 #include "base/err.h"
 #include "run/background.h"
+#include "run/command.h"
 #include "run/delivery.h"
 #include "run/drive.h"
 #include "run/life.h"
@@ -369,6 +370,27 @@ int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence)
     rc = egress ? sfi_delivery_request_ack(rt, egress, sequence) : not_registered("egress", name);
     pthread_mutex_unlock(&rt->lock);
     return rc;
+}
+
+/* -- operate ------------------------------------------------------------------------------------------------ */
+
+static int64_t command_dead(sf_runtime *rt, enum sfi_verb_number verb, uint64_t sequence)
+{
+    struct sfi_command command = {.number = sequence};
+    int rc = sfi_dead_find(rt, sequence, verb == SFI_RESEND);
+    return rc < 0 ? rc : sfi_command_give(rt, verb, &command);
+}
+
+int64_t sf_dead_resend(sf_runtime *rt, uint64_t sequence)
+{
+    int rc = sfi_call_check(rt, SFI_HERE, "sf_dead_resend()", NULL);
+    return rc < 0 ? rc : command_dead(rt, SFI_RESEND, sequence);
+}
+
+int64_t sf_dead_drop(sf_runtime *rt, uint64_t sequence)
+{
+    int rc = sfi_call_check(rt, SFI_HERE, "sf_dead_drop()", NULL);
+    return rc < 0 ? rc : command_dead(rt, SFI_DROP, sequence);
 }
 
 /* -- drive --------------------------------------------------------------------------------------------------- */

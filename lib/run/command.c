@@ -6,7 +6,10 @@
 static const struct sfi_verb message = {"message", SFI_SENDS, NULL};
 
 static const struct sfi_verb *const verbs[] = {
-    [SFI_MESSAGE] = &message, [SFI_ADVANCE] = &message};
+    [SFI_MESSAGE] = &message,
+    [SFI_ADVANCE] = &message,
+    [SFI_RESEND] = &sfi_verb_resend,
+    [SFI_DROP] = &sfi_verb_drop};
 
 const struct sfi_verb *sfi_verb(enum sfi_verb_number number)
 {

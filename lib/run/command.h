@@ -36,6 +36,8 @@ struct sfi_verb {
 /* Numbers are known in memory only. */
 enum sfi_verb_number { SFI_MESSAGE, SFI_ADVANCE, SFI_PAUSE, SFI_RESUME, SFI_PURGE, SFI_RESEND, SFI_DROP };
 
+extern const struct sfi_verb sfi_verb_resend, sfi_verb_drop;
+
 const struct sfi_verb *sfi_verb(enum sfi_verb_number number);
 
 /* Any thread.  Its ticket, or SF_EAGAIN, SF_EDISK, SF_ENOMEM. */

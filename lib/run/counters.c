@@ -14,7 +14,9 @@ static const size_t fields[] = {
     offsetof(struct sfi_counters, waiting),       offsetof(struct sfi_counters, next_type),
     offsetof(struct sfi_counters, next_egress),   offsetof(struct sfi_counters, next_number),
     offsetof(struct sfi_counters, next_timer),    offsetof(struct sfi_counters, next_async),
-    offsetof(struct sfi_counters, waiting_bytes), offsetof(struct sfi_counters, parked)};
+    offsetof(struct sfi_counters, waiting_bytes), offsetof(struct sfi_counters, parked),
+    offsetof(struct sfi_counters, dead_first),    offsetof(struct sfi_counters, dead_count),
+    offsetof(struct sfi_counters, dead_bytes)};
 
 enum { FIELD_BYTES = 8, FIELDS = sizeof fields / sizeof *fields, FIELDS_OF_VERSION_1 = 3 };
 
@@ -38,7 +40,8 @@ void sfi_counters_init(struct sfi_counters *counters)
                                       .next_egress = 1,
                                       .next_number = 1,
                                       .next_timer = 1,
-                                      .next_async = 1};
+                                      .next_async = 1,
+                                      .dead_first = 1};
 }
 
 int sfi_counters_save(const struct sfi_counters *counters, struct sfi_batch *batch)
@@ -67,6 +70,7 @@ int sfi_counters_load(struct sfi_counters *out, sf_bytes key, sf_bytes record)
         (is_first && count > FIELDS_OF_VERSION_1))
         return sfi_err(SF_ECORRUPT, "the record of counters has %zu bytes", payload.size);
     sfi_counters_init(out);
+    out->dead_first = 0;
     if (is_first)
         out->next_type = out->next_egress = 0;
     for (size_t i = 0; i < count && i < FIELDS; i++)
@@ -84,13 +88,27 @@ static int save(sf_runtime *rt, struct sfi_batch *batch)
     counters->waiting = rt->mailbox.count;
     counters->next_type = (uint64_t)rt->types.count + 1;
     counters->next_egress = rt->egresses.next_number;
+    counters->next_dead = rt->dead.next;
+    counters->dead_first = rt->dead.first;
+    counters->dead_count = rt->dead.count;
+    counters->dead_bytes = rt->dead.bytes;
     return sfi_counters_save(counters, batch);
+}
+
+static int recover_dead(struct sfi_dead *dead, const struct sfi_counters *counters)
+{
+    if (counters->dead_first)
+        return sfi_dead_recover(dead, counters->dead_first, counters->next_dead,
+                                counters->dead_count, counters->dead_bytes);
+    return sfi_dead_recover(dead, 1, counters->next_dead, counters->next_dead - 1, 0);
 }
 
 static int load(sf_runtime *rt, sf_bytes key, sf_bytes record)
 {
     struct sfi_counters *counters = &rt->epoch.counters;
     int rc = sfi_counters_load(counters, key, record);
+    if (rc == 0)
+        rc = recover_dead(&rt->dead, counters);
     if (rc == 0)
         sfi_mailbox_recover(&rt->mailbox, rt->store, counters->next_message, counters->waiting);
     return rc;

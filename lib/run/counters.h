@@ -7,7 +7,8 @@
  *     has beyond is passed over, unless its version says that it must not be.
  *
  * Record, version 2: the fields in their order, 8 bytes each.  Version 1 ends after `waiting`; it knew no next
- * numbers of types and egresses, which read as 0 then: whoever has read the rows may say them, once. */
+ * numbers of types and egresses, which read as 0 then: whoever has read the rows may say them, once.  Who did
+ * not store dead_first, which reads as 0 then too, never let a dead letter go. */
 #ifndef SFI_RUN_COUNTERS_H
 #define SFI_RUN_COUNTERS_H
 
@@ -22,6 +23,8 @@ struct sfi_counters {
     uint64_t next_timer, next_async;
     uint64_t waiting_bytes; /* of messages that wait, wherever their rows are */
     uint64_t parked;        /* rows of table parked */
+    uint64_t dead_first;    /* before it there is no dead letter */
+    uint64_t dead_count, dead_bytes;
 };
 
 /* As in a database where nothing happened yet. */

@@ -24,7 +24,7 @@ struct sfi_epoch {
     struct sfi_batch batches[2];
     int open; /* index of the open one; the other is sealed or empty */
     int is_sealed, is_submitted;
-    struct sfi_counters counters; /* as stored last, but for next_dead */
+    struct sfi_counters counters; /* as stored last */
     int64_t sealed_ticket;
     uint64_t sealed_bytes; /* taken in until then */
     uint32_t turns;        /* in the open epoch */

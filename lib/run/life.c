@@ -22,7 +22,10 @@ enum {
     EPOCH_TURNS_DEFAULT = 1 << 16,
     LOG_DEFAULT_RECORDS = 1 << 22,
     EGRESS_DEFAULT_RECORDS = 1 << 22,
-    EGRESS_DEFAULT_PART = 8 /* of store_bytes_max */
+    EGRESS_DEFAULT_PART = 8, /* of store_bytes_max */
+    DEAD_DEFAULT = 1 << 16,
+    DEAD_DEFAULT_PART = 16, /* of store_bytes_max, */
+    DEAD_DEFAULT_BYTES = 64 << 20 /* or so much */
 };
 
 static int check_options(const sf_options *options)
@@ -33,6 +36,12 @@ static int check_options(const sf_options *options)
         return sfi_err(SF_EINVAL, "payload_max is %u, at most %d", options->payload_max,
                        SF_PAYLOAD_MAX);
     return options->store_bytes_max ? sfi_lmdb_check_ceiling(options->store_bytes_max) : 0;
+}
+
+static uint64_t default_dead_bytes(uint64_t store_bytes_max)
+{
+    uint64_t part = store_bytes_max / DEAD_DEFAULT_PART;
+    return part < DEAD_DEFAULT_BYTES ? part : DEAD_DEFAULT_BYTES;
 }
 
 static sf_options with_defaults(const sf_options *given)
@@ -58,6 +67,9 @@ static sf_options with_defaults(const sf_options *given)
     options.egress_bytes_max = options.egress_bytes_max
                                    ? options.egress_bytes_max
                                    : options.store_bytes_max / EGRESS_DEFAULT_PART;
+    options.dead_max = options.dead_max ? options.dead_max : DEAD_DEFAULT;
+    options.dead_bytes_max = options.dead_bytes_max ? options.dead_bytes_max
+                                                    : default_dead_bytes(options.store_bytes_max);
     return options;
 }
 
@@ -85,6 +97,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     sfi_actors_init(&rt->actors, sys, options->cache_bytes_max);
     sfi_mailbox_init(&rt->mailbox, sys, &rt->actors, &rt->types, options->mailbox_bytes_max);
     sfi_epoch_init(&rt->epoch, sys, sfi_ceiling_epoch_bytes(&rt->ceiling));
+    sfi_dead_init(&rt->dead, sys, options->dead_max, options->dead_bytes_max);
     sfi_arena_init(&rt->delivery, sys);
     return rt;
 }
@@ -104,6 +117,7 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_store_close(rt->store); /* first its thread, which reads the batch and signals the poll */
     sfi_gate_fini(&rt->gate);
     sfi_epoch_fini(&rt->epoch);
+    sfi_dead_fini(&rt->dead);
     free_waiting(rt);
     sfi_mailbox_fini(&rt->mailbox);
     sfi_actors_fini(&rt->actors);

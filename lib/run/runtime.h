@@ -19,6 +19,7 @@
 #include "dir/dir.h"
 #include "run/ask.h"
 #include "run/ceiling.h"
+#include "run/dead.h"
 #include "run/drive.h"
 #include "run/epoch.h"
 #include "run/gate.h"
@@ -74,6 +75,7 @@ struct sf_runtime {
     struct sfi_mailbox mailbox;
     struct sfi_epoch epoch;
     struct sfi_gate gate;
+    struct sfi_dead dead;
     struct sf_turn turn;
     struct sfi_arena delivery; /* what an egress callback is lent */
     struct sfi_poll poll;

@@ -86,6 +86,7 @@ static void account(sf_runtime *rt, int stalled)
     sfi_inbox_measure(rt, rt->sys->mono_ns(rt->sys->ctx));
     epoch->stats.messages_waiting = rt->mailbox.count;
     epoch->stats.actors = rt->actors.count;
+    epoch->stats.dead_kept = rt->dead.count;
     epoch->stats.egress_lag = rt->egresses.lag;
     epoch->stats.egress_stalled_ms = sfi_egresses_stalled_ns(&rt->egresses) / 1000000;
     pthread_mutex_lock(&rt->lock);

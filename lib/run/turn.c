@@ -427,15 +427,12 @@ static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
             return sfi_err(SF_ENOMEM, "out of memory");
     }
     message->attempts++;
-    int rc =
-        sfi_message_save_dead(message, rt->epoch.counters.next_dead, reason, sfi_epoch_batch(&rt->epoch));
+    int rc = sfi_dead_add(rt, message, reason);
     if (rc < 0) {
         message->attempts--;
         sfi_reply_free(reply);
         return rc;
     }
-    rt->epoch.counters.next_dead++;
-    rt->epoch.stats.dead_letters++;
     if (reply)
         sfi_effects_push(&rt->gate.open, &reply->effect);
     sfi_mailbox_done(&rt->mailbox);
