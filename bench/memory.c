@@ -1,8 +1,9 @@
 /* memory.c - what an actor in memory takes beyond its state.
  *
  * From before the runtime is opened until each actor has had one message and all is durable; so all
- * the library holds is counted, divided by the actors, as if it were theirs.  To keep the part small
- * that does not grow with actors, the inbox and the epochs are; the cache has room for all of them. */
+ * the library holds is counted, divided by the actors, as if it were theirs.  To keep the part
+ * small that does not grow with actors, the inbox and the epochs are; the cache has room for all of
+ * them. */
 #include "ours.h"
 
 int main(int argc, char **argv)

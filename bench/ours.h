@@ -1,7 +1,8 @@
 /* ours.h - the workload over libstatefun, through its public header: what its programs share.
  *
  * One type; its handler counts and sends on.  Options not named on the command line are at their
- * defaults: each epoch is synced.  One runtime's messages at a time: the handler reads ours_actors. */
+ * defaults: each epoch is synced.  One runtime's messages at a time: the handler reads
+ * ours_actors. */
 #ifndef BENCH_OURS_H
 #define BENCH_OURS_H
 

@@ -1,13 +1,14 @@
 /* reopen.c - how long it takes to open after SIGKILL, with the changelog full.
  *
- * A child fills the actors and goes on with messages from outside to pseudo-random ones; all the while
- * it reports how many are durable.  After `--messages` of them, chosen to be more than the changelog
- * holds, the parent kills it in full run, opens the directory itself, and takes the time until the
- * open returned and until a first message was durable.  `--rounds` times over, each kill a tenth of
- * --messages later, since how full the changelog is depends on the moment.
+ * A child fills the actors and goes on with messages from outside to pseudo-random ones; all the
+ * while it reports how many are durable.  After `--messages` of them, chosen to be more than the
+ * changelog holds, the parent kills it in full run, opens the directory itself, and takes the time
+ * until the open returned and until a first message was durable.  `--rounds` times over, each kill
+ * a tenth of --messages later, since how full the changelog is depends on the moment.
  *
- * After each, what is there must be exactly a beginning of the child's messages, and no shorter than
- * what was reported durable.  The page cache is warm: a process was killed, not the machine. */
+ * After each, what is there must be exactly a beginning of the child's messages, and no shorter
+ * than what was reported durable.  The page cache is warm: a process was killed, not the
+ * machine. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>

@@ -395,7 +395,8 @@ static inline const char **workload_word(struct workload *w, const char *option)
     return NULL;
 }
 
-/* `w` comes with the program's defaults.  The directory must be new, so that each run starts empty. */
+/* `w` comes with the program's defaults.  The directory must be new, so that each run starts
+ * empty. */
 static inline void workload_options(struct workload *w, int argc, char **argv)
 {
     for (int i = 1; i < argc; i++) {

@@ -3,22 +3,23 @@
  *     killstorm [KILLS EXAMPLES] [--kills N] [--flights PROGRAM] [--bank PROGRAM] [--sample CSV]
  *               [--seed S] [--dir DIR] [--only flights|bank|mesh|full] [--plant BUG]
  *
- * Four storms, one after another; half of KILLS go to flights, half to bank, as many again to the mesh
- * (support/mesh.h), and a quarter to the last:
+ * Four storms, one after another; half of KILLS go to flights, half to bank, as many again to the
+ * mesh (support/mesh.h), and a quarter to the last:
  *
- *   flights  is killed and started again until it ends; its reports and alerts must then be, byte for
- *            byte, what a small model computes from the file (support/flights_model.h), and after each
- *            kill the alerts must be a beginning of that.
- *   bank     is killed and started again; whenever it is asked in between, the sum is what was paid in.
+ *   flights  is killed and started again until it ends; its reports and alerts must then be, byte
+ *            for byte, what a small model computes from the file (support/flights_model.h), and
+ *            after each kill the alerts must be a beginning of that.
+ *   bank     is killed and started again; whenever it is asked in between, the sum is what was paid
+ *            in.
  *   mesh     checks G1 to G5 against a model in shared memory.
  *   full     is the mesh on a small disk that is full most of the time.  Only root can have it.
  *
- * Instants: a quarter soon after the start, so in opening, creation and recovery; the others anywhere
- * within the time that an undisturbed run takes, closing included.
+ * Instants: a quarter soon after the start, so in opening, creation and recovery; the others
+ * anywhere within the time that an undisturbed run takes, closing included.
  *
- * The first violation ends it with a sentence and exit status 1; the directory is kept.  A storm that
- * cannot fail proves nothing, so --plant puts in a bug that must be found: early-ack, forgetful-sink,
- * no-position and resend in the mesh, lost-alerts in flights, lost-bank in bank. */
+ * The first violation ends it with a sentence and exit status 1; the directory is kept.  A storm
+ * that cannot fail proves nothing, so --plant puts in a bug that must be found: early-ack,
+ * forgetful-sink, no-position and resend in the mesh, lost-alerts in flights, lost-bank in bank. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -104,8 +105,9 @@ static int run_and_kill(struct storm *storm, char *const argv[], uint64_t run_us
     child_kill_after(&child, kill_delay(storm, run_us));
     if (child.was_killed)
         return 1;
-    return child_succeeded(&child) ? 0 : violate(&storm->verdict, "%s after a kill: %s, see %s", argv[0],
-                                                 child_ending(&child), err);
+    return child_succeeded(&child) ? 0
+                                   : violate(&storm->verdict, "%s after a kill: %s, see %s",
+                                             argv[0], child_ending(&child), err);
 }
 
 /* -- flights ----------------------------------------------------------------------------------- */
@@ -135,7 +137,8 @@ static int write_input(struct storm *storm, const char *path)
                : violate(&storm->verdict, "cannot copy the sample %s", storm->sample);
 }
 
-static int expect_file(struct storm *storm, const char *path, const struct text *expected, const char *what)
+static int expect_file(struct storm *storm, const char *path, const struct text *expected,
+                       const char *what)
 {
     size_t size = 0, same = 0;
     char *bytes = read_whole(path, &size);
@@ -156,8 +159,9 @@ static int expect_beginning(struct flights *flights)
     char *bytes = read_whole(flights->alerts, &size);
     int good = !bytes || (size <= expected->size && memcmp(bytes, expected->bytes, size) == 0);
     free(bytes);
-    return good ? 0 : violate(&flights->storm->verdict, "after a kill %s is no beginning of the alerts",
-                              flights->alerts);
+    return good ? 0
+                : violate(&flights->storm->verdict, "after a kill %s is no beginning of the alerts",
+                          flights->alerts);
 }
 
 static void flights_argv(struct flights *flights, char *argv[8], int routes)
@@ -208,7 +212,8 @@ static int flights_round(struct flights *flights, uint64_t kills_max)
                 remove(flights->alerts);
         }
     }
-    if (rc == 0 && expect_file(storm, path_in(storm, "out"), &flights->model.airports, "airports") < 0)
+    if (rc == 0 &&
+        expect_file(storm, path_in(storm, "out"), &flights->model.airports, "airports") < 0)
         return -1;
     flights->rounds++;
     return rc < 0 ? -1 : expect_reports(flights);
@@ -282,7 +287,8 @@ static int expect_books(struct bank *bank, int64_t accounts, int64_t transfers)
     struct storm *storm = bank->storm;
     int64_t found = reported(storm, "accounts"), sum = reported(storm, "sum");
     if (found < 0 || sum != found * 1000 || (accounts >= 0 && found != accounts))
-        return violate(&storm->verdict, "bank: %" PRId64 " accounts, and the sum is %" PRId64, found, sum);
+        return violate(&storm->verdict, "bank: %" PRId64 " accounts, and the sum is %" PRId64,
+                       found, sum);
     if (reported(storm, "transfers") < transfers)
         return violate(&storm->verdict, "bank: %" PRId64 " transfers after there were %" PRId64,
                        reported(storm, "transfers"), transfers);
@@ -304,7 +310,8 @@ static int bank_check(struct bank *bank, int64_t *transfers)
     return 0;
 }
 
-/* Planted: keeps a copy of the directory, or brings it back as if later commits had not been durable. */
+/* Planted: keeps a copy of the directory, or brings it back as if later commits had not been
+ * durable. */
 static int plant_lost_bank(struct bank *bank, const char *from, const char *to)
 {
     char command[900];
@@ -379,7 +386,8 @@ static int storm_bank(struct storm *storm, uint64_t kills_max)
 
 static enum mesh_plant mesh_plant_of(const struct storm *storm)
 {
-    static const char *const names[] = {"none", "early-ack", "forgetful-sink", "no-position", "resend"};
+    static const char *const names[] = {"none", "early-ack", "forgetful-sink", "no-position",
+                                        "resend"};
     for (int i = 1; i < 5; i++)
         if (is_planted(storm, names[i]))
             return (enum mesh_plant)i;
@@ -462,19 +470,21 @@ static int storm_mesh(struct storm *storm, uint64_t kills_max, const char *dir, 
             kills++;
         else /* how long they take: half of it from the last that ended by itself */
             run_us = run_us / 2 + (now_us() - start_us) / 2 + 5000;
-        if (rc >= 0 && (mesh_is_used_up(mesh) || dice_below(&storm->dice, *ballast ? 10 : 40) == 0 || kills == kills_max)) {
+        if (rc >= 0 && (mesh_is_used_up(mesh) ||
+                        dice_below(&storm->dice, *ballast ? 10 : 40) == 0 || kills == kills_max)) {
             databases++;
             rc = mesh_settle(storm, mesh, &total);
         }
         rc = rc < 0 ? -1 : 0;
     }
     if (mesh)
-        printf("%s: %" PRIu64 " kills in %" PRIu64 " databases, %" PRIu64
-               " runs, settled %" PRIu64 " times; %" PRIu64 " messages applied, %" PRIu64
-               " acknowledged, %" PRIu64 " dead letters, %" PRIu64 " records, %" PRIu64
-               " of them again; %" PRIu64 " refusals of the disk\n",
-               *ballast ? "full" : "mesh", kills, databases, mesh->counts.runs, mesh->counts.drained, total.applied,
-               total.acked, total.dead, mesh->counts.records, mesh->counts.repeated, mesh->counts.refused);
+        printf("%s: %" PRIu64 " kills in %" PRIu64 " databases, %" PRIu64 " runs, settled %" PRIu64
+               " times; %" PRIu64 " messages applied, %" PRIu64 " acknowledged, %" PRIu64
+               " dead letters, %" PRIu64 " records, %" PRIu64 " of them again; %" PRIu64
+               " refusals of the disk\n",
+               *ballast ? "full" : "mesh", kills, databases, mesh->counts.runs,
+               mesh->counts.drained, total.applied, total.acked, total.dead, mesh->counts.records,
+               mesh->counts.repeated, mesh->counts.refused);
     return rc;
 }
 
@@ -556,7 +566,8 @@ static int make_dir(struct storm *storm)
     const char *base = getenv("TMPDIR");
     if (storm->dir[0])
         return mkdir(storm->dir, 0700) == 0 || errno == EEXIST ? 0 : -1;
-    snprintf(storm->dir, sizeof storm->dir, "%.150s/killstorm-XXXXXX", base && *base ? base : "/tmp");
+    snprintf(storm->dir, sizeof storm->dir, "%.150s/killstorm-XXXXXX",
+             base && *base ? base : "/tmp");
     return mkdtemp(storm->dir) ? 0 : -1;
 }
 
@@ -576,8 +587,8 @@ int main(int argc, char **argv)
         return 2;
     }
     storm_init();
-    printf("killstorm: seed %" PRIu64 ", %" PRIu64 " kills, in %s%s%s\n", storm.seed, storm.kills, storm.dir,
-           storm.plant ? ", planted: " : "", storm.plant ? storm.plant : "");
+    printf("killstorm: seed %" PRIu64 ", %" PRIu64 " kills, in %s%s%s\n", storm.seed, storm.kills,
+           storm.dir, storm.plant ? ", planted: " : "", storm.plant ? storm.plant : "");
     setvbuf(stdout, NULL, _IOLBF, 0);
     int rc = 0;
     if (rc == 0 && wants(&storm, "flights"))
@@ -589,8 +600,8 @@ int main(int argc, char **argv)
     if (rc == 0 && wants(&storm, "full"))
         rc = storm_full(&storm, (storm.kills + 3) / 4);
     if (rc < 0) {
-        printf("killstorm: VIOLATION: %s\nkillstorm: seed %" PRIu64 "; kept: %s\n", storm.verdict.sentence,
-               storm.seed, storm.dir);
+        printf("killstorm: VIOLATION: %s\nkillstorm: seed %" PRIu64 "; kept: %s\n",
+               storm.verdict.sentence, storm.seed, storm.dir);
         return 1;
     }
     remove_tree(storm.dir);

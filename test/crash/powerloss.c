@@ -4,30 +4,32 @@
  *               [--log-records N] [--relaxed] [--inline] [--lives N] [--faults full|eio]
  *               [--plant nosync|early|tickets]
  *
- * (1) Children, one after another, feed records through the library (support/ledgers.h).  This program
- *     defines pwrite(), writev(), fdatasync() and their like itself, so every write and sync of LMDB and
- *     the library passes here, on whatever thread, and is entered in a log, together with what the outside
- *     learned: positions and tickets said to be durable, records handed to the sink (support/disk_log.h).
- *     All children but the last end without closing, some within a write, a sync or an opening; so the
- *     next one's recovery is among the crash points too.  With --faults the disk refuses now and then
- *     (support/disk_faults.h).
- * (2) At every point of that log the disk may hold: all that was synced, and of what was written since,
- *     any subset, in units of a sector; the file longer than its data; its name old or new
- *     (support/disk_states.h).  States are nothing, all, prefixes, one missing, one only, a torn last
- *     write, random subsets.
- * (3) Workers write each state as a directory, open it with the library, and compare with a model: what
- *     was said to be durable is there (G2); structs, values, messages, egress and dead letters agree with
- *     one position (G1, G3); the sink never holds more than the database (G5, the gate).  Then they feed
- *     more records, so that life goes on.  Half of them open it with other options than it was written with.
+ * (1) Children, one after another, feed records through the library (support/ledgers.h).  This
+ *     program defines pwrite(), writev(), fdatasync() and their like itself, so every write and
+ *     sync of LMDB and the library passes here, on whatever thread, and is entered in a log,
+ *     together with what the outside learned: positions and tickets said to be durable, records
+ *     handed to the sink (support/disk_log.h).  All children but the last end without closing, some
+ *     within a write, a sync or an opening; so the next one's recovery is among the crash points
+ *     too.  With --faults the disk refuses now and then (support/disk_faults.h).
+ * (2) At every point of that log the disk may hold: all that was synced, and of what was written
+ *     since, any subset, in units of a sector; the file longer than its data; its name old or new
+ *     (support/disk_states.h).  States are nothing, all, prefixes, one missing, one only, a torn
+ *     last write, random subsets.
+ * (3) Workers write each state as a directory, open it with the library, and compare with a model:
+ *     what was said to be durable is there (G2); structs, values, messages, egress and dead letters
+ *     agree with one position (G1, G3); the sink never holds more than the database (G5, the gate).
+ *     Then they feed more records, so that life goes on.  Half of them open it with other options
+ *     than it was written with.
  *
  * In relaxed mode a ticket is no promise, all else is.
  *
  * --plant is the negative control: nosync logs syncs as if they had never happened, early calls a
- * position durable as soon as it was fed, tickets takes a ticket for a promise in relaxed mode.  Each must
- * turn out wrong.  Exit: 0 none was wrong, 1 some were; the first one's file is kept then.
+ * position durable as soon as it was fed, tickets takes a ticket for a promise in relaxed mode.
+ * Each must turn out wrong.  Exit: 0 none was wrong, 1 some were; the first one's file is kept
+ * then.
  *
- * After "All File Systems Are Not Created Equal" (Pillai et al., OSDI 2014) and "Can Applications Recover
- * from fsync Failures?" (Rebello et al., USENIX ATC 2020) for the states. */
+ * After "All File Systems Are Not Created Equal" (Pillai et al., OSDI 2014) and "Can Applications
+ * Recover from fsync Failures?" (Rebello et al., USENIX ATC 2020) for the states. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <errno.h>
@@ -83,7 +85,7 @@ static int is_planted(const char *bug)
     return strcmp(plan.plant, bug) == 0;
 }
 
-/* -- what is recorded ------------------------------------------------------------------------------- */
+/* -- what is recorded -------------------------------------------------------------------------- */
 
 /* Of the child that is recorded. */
 static struct {
@@ -95,7 +97,8 @@ static struct {
 
 enum file { OTHER, DATABASE, DIRECTORY };
 
-/* The database, under its old or new name, or the directory?  lock.mdb and all else is not followed. */
+/* The database, under its old or new name, or the directory?  lock.mdb and all else is not
+ * followed. */
 static enum file file_of(int fd)
 {
     char link[64], path[512];
@@ -275,7 +278,7 @@ int unlinkat(int dir, const char *name, int flags)
 
 #pragma GCC visibility pop
 
-/* -- lives ------------------------------------------------------------------------------------------ */
+/* -- lives ------------------------------------------------------------------------------------- */
 
 static void give_up(const struct ledgers *ledgers, uint64_t number)
 {
@@ -292,8 +295,8 @@ static struct ledgers ledgers_now(uint64_t dice)
                             .emitted = disk_known(disk_log_known(), DISK_SUNK)};
 }
 
-/* The operation of the disk after which a life ends: the first one makes the database meanwhile, others
- * open it, or work. */
+/* The operation of the disk after which a life ends: the first one makes the database meanwhile,
+ * others open it, or work. */
 static uint64_t when_to_end(uint64_t number)
 {
     uint64_t how = dice_below(&life.dice, 4), opening = 1 + dice_below(&life.dice, OPEN_OPS);
@@ -374,7 +377,7 @@ static void record_lives(void)
     remove_tree(dir);
 }
 
-/* -- is a state right? ------------------------------------------------------------------------------ */
+/* -- is a state right? ------------------------------------------------------------------------- */
 
 static struct ledgers_options options_of_state(struct dice *dice)
 {
@@ -414,7 +417,7 @@ static int check_state(const char *dir, const struct disk_known *known, struct d
     return rc;
 }
 
-/* -- workers ---------------------------------------------------------------------------------------- */
+/* -- workers ----------------------------------------------------------------------------------- */
 
 struct worker {
     struct disk_states disk;
@@ -456,8 +459,8 @@ static uint64_t kind_of(struct worker *worker, uint64_t i, uint64_t states)
     return dice_below(&worker->dice, 2) ? KINDS - 1 : dice_below(&worker->dice, KINDS);
 }
 
-/* Walks the log; each point gets its part of the states, and each worker every second point.  Returns all
- * parts. */
+/* Walks the log; each point gets its part of the states, and each worker every second point.
+ * Returns all parts. */
 static uint64_t walk(struct worker *worker, int number, uint64_t states, uint64_t parts)
 {
     uint64_t done = 0;
@@ -513,13 +516,14 @@ static int start_workers(uint64_t parts)
     return worst;
 }
 
-/* -- the run ---------------------------------------------------------------------------------------- */
+/* -- the run ----------------------------------------------------------------------------------- */
 
 static void usage(void)
 {
     fputs(
         "usage: powerloss [--states N] [--seed S] [--records N] [--sector BYTES] [--dir DIR]\n"
-        "                 [--log-records N] [--relaxed] [--inline] [--lives N] [--faults full|eio]\n"
+        "                 [--log-records N] [--relaxed] [--inline] [--lives N]"
+        " [--faults full|eio]\n"
         "                 [--plant nosync|early|tickets]\n",
         stderr);
     exit(2);

@@ -50,9 +50,9 @@ int main(int argc, char **argv)
     sf_options options = SF_OPTIONS(.must_exist = 0);
     sf_runtime *rt = NULL;
     uint64_t total = 0;
-    int failed = argc != 2 || sf_version() != SF_VERSION ||
-                 sf_runtime_open(argv[1], &options, &rt) < 0 ||
-                 sf_register(rt, &counter_type, NULL) < 0 || send_all(rt) < 0 || look(rt, &total) < 0;
+    int failed =
+        argc != 2 || sf_version() != SF_VERSION || sf_runtime_open(argv[1], &options, &rt) < 0 ||
+        sf_register(rt, &counter_type, NULL) < 0 || send_all(rt) < 0 || look(rt, &total) < 0;
     if (failed)
         fprintf(stderr, "consumer: %s\n", sf_errmsg());
     failed |= sf_runtime_close(rt) < 0;

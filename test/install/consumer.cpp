@@ -1,4 +1,5 @@
-// consumer.cpp - the same from C++11, with what C++ adds: handlers are lambdas, and may throw through us.
+// consumer.cpp - the same from C++11, with what C++ adds: handlers are lambdas, and may throw
+// through us.
 #include <statefun.h>
 
 #include <cstdio>

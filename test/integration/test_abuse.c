@@ -1,7 +1,7 @@
 /* test_abuse.c - the driver called from inside, handlers that do not return, use after fork.
  *
- * Each is refused with its own code and a sentence, undoes what the header says, and the engine goes
- * on.  Children report by their exit status and on stderr. */
+ * Each is refused with its own code and a sentence, undoes what the header says, and the engine
+ * goes on.  Children report by their exit status and on stderr. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -69,7 +69,8 @@ static int64_t call_ask(sf_runtime *rt)
 
 static int64_t call_ask_then(sf_runtime *rt)
 {
-    return sf_ask_then(rt, sf_addr("test/counter", "a"), "get", SF_NONE, 100, never_called, &called);
+    return sf_ask_then(rt, sf_addr("test/counter", "a"), "get", SF_NONE, 100, never_called,
+                       &called);
 }
 
 static const struct {
@@ -197,7 +198,8 @@ static void a_callback_that_drives_is_refused(void **state)
     OK(sf_then(abuse.rt, counter_add(abuse.rt, "a", 1), abuse_done, &abuse));
     drive_until_quiet(abuse.rt);
     expect_busy(&abuse);
-    OK(sf_ask_then(abuse.rt, sf_addr("test/counter", "a"), "get", SF_NONE, -1, abuse_answer, &abuse));
+    OK(sf_ask_then(abuse.rt, sf_addr("test/counter", "a"), "get", SF_NONE, -1, abuse_answer,
+                   &abuse));
     drive_until_quiet(abuse.rt);
     expect_busy(&abuse);
     OK(sf_send(abuse.rt, sf_addr("test/emitter", "e"), "x", SF_NONE));
@@ -220,7 +222,8 @@ static void send_again(int result, const sf_message *reply, void *userdata)
 {
     struct chain *chain = userdata;
     chain->failures += result < 0 || !reply;
-    chain->failures += sf_send(chain->rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){1})) < 0;
+    chain->failures +=
+        sf_send(chain->rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){1})) < 0;
     if (--chain->left > 0)
         chain->failures += sf_ask_then(chain->rt, sf_addr("test/counter", "a"), "get", SF_NONE, -1,
                                        send_again, chain) < 0;
@@ -453,7 +456,8 @@ static int64_t not_lent(const void *lent, int error)
     return lent ? 0 : error;
 }
 
-/* Everything that takes the runtime; 0 if all of it is refused and a runtime of one's own is not. */
+/* Everything that takes the runtime; 0 if all of it is refused and a runtime of one's own is
+ * not. */
 static int use_in_child(void *arg)
 {
     struct forked *forked = arg;
@@ -493,7 +497,8 @@ static int use_in_child(void *arg)
         {"sf_runtime_stop", sf_runtime_stop(rt)},
         {"sf_stats_get", sf_stats_get(rt, &stats)},
         {"sf_view_open", sf_view_open(rt, &view)},
-        {"sf_view_state", not_lent(sf_view_state(forked->view, to).data, sf_view_error(forked->view))},
+        {"sf_view_state",
+         not_lent(sf_view_state(forked->view, to).data, sf_view_error(forked->view))},
         {"sf_view_value",
          not_lent(sf_view_value(forked->view, to, &unlisted).data, sf_view_error(forked->view))},
         {"sf_view_dead", not_lent(sf_view_dead(forked->view, 0), sf_view_error(forked->view))},
@@ -520,7 +525,8 @@ static int use_in_child(void *arg)
 #endif
     if (sf_runtime_open(place_path(forked->place, "childs"), &options, &other) < 0)
         return 101; /* a directory of its own is fine */
-    if (sf_register(other, &counter_type, NULL) < 0 || sf_send(other, to, "add", SF_OF((uint64_t){1})) < 0)
+    if (sf_register(other, &counter_type, NULL) < 0 ||
+        sf_send(other, to, "add", SF_OF((uint64_t){1})) < 0)
         return 102;
     return sf_runtime_close(other) < 0 ? 103 : wrong;
 }
@@ -544,7 +550,8 @@ static void a_child_is_refused_everything_and_the_parent_goes_on(void **state)
         assert_int_equal(in_child(use_in_child, &forked), 0);
         counter_add(forked.rt, "a", 1);
         OK(sf_run_until_idle(forked.rt));
-        assert_int_equal(in_child(open_elsewhere, *state), 0); /* that child's end unlocked nothing */
+        /* that child's end unlocked nothing */
+        assert_int_equal(in_child(open_elsewhere, *state), 0);
     }
     assert_int_equal(counter_stored(forked.rt, "a").total, 5);
     close_handles(&forked);
@@ -584,8 +591,10 @@ static int die_and_leave_a_child(void *arg)
     struct orphan *orphan = arg;
     sf_runtime *rt = NULL;
     char byte;
-    if (sf_runtime_open(orphan->place->db, defaults(), &rt) < 0 || sf_register(rt, &counter_type, NULL) < 0 ||
-        sf_send(rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){3})) < 0 || sf_wait(rt, 0, -1) < 0)
+    if (sf_runtime_open(orphan->place->db, defaults(), &rt) < 0 ||
+        sf_register(rt, &counter_type, NULL) < 0 ||
+        sf_send(rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){3})) < 0 ||
+        sf_wait(rt, 0, -1) < 0)
         return 1;
     pid_t child = fork();
     if (child == 0) { /* our lock it has closed on its way out of fork() */
@@ -623,7 +632,8 @@ static int exec_and_look(void *arg)
     (void)arg;
     execl("/bin/sh", "sh", "-c",
           "for f in /proc/self/fd/*; do"
-          " case $(readlink $f) in */sf-*/db|*/sf-*/db/*|*eventfd*|*timerfd*|*eventpoll*) exit 9 ;; esac;"
+          " case $(readlink $f) in"
+          " */sf-*/db|*/sf-*/db/*|*eventfd*|*timerfd*|*eventpoll*) exit 9 ;; esac;"
           " done",
           (char *)NULL);
     return 3;
@@ -740,7 +750,8 @@ static int fork_and_return(sf_turn *turn)
 static const sf_type forker =
     SF_TYPE("test/forker", .handler = fork_and_return, .state_size = sizeof(uint64_t));
 
-/* As when execlp() fails and the handler goes on: the child must commit nothing, the parent goes on. */
+/* As when execlp() fails and the handler goes on: the child must commit nothing, the parent goes
+ * on. */
 static void a_handler_whose_forked_child_returns_commits_once(void **state)
 {
     sf_runtime *rt = place_open(*state);

@@ -25,8 +25,8 @@ static char absent_or(sf_bytes value)
     return value.data ? *(const char *)value.data : '-';
 }
 
-/* The kind says what to do, letter by letter: + adds one, a and b put those values, c clears, f fails, l looks,
- * A and B look at those values, e puts empty into a. */
+/* The kind says what to do, letter by letter: + adds one, a and b put those values, c clears, f
+ * fails, l looks, A and B look at those values, e puts empty into a. */
 static int play(sf_turn *turn)
 {
     struct place *place = sf_userdata(turn);
@@ -251,7 +251,7 @@ static void what_was_cleared_leaves_its_space(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- against a model --------------------------------------------------------------------------------- */
+/* -- against a model --------------------------------------------------------------------------- */
 
 enum { BOXES = 12, TURNS = 4000 };
 

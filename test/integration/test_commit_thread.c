@@ -1,4 +1,5 @@
-/* test_commit_thread.c - commits on a thread of the library, or inline: who is told, and what threads there are. */
+/* test_commit_thread.c - commits on a thread of the library, or inline: who is told, and what
+ * threads there are. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

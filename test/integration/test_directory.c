@@ -1,7 +1,8 @@
-/* test_directory.c - directories that are missing, somebody else's, in use, damaged, read-only, full.
+/* test_directory.c - directories that are missing, somebody else's, in use, damaged, read-only,
+ * full.
  *
- * Each is refused with its own code and a sentence, and nothing in it changes.  Mounts are made in a
- * name space of this program's own, and skipped where that is not allowed. */
+ * Each is refused with its own code and a sentence, and nothing in it changes.  Mounts are made in
+ * a name space of this program's own, and skipped where that is not allowed. */
 #define _GNU_SOURCE
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,7 +27,7 @@
 
 #include "support/support.h"
 
-/* -- what a directory holds ---------------------------------------------------------------------- */
+/* -- what a directory holds -------------------------------------------------------------------- */
 
 struct listing {
     int count; /* -1: there is no such directory */
@@ -295,7 +296,8 @@ static void put_foreign(const char *dir, const char *key, const char *value)
     MDB_env *env = open_foreign(dir, 0);
     MDB_txn *txn;
     MDB_dbi dbi;
-    MDB_val k = {strlen(key), (void *)(uintptr_t)key}, v = {strlen(value), (void *)(uintptr_t)value};
+    MDB_val k = {strlen(key), (void *)(uintptr_t)key},
+            v = {strlen(value), (void *)(uintptr_t)value};
     assert_int_equal(mdb_txn_begin(env, NULL, 0, &txn), 0);
     assert_int_equal(mdb_dbi_open(txn, NULL, 0, &dbi), 0);
     assert_int_equal(mdb_put(txn, dbi, &k, &v, 0), 0);
@@ -336,7 +338,8 @@ struct counting {
     atomic_int stop;
 };
 
-/* One more in the database; the sum, or 0 if LMDB refuses.  Asserts nothing: it runs in the child. */
+/* One more in the database; the sum, or 0 if LMDB refuses.  Asserts nothing: it runs in the
+ * child. */
 static uint64_t count_once(MDB_env *env)
 {
     uint64_t count = 0;
@@ -474,6 +477,13 @@ static int open_and_use(void *arg)
     return rc < 0 ? -rc : sum == place->count ? 0 : 90;
 }
 
+/* At the end of every page, and within every third. */
+static size_t next_cut(size_t cut)
+{
+    size_t rest = cut % 4096, page = cut / 4096;
+    return cut + (rest ? 4096 - rest : page % 3 ? 4096 : 1000);
+}
+
 static void a_truncated_database_is_refused_and_never_a_signal(void **state)
 {
     struct place *place = *state;
@@ -488,7 +498,7 @@ static void a_truncated_database_is_refused_and_never_a_signal(void **state)
     assert_int_equal(stat(data, &info), 0);
     assert_int_equal(info.st_size, size);
     assert_true(size > 16 * 4096);
-    for (size_t cut = 0; cut < size; cut += cut % 4096 ? 4096 - cut % 4096 : cut / 4096 % 3 ? 4096 : 1000) {
+    for (size_t cut = 0; cut < size; cut = next_cut(cut)) {
         write_file(place_path(place, "db/data.mdb"), whole, cut);
         struct listing before = list(place->db, NOBODY);
         if (in_child(open_elsewhere, place) != 0) {
@@ -694,7 +704,8 @@ static void a_database_at_its_ceiling_refuses_sends_and_loses_nothing(void **sta
     OK(sf_register(rt, &counter_type, NULL));
     memset(body, 'r', sizeof body - 1);
     while (accepted < 20000) {
-        ticket = sf_send(rt, sf_addr("test/counter", "a"), "reject", SF_OF(body)); /* kept as dead letters */
+        /* kept as dead letters */
+        ticket = sf_send(rt, sf_addr("test/counter", "a"), "reject", SF_OF(body));
         if (ticket == SF_EAGAIN) {
             if (sf_step(rt, 0) < 0)
                 break;

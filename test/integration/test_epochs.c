@@ -12,8 +12,8 @@
 
 enum { EPOCH_MS = 100, MANY = 1000 };
 
-/* What the handler of "test/slow" does: from turn `slow_from` on it takes `slow_ms`; in turn `settles` the commit
- * under way comes to its end. */
+/* What the handler of "test/slow" does: from turn `slow_from` on it takes `slow_ms`; in turn
+ * `settles` the commit under way comes to its end. */
 static struct {
     struct rig *rig;
     uint64_t turns, slow_from, slow_ms, settles;
@@ -166,7 +166,8 @@ static void what_waits_from_outside_is_bounded_in_time(void **state)
     plan.rig = &rig;
     plan.turns = 0, plan.slow_from = 1, plan.slow_ms = HANDLER_MS, plan.settles = 0;
     uint64_t at_first = fill(rig.rt);
-    assert_true(at_first > 2 * WAIT_MS / HANDLER_MS); /* nothing is known yet: bytes alone bound it */
+    /* nothing is known yet: bytes alone bound it */
+    assert_true(at_first > 2 * WAIT_MS / HANDLER_MS);
     OK(sf_run_until_idle(rig.rt));
     for (int i = 0; i < 20; i++) { /* overload: refilled after each step */
         fill(rig.rt);

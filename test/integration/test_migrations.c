@@ -1,5 +1,5 @@
-/* test_migrations.c - a struct in a new version: when the database takes it up, and what happens when the
- * program cannot read the old one. */
+/* test_migrations.c - a struct in a new version: when the database takes it up, and what happens
+ * when the program cannot read the old one. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -238,7 +238,7 @@ static void what_migrate_is_lent_ends_with_a_zero_and_what_it_fills_is_zeroed(vo
     checks = 0;
 }
 
-/* -- left by longjmp --------------------------------------------------------------------------------- */
+/* -- left by longjmp --------------------------------------------------------------------------- */
 
 enum { FILLERS = 50, FILLER_BYTES = 8192 };
 

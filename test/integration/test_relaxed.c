@@ -38,7 +38,7 @@ static void what_is_durable_and_not_safe_stays_inside(void **state)
     rig_close(&rig);
 }
 
-/* -- relaxed, on a disk ------------------------------------------------------------------------------ */
+/* -- relaxed, on a disk ------------------------------------------------------------------------ */
 
 struct sink {
     uint64_t next, wrong;
@@ -129,7 +129,8 @@ static void relaxed_and_full_take_turns_on_one_database(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* Time stands still, so nothing is done in peace: an epoch makes the one before it safe, and no other. */
+/* Time stands still, so nothing is done in peace: an epoch makes the one before it safe, and no
+ * other. */
 static void a_relaxed_epoch_makes_the_one_before_it_safe(void **state)
 {
     struct place *place = *state;

@@ -62,15 +62,16 @@ static void ids_of_any_bytes_stay_apart(void **state)
     OK(sf_runtime_close(rt));
     rt = open_counters(*state, NULL);
     for (uint64_t i = 0; i < COUNT; i++)
-        assert_int_equal(stored_counter_of(rt, counter_at(ids[i].bytes, ids[i].size)).total, 1u << i);
+        assert_int_equal(stored_counter_of(rt, counter_at(ids[i].bytes, ids[i].size)).total,
+                         1u << i);
     OK(sf_runtime_close(rt));
 }
 
 static void bad_type_names_are_refused_everywhere(void **state)
 {
     static char long_name[140] = "test/";
-    const char *names[] = {"", "/", "counter", "test/", "/counter", "te st/counter", "test/coun ter",
-                           "test/counter\n", "test/\x01", long_name};
+    const char *names[] = {"", "/", "counter", "test/", "/counter", "te st/counter",
+                           "test/coun ter", "test/counter\n", "test/\x01", long_name};
     sf_runtime *rt = open_counters(*state, NULL);
     memset(long_name + 5, 'x', 123); /* 128 characters */
     for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
@@ -88,7 +89,8 @@ static void bad_type_names_are_refused_everywhere(void **state)
 static void a_type_name_of_127_characters_works(void **state)
 {
     static char name[128] = "test/";
-    static sf_type type = SF_TYPE(name, .on = {{"add", NULL}}, .state_size = sizeof(struct counter));
+    static sf_type type =
+        SF_TYPE(name, .on = {{"add", NULL}}, .state_size = sizeof(struct counter));
     sf_runtime *rt = place_open(*state);
     memset(name + 5, 'x', 122);
     type.on[0] = counter_type.on[0];
@@ -106,7 +108,8 @@ static int note_size(sf_turn *turn)
     struct place *place = sf_userdata(turn);
     const char *bytes = sf_msg(turn)->body.data;
     size_t size = sf_msg(turn)->body.size;
-    note(&place->notes, "%zu%s ", size, size == 0 || (bytes[0] == 'x' && bytes[size - 1] == 'x') ? "" : "!");
+    note(&place->notes, "%zu%s ", size,
+         size == 0 || (bytes[0] == 'x' && bytes[size - 1] == 'x') ? "" : "!");
     return 0;
 }
 
@@ -199,7 +202,8 @@ static void a_message_larger_than_the_whole_inbox_goes_through_when_it_is_alone(
     for (uint64_t position = 1; position <= 3; position++) {
         for (int i = 0; i < 3; i++)
             OK(sf_source_send(source, sf_addr("test/scale", "s"), "w", SF_OF(body)));
-        for (int tries = 0; tries < 5 && (rc = sf_source_advance(source, position)) == SF_EAGAIN; tries++)
+        for (int tries = 0; tries < 5 && (rc = sf_source_advance(source, position)) == SF_EAGAIN;
+             tries++)
             OK(sf_run_until_idle(rt));
         assert_int_equal(rc, 0);
     }
@@ -215,7 +219,8 @@ static void a_lower_limit_does_not_strand_what_is_there(void **state)
     static char body[5000];
     struct place *place = *state;
     sf_runtime *rt = place_open(place);
-    sf_options options = SF_OPTIONS(.payload_max = 100, .inbox_bytes_max = 200, .epoch_turns_max = 1);
+    sf_options options =
+        SF_OPTIONS(.payload_max = 100, .inbox_bytes_max = 200, .epoch_turns_max = 1);
     memset(body, 'x', sizeof body);
     OK(sf_register(rt, &scale, place));
     OK(sf_send(rt, sf_addr("test/scale", "s"), "w", SF_OF(body)));
@@ -554,7 +559,8 @@ static void who_was_forgotten_is_not_called(void **state)
     OK(sf_then(rt, counter_add(rt, "a", 1), remember_done, &done));
     OK(sf_then_cancel(rt, &forgotten));
     OK(sf_then_cancel(rt, &done));
-    REFUSED(sf_then_cancel(rt, NULL), SF_EINVAL); /* many have no userdata: it would be all of theirs */
+    /* many have no userdata: it would be all of theirs */
+    REFUSED(sf_then_cancel(rt, NULL), SF_EINVAL);
     drive_until_quiet(rt);
     OK(sf_runtime_close(rt));
     assert_int_equal(forgotten.calls, 0);
@@ -613,14 +619,16 @@ static int desk_turn(sf_turn *turn)
     return sf_tell(turn, asker, "later", sf_str("at last"));
 }
 
-static const sf_type desk = SF_TYPE("test/desk", .handler = desk_turn, .state_size = sizeof(struct desk));
+static const sf_type desk =
+    SF_TYPE("test/desk", .handler = desk_turn, .state_size = sizeof(struct desk));
 
 static void an_asker_can_be_answered_in_a_later_turn(void **state)
 {
     sf_runtime *rt = place_open(*state);
     struct answered answered = {0};
     OK(sf_register(rt, &desk, NULL));
-    OK(sf_ask_then(rt, sf_addr("test/desk", "d"), "ask", SF_NONE, 5000, remember_answer, &answered));
+    OK(sf_ask_then(rt, sf_addr("test/desk", "d"), "ask", SF_NONE, 5000, remember_answer,
+                   &answered));
     OK(sf_run_until_idle(rt));
     assert_int_equal(answered.calls, 0);
     OK(sf_send(rt, sf_addr("test/desk", "d"), "answer", SF_NONE));

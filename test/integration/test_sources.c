@@ -85,7 +85,7 @@ static void a_position_that_does_not_rise_is_refused_and_its_messages_dropped(vo
     OK(sf_runtime_close(rt));
 }
 
-/* Positions behind the durable one at open are skipped; those of this run must rise. */
+/* Positions up to the durable one at open are skipped; those of this run must rise. */
 static void backwards_within_a_run_is_an_error_even_below_the_durable_position(void **state)
 {
     sf_runtime *rt = open_counters(*state);
@@ -93,7 +93,8 @@ static void backwards_within_a_run_is_an_error_even_below_the_durable_position(v
     assert_int_equal(feed(source, "a", 1, 100), 0);
     drive_until_quiet(rt);
     assert_int_equal(sf_source_position(source), 100);
-    REFUSED(feed(source, "a", 1000, 100), SF_EINVAL); /* durable at open was 0: not an earlier run's */
+    /* durable at open was 0: not an earlier run's */
+    REFUSED(feed(source, "a", 1000, 100), SF_EINVAL);
     sf_source_close(source);
     OK(sf_runtime_close(rt));
 }
@@ -122,7 +123,8 @@ static void a_failed_send_sticks_until_the_advance_which_takes_in_nothing(void *
     REFUSED(sf_source_send(source, sf_addr("test/nobody", "a"), "add", SF_NONE), SF_ENOTFOUND);
     (void)sf_source_send(source, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){1}));
     REFUSED(sf_source_advance(source, 10), SF_ENOTFOUND);
-    assert_int_equal(feed(source, "a", 5, 10), 0); /* the same position again: it was not taken in */
+    /* the same position again: it was not taken in */
+    assert_int_equal(feed(source, "a", 5, 10), 0);
     drive_until_quiet(rt);
     assert_int_equal(counter_stored(rt, "a").total, 5);
     assert_int_equal(counter_stored(rt, "a").messages, 1);
@@ -283,8 +285,8 @@ static void a_group_is_bounded_in_bytes_too(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* However many came in with one advance: a look into the inbox brings in about a thousand messages, so that
- * most are handled in the epoch that took them in. */
+/* However many came in with one advance: a look into the inbox brings in about a thousand messages,
+ * so that most are handled in the epoch that took them in. */
 static void intake_is_bounded_by_messages_not_by_groups(void **state)
 {
     sf_runtime *rt = open_counters(*state);
@@ -309,8 +311,8 @@ static int feed_and_die(void *arg)
     struct place *place = arg;
     sf_runtime *rt;
     sf_source *source;
-    if (sf_runtime_open(place->db, defaults(), &rt) < 0 || sf_register(rt, &counter_type, NULL) < 0 ||
-        sf_source_open(rt, "input", 0, &source) < 0)
+    if (sf_runtime_open(place->db, defaults(), &rt) < 0 ||
+        sf_register(rt, &counter_type, NULL) < 0 || sf_source_open(rt, "input", 0, &source) < 0)
         return 2;
     uint64_t position = sf_source_position(source);
     for (uint64_t i = position + 1; i <= 1000; i++) {

@@ -56,7 +56,8 @@ static void *send_and_wait(void *arg)
             worker->failures++;
         worker->last = ticket;
         worker->sum += i;
-        if (i % 8 == 0 && (sf_wait(worker->rt, ticket, 20000) < 0 || sf_durable(worker->rt) < ticket))
+        if (i % 8 == 0 &&
+            (sf_wait(worker->rt, ticket, 20000) < 0 || sf_durable(worker->rt) < ticket))
             worker->failures++;
     }
     return NULL;
@@ -113,7 +114,8 @@ static void *send_numbers(void *arg)
     for (uint64_t k = 1; k <= EACH; k++) {
         struct numbered numbered = {worker->number, k};
         int64_t ticket;
-        while ((ticket = sf_send(worker->rt, sf_addr("test/order", "o"), "k", SF_OF(numbered))) == SF_EAGAIN)
+        while ((ticket = sf_send(worker->rt, sf_addr("test/order", "o"), "k", SF_OF(numbered))) ==
+               SF_EAGAIN)
             if (sf_wait_room(worker->rt, 20000) < 0)
                 worker->failures++;
         worker->failures += ticket < 0;
@@ -204,7 +206,8 @@ static int move_one(sf_turn *turn)
     return sf_tell(turn, sf_addr("test/counter", "to"), "add", SF_OF((uint64_t){1}));
 }
 
-static const sf_type mover = SF_TYPE("test/mover", .handler = move_one, .state_size = sizeof(struct counter));
+static const sf_type mover =
+    SF_TYPE("test/mover", .handler = move_one, .state_size = sizeof(struct counter));
 
 static void *look_in(void *arg)
 {
@@ -214,7 +217,8 @@ static void *look_in(void *arg)
         sf_view *view;
         struct counter to = {0};
         if (worker->number % 2) {
-            worker->failures += sf_send(worker->rt, sf_addr("test/mover", "from"), "x", SF_NONE) < 0;
+            worker->failures +=
+                sf_send(worker->rt, sf_addr("test/mover", "from"), "x", SF_NONE) < 0;
             continue;
         }
         if (sf_view_open(worker->rt, &view) < 0) {

@@ -1,8 +1,8 @@
 /* test_turns.c - a turn happens whole or not at all, is tried again as its type says, and never
  * stands in the way of anybody else.
  *
- * Handlers write notes; the tests read them after the engine came to rest.  Notes are not undone with
- * a turn, which is what makes them useful here. */
+ * Handlers write notes; the tests read them after the engine came to rest.  Notes are not undone
+ * with a turn, which is what makes them useful here. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -262,11 +262,12 @@ static void other_actors_and_later_messages_go_on(void **state)
 
 /* -- pauses ------------------------------------------------------------------------------------ */
 
-static const sf_type paused = SF_TYPE("test/paused", .on = {{"bad", always_fail}}, .handler = run_note,
-                                      .attempts_max = 3, .backoff_ms = 200, .backoff_ms_max = 300);
+static const sf_type paused =
+    SF_TYPE("test/paused", .on = {{"bad", always_fail}}, .handler = run_note, .attempts_max = 3,
+            .backoff_ms = 200, .backoff_ms_max = 300);
 
-/* G4 holds through the pauses: what comes after the failed message waits behind it. */
-static void messages_wait_behind_one_that_pauses_and_others_pass(void **state)
+/* G4 holds through the pauses: what comes after the failed message waits for it. */
+static void messages_wait_after_one_that_pauses_and_others_pass(void **state)
 {
     struct place *place = *state;
     sf_runtime *rt = place_open(place);
@@ -307,8 +308,8 @@ static void a_pausing_message_keeps_its_place_and_attempts_over_a_restart(void *
 /* 49 days: more milliseconds than an int has. */
 static void the_longest_pause_is_not_cut_short(void **state)
 {
-    static const sf_type type = SF_TYPE("test/patient", .handler = always_fail, .backoff_ms = UINT32_MAX,
-                                        .backoff_ms_max = UINT32_MAX);
+    static const sf_type type = SF_TYPE("test/patient", .handler = always_fail,
+                                        .backoff_ms = UINT32_MAX, .backoff_ms_max = UINT32_MAX);
     struct place *place = *state;
     sf_runtime *rt = place_open(place);
     OK(sf_register(rt, &type, place));
@@ -334,7 +335,8 @@ static int tell_the_unknown(sf_turn *turn)
 
 static void a_turn_that_tells_an_unregistered_type_fails_with_a_reason(void **state)
 {
-    static const sf_type type = SF_TYPE("test/teller", .handler = tell_the_unknown, .attempts_max = 1);
+    static const sf_type type =
+        SF_TYPE("test/teller", .handler = tell_the_unknown, .attempts_max = 1);
     struct place *place = *state;
     sf_runtime *rt = busy_open(place);
     sf_message *reply = NULL;
@@ -378,7 +380,7 @@ struct shelf {
 };
 
 /* Checks, then writes to its struct, which is nobody's since the body was wrong. */
-static int write_behind_a_wrong_body(sf_turn *turn)
+static int write_after_a_wrong_body(sf_turn *turn)
 {
     struct place *place = sf_userdata(turn);
     const uint64_t *slot = sf_body(turn, sizeof *slot);
@@ -390,7 +392,7 @@ static int write_behind_a_wrong_body(sf_turn *turn)
 
 static void what_is_written_to_a_lost_struct_is_not_read_in_the_body(void **state)
 {
-    static const sf_type type = SF_TYPE("test/shelf", .handler = write_behind_a_wrong_body,
+    static const sf_type type = SF_TYPE("test/shelf", .handler = write_after_a_wrong_body,
                                         .state_size = sizeof(struct shelf));
     struct place *place = *state;
     sf_runtime *rt = place_open(place);
@@ -421,7 +423,8 @@ static void a_body_of_the_wrong_size_reads_as_zeroes_and_is_rejected(void **stat
 
 static void kinds_go_to_their_handlers_and_the_rest_to_the_default(void **state)
 {
-    static const sf_type listed = SF_TYPE("test/listed", .on = {{"one", run_note}, {"two", run_note}});
+    static const sf_type listed =
+        SF_TYPE("test/listed", .on = {{"one", run_note}, {"two", run_note}});
     struct place *place = *state;
     sf_runtime *rt = busy_open(place);
     sf_message *reply = NULL;
@@ -482,8 +485,8 @@ static int who_is_there(sf_turn *turn)
 {
     struct place *place = sf_userdata(turn);
     const sf_message *msg = sf_msg(turn);
-    note(&place->notes, "%s>%s/%s%s ", msg->from.type ? msg->from.id : "outside", msg->to.id, msg->kind,
-         sf_state(turn) ? " has a state" : "");
+    note(&place->notes, "%s>%s/%s%s ", msg->from.type ? msg->from.id : "outside", msg->to.id,
+         msg->kind, sf_state(turn) ? " has a state" : "");
     if (sf_is(msg, "start"))
         sf_tell(turn, sf_addr("test/peer", "second"), "next", SF_NONE);
     if (sf_is(msg, "next"))
@@ -516,7 +519,8 @@ static int pass_on(sf_turn *turn)
     left--;
     if (sf_is(sf_msg(turn), "self"))
         return sf_tell(turn, sf_self(turn), "self", SF_OF(left));
-    return sf_tell(turn, sf_addr("test/ball", *sf_self(turn).id == 'a' ? "b" : "a"), "pass", SF_OF(left));
+    return sf_tell(turn, sf_addr("test/ball", *sf_self(turn).id == 'a' ? "b" : "a"), "pass",
+                   SF_OF(left));
 }
 
 static int spread(sf_turn *turn)
@@ -617,7 +621,8 @@ struct mesh {
     uint64_t next[MESH], last[MESH], wrong, failed;
 };
 
-/* Each actor tells every other a number that rises by one per pair, and expects the same of them. */
+/* Each actor tells every other a number that rises by one per pair, and expects the same of
+ * them. */
 static int mesh_run(sf_turn *turn)
 {
     struct mesh *self = sf_state(turn);
@@ -700,7 +705,7 @@ int main(void)
         TEST(a_message_that_succeeds_at_last_counts_once),
         TEST(a_rejected_message_is_not_tried_again),
         TEST(other_actors_and_later_messages_go_on),
-        TEST(messages_wait_behind_one_that_pauses_and_others_pass),
+        TEST(messages_wait_after_one_that_pauses_and_others_pass),
         TEST(a_pausing_message_keeps_its_place_and_attempts_over_a_restart),
         TEST(the_longest_pause_is_not_cut_short),
         TEST(a_turn_that_tells_an_unregistered_type_fails_with_a_reason),

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 #include "support/rig.h"
 
-/* -- two epochs at a time --------------------------------------------------------------------------- */
+/* -- two epochs at a time ---------------------------------------------------------------------- */
 
 static void turns_run_while_a_commit_is_under_way_and_nothing_leaves_early(void **state)
 {
@@ -44,7 +44,8 @@ static void turns_run_while_a_commit_is_under_way_and_nothing_leaves_early(void 
     rig_close(&rig);
 }
 
-/* A reply that changed nothing on disk is not held back by its own epoch, but by those before it. */
+/* A reply that changed nothing on disk is not held back by its own epoch, but by those before
+ * it. */
 static void an_answer_waits_for_the_epochs_before_its_own(void **state)
 {
     struct rig rig;
@@ -112,7 +113,7 @@ static uint64_t most_live(struct rig *rig, uint64_t *next, int steps)
     return most;
 }
 
-static void memory_stays_bounded_behind_a_slow_disk(void **state)
+static void memory_stays_bounded_on_a_slow_disk(void **state)
 {
     struct rig rig;
     uint64_t next = 1;
@@ -129,7 +130,7 @@ static void memory_stays_bounded_behind_a_slow_disk(void **state)
     rig_close(&rig);
 }
 
-/* -- who waits for it ------------------------------------------------------------------------------- */
+/* -- who waits for it -------------------------------------------------------------------------- */
 
 static void only_a_commit_under_way_is_looked_for_each_millisecond(void **state)
 {
@@ -183,7 +184,7 @@ int main(void)
         TEST(turns_run_while_a_commit_is_under_way_and_nothing_leaves_early),
         TEST(an_answer_waits_for_the_epochs_before_its_own),
         TEST(a_full_epoch_waits_for_the_one_under_way),
-        TEST(memory_stays_bounded_behind_a_slow_disk),
+        TEST(memory_stays_bounded_on_a_slow_disk),
         TEST(only_a_commit_under_way_is_looked_for_each_millisecond),
         TEST(running_until_idle_and_waiting_end_when_the_commit_does),
     };

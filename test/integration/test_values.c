@@ -1,4 +1,5 @@
-/* test_values.c - what an actor keeps: its struct through versions and restarts, its named values. */
+/* test_values.c - what an actor keeps: its struct through versions and restarts, its named
+ * values. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -115,15 +116,17 @@ static void a_failed_turn_puts_values_back(void **state)
     OK(sf_send(rt, sf_addr("test/player", "a"), "dpPf", sf_str("2")));
     OK(sf_send(rt, sf_addr("test/player", "a"), "gG", SF_NONE));
     drive_until_quiet(rt);
-    const char *expected = "first:'new' first:'old' first:absent first:'old' first:'old' first:absent "
-                           "first:'1' second:absent ";
+    const char *expected =
+        "first:'new' first:'old' first:absent first:'old' first:'old' first:absent "
+        "first:'1' second:absent ";
     assert_string_equal(noted(&place->notes), expected);
     OK(sf_runtime_close(rt));
     notes_clear(&place->notes);
     rt = open_player(place);
     tell(rt, "a", "gG", "");
     tell(rt, "b", "gG", "");
-    assert_string_equal(noted(&place->notes), "first:'1' second:absent first:absent second:absent ");
+    assert_string_equal(noted(&place->notes),
+                        "first:'1' second:absent first:absent second:absent ");
     OK(sf_runtime_close(rt));
 }
 
@@ -203,7 +206,7 @@ static int migrate(uint32_t version, sf_bytes old, void *fresh)
     struct new_form *self = fresh;
     if (version != 0 || old.size != sizeof(struct old_form) || self->count || self->migrated_from)
         return -1;
-    if (((const char *)old.data)[old.size] != 0) /* as behind everything that is lent */
+    if (((const char *)old.data)[old.size] != 0) /* as after everything that is lent */
         return -1;
     self->count = ((const struct old_form *)old.data)->count;
     self->migrated_from = 1;
@@ -217,15 +220,19 @@ static int cannot_migrate(uint32_t version, sf_bytes old, void *fresh)
 }
 
 #define FORM "test/form"
-static const sf_type old_type = SF_TYPE(FORM, .handler = old_turn, .state_size = sizeof(struct old_form));
-static const sf_type new_type = SF_TYPE(FORM, .handler = new_turn, .state_size = sizeof(struct new_form),
-                                        .state_version = 1, .state_migrate = migrate);
-static const sf_type resized = SF_TYPE(FORM, .handler = new_turn, .state_size = sizeof(struct new_form));
-static const sf_type no_migrate = SF_TYPE(FORM, .handler = new_turn, .attempts_max = 1,
-                                          .state_size = sizeof(struct new_form), .state_version = 1);
-static const sf_type bad_migrate = SF_TYPE(FORM, .handler = new_turn, .attempts_max = 1,
-                                           .state_size = sizeof(struct new_form), .state_version = 1,
-                                           .state_migrate = cannot_migrate);
+static const sf_type old_type =
+    SF_TYPE(FORM, .handler = old_turn, .state_size = sizeof(struct old_form));
+static const sf_type new_type =
+    SF_TYPE(FORM, .handler = new_turn, .state_size = sizeof(struct new_form), .state_version = 1,
+            .state_migrate = migrate);
+static const sf_type resized =
+    SF_TYPE(FORM, .handler = new_turn, .state_size = sizeof(struct new_form));
+static const sf_type no_migrate =
+    SF_TYPE(FORM, .handler = new_turn, .attempts_max = 1, .state_size = sizeof(struct new_form),
+            .state_version = 1);
+static const sf_type bad_migrate =
+    SF_TYPE(FORM, .handler = new_turn, .attempts_max = 1, .state_size = sizeof(struct new_form),
+            .state_version = 1, .state_migrate = cannot_migrate);
 
 static void write_old_forms(struct place *place)
 {
@@ -319,7 +326,8 @@ static void a_version_newer_than_the_programs_is_refused(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* Old structs and nothing that can read them: refused at once or when used, never read as they are. */
+/* Old structs and nothing that can read them: refused at once or when used, never read as they
+ * are. */
 static void expect_not_migrated(struct place *place, const sf_type *type)
 {
     write_old_forms(place);
@@ -363,7 +371,8 @@ static int write_large(sf_turn *turn)
 static void a_struct_may_have_a_mebibyte_and_no_more(void **state)
 {
     static const sf_type large = SF_TYPE("test/large", .handler = write_large, .state_size = LARGE);
-    static const sf_type larger = SF_TYPE("test/larger", .handler = write_large, .state_size = LARGE + 1);
+    static const sf_type larger =
+        SF_TYPE("test/larger", .handler = write_large, .state_size = LARGE + 1);
     sf_runtime *rt = place_open(*state);
     OK(sf_register(rt, &large, NULL));
     REFUSED(sf_register(rt, &larger, NULL), SF_EINVAL);

@@ -82,7 +82,8 @@ static void the_walk_goes_by_length_and_then_by_bytes(void **state)
     static const struct {
         const char *id;
         size_t size;
-    } ids[] = {{"b", 1}, {"a", 1}, {"aa", 2}, {"ab", 2}, {"\xff", 1}, {"\0", 1}, {"aaa", 3}, {"\0\0", 2}};
+    } ids[] = {{"b", 1},    {"a", 1},  {"aa", 2},  {"ab", 2},
+               {"\xff", 1}, {"\0", 1}, {"aaa", 3}, {"\0\0", 2}};
     sf_runtime *rt = open_all(place);
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
         sf_address to = {"test/counter", ids[i].id, ids[i].size};
@@ -128,7 +129,8 @@ static void a_walk_over_many_is_whole(void **state)
     sf_view *view = NULL;
     uint64_t count = 0, sum = 0;
     OK(sf_view_open(rt, &view));
-    sf_cursor *cursor = sf_view_actors(view, "test/counter"), *other = sf_view_actors(view, "test/counter");
+    sf_cursor *cursor = sf_view_actors(view, "test/counter"),
+              *other = sf_view_actors(view, "test/counter");
     for (const sf_entry *entry; (entry = sf_next(cursor)); count++) {
         sum += ((const struct counter *)entry->value.data)->total;
         if (count < 3) /* two walks at once do not disturb each other */
@@ -182,7 +184,7 @@ static void an_actor_whose_only_turn_failed_is_not_there(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- how many ------------------------------------------------------------------------------------ */
+/* -- how many ---------------------------------------------------------------------------------- */
 
 enum { ACTORS = 50 };
 
@@ -231,7 +233,7 @@ static void so_many_views_may_be_open_and_turns_still_run(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- types that are registered again -------------------------------------------------------------- */
+/* -- types that are registered again ----------------------------------------------------------- */
 
 static const sf_value one = SF_VALUE("one"), two = SF_VALUE("two");
 
@@ -266,9 +268,9 @@ static int cannot_migrate(uint32_t version, sf_bytes old, void *fresh)
 }
 
 #define FORM "test/form"
-#define NEW_FORM(...)                                                                          \
-    SF_TYPE(FORM, .handler = leave_alone, .state_size = sizeof(struct new_form), .state_version = 1, \
-            __VA_ARGS__)
+#define NEW_FORM(...)                                                            \
+    SF_TYPE(FORM, .handler = leave_alone, .state_size = sizeof(struct new_form), \
+            .state_version = 1, __VA_ARGS__)
 
 static const sf_type old_form = SF_TYPE(FORM, .handler = write_both, .values = {&one, &two},
                                         .state_size = sizeof(struct old_form));
@@ -330,9 +332,10 @@ static void a_type_may_be_registered_again_while_another_thread_reads(void **sta
     OK(sf_runtime_close(reader.rt));
 }
 
-/* -- nothing there, or not to be read ------------------------------------------------------------- */
+/* -- nothing there, or not to be read ---------------------------------------------------------- */
 
-static void put_row(MDB_txn *txn, const char *table, const struct sfi_key *key, void *record, size_t size)
+static void put_row(MDB_txn *txn, const char *table, const struct sfi_key *key, void *record,
+                    size_t size)
 {
     MDB_dbi dbi;
     MDB_val name = {key->size, (void *)key->bytes}, value = {size, record};
@@ -340,12 +343,13 @@ static void put_row(MDB_txn *txn, const char *table, const struct sfi_key *key, 
     assert_int_equal(mdb_put(txn, dbi, &name, &value, 0), 0);
 }
 
-/* The struct of "y" is of version 9; those of "z", its value and the first dead letter are junk.  The
- * type's number is 1, for it was the first, and so is the value's. */
+/* The struct of "y" is of version 9; those of "z", its value and the first dead letter are junk.
+ * The type's number is 1, for it was the first, and so is the value's. */
 static void put_damage(MDB_txn *txn)
 {
     char junk[] = "neither sealed nor ours";
-    unsigned char newer[SFI_RECORD_HEADER + 4 + sizeof(struct new_form)] = {[SFI_RECORD_HEADER] = 9};
+    unsigned char newer[SFI_RECORD_HEADER + 4 + sizeof(struct new_form)] = {0};
+    newer[SFI_RECORD_HEADER] = 9;
     struct sfi_key key;
     sfi_key_state(&key, 1, "y", 1, 0);
     sfi_record_finish(newer, sizeof newer, SFI_RECORD_STATE, sfi_key_bytes(&key));

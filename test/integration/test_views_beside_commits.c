@@ -60,8 +60,8 @@ struct looker {
     pthread_t thread;
 };
 
-/* Players play in order, so none is behind the next one, nor more than a round ahead of the last; both of a
- * player's rows are of the same turn; and a walk finds what single reads found. */
+/* Players play in order, so none is behind the next one, nor more than a round ahead of the last;
+ * both of a player's rows are of the same turn; and a walk finds what single reads found. */
 static uint64_t faults_in(sf_view *view, uint64_t *out_sum)
 {
     uint64_t before = round_in(sf_view_state(view, sf_addr(CONDUCTOR, "c"))), first = 0;

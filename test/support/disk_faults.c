@@ -13,8 +13,8 @@ void disk_faults_init(struct disk_faults *faults, enum disk_faults_kind kind, ui
 
 /* -- full ------------------------------------------------------------------------------------- */
 
-/* Half of the time what is in the file may be written again, as on most file systems; else, where each
- * write needs new room, not even that. */
+/* Half of the time what is in the file may be written again, as on most file systems; else, where
+ * each write needs new room, not even that. */
 static void start_stretch(struct disk_faults *faults, uint64_t file_size)
 {
     uint64_t pages = file_size / PAGE;

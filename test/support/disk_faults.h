@@ -1,7 +1,7 @@
 /* disk_faults.h - a disk that now and then refuses, decided by dice.
  *
- *     full   for a stretch of the run there is no room beyond some size: writes there fail, or are cut
- *            short.  The stretch ends after a few refusals, and another one comes later.
+ *     full   for a stretch of the run there is no room beyond some size: writes there fail, or are
+ *            cut short.  The stretch ends after a few refusals, and another one comes later.
  *     eio    a write or a sync fails, after none, half or all of it was done.
  *
  * No fault lasts: so what is tested must come through. */
@@ -23,8 +23,8 @@ struct disk_faults {
 };
 
 void disk_faults_init(struct disk_faults *faults, enum disk_faults_kind kind, uint64_t seed);
-/* How much of a write is to be done, and what to say then: 0, ENOSPC or EIO.  ENOSPC with a part done is a
- * short write. */
+/* How much of a write is to be done, and what to say then: 0, ENOSPC or EIO.  ENOSPC with a part
+ * done is a short write. */
 size_t disk_faults_write(struct disk_faults *faults, uint64_t file_size, uint64_t at, size_t size,
                          int *out_error);
 /* 0 or EIO. */

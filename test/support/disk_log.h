@@ -1,10 +1,10 @@
 /* disk_log.h - what a program did to its database file, and what it promised meanwhile, in order.
  *
- * Lies in memory that children share: the child that is recorded writes it, with all its threads, and
- * the parent reads it afterwards.  Several children may be recorded one after another: lives.
+ * Lies in memory that children share: the child that is recorded writes it, with all its threads,
+ * and the parent reads it afterwards.  Several children may be recorded one after another: lives.
  *
- * (1) The lock is held over a write and its entry.  So the entries are in the order that the file saw, and
- *     a process that ends with the lock held leaves no write without its entry.
+ * (1) The lock is held over a write and its entry.  So the entries are in the order that the file
+ *     saw, and a process that ends with the lock held leaves no write without its entry.
  * (2) What is fed is entered before, a promise after it was made.
  * (3) A sync covers what was entered before it began.
  *
@@ -27,7 +27,8 @@ enum disk_op {
     DISK_RENAME, /* the new database gets its name */
     DISK_UNLINK, /* a half-made database is removed */
     DISK_DIR_SYNC,
-    DISK_OPS, /* those above happen to the disk; below is what the outside learns.  at: its number */
+    /* those above happen to the disk; below is what the outside learns.  at: its number */
+    DISK_OPS,
     DISK_DURABLE = DISK_OPS,
     DISK_TICKET,
     DISK_SUNK,

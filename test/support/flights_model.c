@@ -36,7 +36,8 @@ static void text_add(struct text *text, const char *format, ...)
             abort();
     }
     va_start(args, format);
-    text->size += (size_t)vsnprintf(text->bytes + text->size, text->capacity - text->size, format, args);
+    text->size +=
+        (size_t)vsnprintf(text->bytes + text->size, text->capacity - text->size, format, args);
     va_end(args);
 }
 
@@ -62,7 +63,8 @@ static void add_airports(struct text *text, struct entries *all)
     text_add(text, "airport,departures,arrivals,delay_sum,delay_max,distance_sum\n");
     for (size_t i = 0, next; i < all->count; i = next) {
         long departures = 0, arrivals = 0, delay_sum = 0, delay_max = 0, distance_sum = 0;
-        for (next = i; next < all->count && by_name(&all->entry[i], &all->entry[next]) == 0; next++) {
+        for (next = i; next < all->count && by_name(&all->entry[i], &all->entry[next]) == 0;
+             next++) {
             const struct entry *e = &all->entry[next];
             arrivals += e->is_arrival;
             if (e->is_arrival)
@@ -72,8 +74,8 @@ static void add_airports(struct text *text, struct entries *all)
             delay_sum += e->delay;
             distance_sum += e->distance;
         }
-        text_add(text, "%s,%ld,%ld,%ld,%ld,%ld\n", all->entry[i].name, departures, arrivals, delay_sum,
-                 delay_max, distance_sum);
+        text_add(text, "%s,%ld,%ld,%ld,%ld,%ld\n", all->entry[i].name, departures, arrivals,
+                 delay_sum, delay_max, distance_sum);
     }
 }
 
@@ -83,7 +85,8 @@ static void add_routes(struct text *text, struct entries *all)
     text_add(text, "route,flights,delay_sum\n");
     for (size_t i = 0, next; i < all->count; i = next) {
         long flights = 0, delay_sum = 0;
-        for (next = i; next < all->count && by_name(&all->entry[i], &all->entry[next]) == 0; next++) {
+        for (next = i; next < all->count && by_name(&all->entry[i], &all->entry[next]) == 0;
+             next++) {
             flights++;
             delay_sum += all->entry[next].delay;
         }
@@ -91,20 +94,21 @@ static void add_routes(struct text *text, struct entries *all)
     }
 }
 
-static int add_row(const char *line, struct entries *airports, struct entries *routes, struct text *alerts,
-                   unsigned long *alert_count)
+static int add_row(const char *line, struct entries *airports, struct entries *routes,
+                   struct text *alerts, unsigned long *alert_count)
 {
     char date[20], origin[8], destination[8];
     struct entry entry = {.is_arrival = 0};
-    if (sscanf(line, "%19[^,],%ld,%ld,%7[^,],%7[^,\r\n]", date, &entry.delay, &entry.distance, origin,
-               destination) != 5)
+    if (sscanf(line, "%19[^,],%ld,%ld,%7[^,],%7[^,\r\n]", date, &entry.delay, &entry.distance,
+               origin, destination) != 5)
         return -1;
     snprintf(entry.name, sizeof entry.name, "%s", origin);
     entries_add(airports, &entry);
     snprintf(entry.name, sizeof entry.name, "%s-%s", origin, destination);
     entries_add(routes, &entry);
     if (entry.delay >= LATE_MINUTES)
-        text_add(alerts, "%lu,%s,%s,%s,%ld\n", ++*alert_count, date, origin, destination, entry.delay);
+        text_add(alerts, "%lu,%s,%s,%s,%ld\n", ++*alert_count, date, origin, destination,
+                 entry.delay);
     snprintf(entry.name, sizeof entry.name, "%s", destination);
     entry.is_arrival = 1;
     entries_add(airports, &entry);

@@ -1,4 +1,5 @@
-/* flights_model.h - what the flights example must print for a file, computed from the file alone. */
+/* flights_model.h - what the flights example must print for a file, computed from the file
+ * alone. */
 #ifndef TEST_FLIGHTS_MODEL_H
 #define TEST_FLIGHTS_MODEL_H
 

@@ -1,11 +1,12 @@
 /* ledgers.h - a workload for power cuts, and its model.
  *
- * Record n of a source goes to one of LEDGERS actors, which adds it up, keeps it as a value or drops that
- * value, emits every third and tells an auditor; some are rejected.  So what must be there follows from
- * the position alone: structs, values, messages, egress records and dead letters.
+ * Record n of a source goes to one of LEDGERS actors, which adds it up, keeps it as a value or
+ * drops that value, emits every third and tells an auditor; some are rejected.  So what must be
+ * there follows from the position alone: structs, values, messages, egress records and dead
+ * letters.
  *
- * What the outside learns is entered in the log of the disk (disk_log.h), the sink's records too.  Each
- * record is one advance, so ticket t is record base + t. */
+ * What the outside learns is entered in the log of the disk (disk_log.h), the sink's records too.
+ * Each record is one advance, so ticket t is record base + t. */
 #ifndef TEST_LEDGERS_H
 #define TEST_LEDGERS_H
 

@@ -1,7 +1,7 @@
 /* mesh.c - see mesh.h.
  *
- * Handlers never assert; they call violate(), whose sentence outlives the process.  A violation seen in
- * a turn that is undone later was still one, because what the turn saw was wrong. */
+ * Handlers never assert; they call violate(), whose sentence outlives the process.  A violation
+ * seen in a turn that is undone later was still one, because what the turn saw was wrong. */
 #define _GNU_SOURCE
 #include "support/mesh.h"
 
@@ -86,13 +86,14 @@ static int tell_token(sf_turn *turn, struct node *self, uint32_t to)
     return sf_tell(turn, node_address(to), "token", SF_OF(self->told[to]));
 }
 
-/* A struct that could not be loaded, since the disk refuses, is handed out as zeroes and the turn undone: such
- * a turn judges nothing.  It is one in which nothing can be sent any more. */
-#define JUDGE(turn, ...)                                                                             \
+/* A struct that could not be loaded, since the disk refuses, is handed out as zeroes and the turn
+ * undone: such a turn judges nothing.  It is one in which nothing can be sent any more. */
+#define JUDGE(turn, ...) \
     ((void)(sf_tell((turn), node_address(0), "probe", SF_NONE) < 0 ? 0 : violate(__VA_ARGS__)))
 
 /* G3, G4: each number once, in order, none left out but poison and what a kill took. */
-static void check_order(sf_turn *turn, struct mesh *mesh, const struct node *self, uint32_t me, const struct order *order)
+static void check_order(sf_turn *turn, struct mesh *mesh, const struct node *self, uint32_t me,
+                        const struct order *order)
 {
     if (order->number == 0 || order->number > MESH_NUMBERS) {
         JUDGE(turn, &mesh->verdict, "G1: actor %u got number %u", me, order->number);
@@ -104,8 +105,8 @@ static void check_order(sf_turn *turn, struct mesh *mesh, const struct node *sel
         JUDGE(turn, &mesh->verdict, "G4: actor %u got number %u of run %u after %u of run %u", me,
                 order->number, order->run, self->last, self->last_run);
     if (order->run == self->last_run && order->number != next_sound(me, self->last))
-        JUDGE(turn, &mesh->verdict, "G4: actor %u got number %u after %u in one run", me, order->number,
-                self->last);
+        JUDGE(turn, &mesh->verdict, "G4: actor %u got number %u after %u in one run", me,
+              order->number, self->last);
 }
 
 static int node_order(sf_turn *turn)
@@ -148,7 +149,9 @@ static int node_token(sf_turn *turn)
     self->balance++;
     if (mix64(number + from) % 4 == 0) /* and so on, until it dies out */
         tell_token(turn, self, (uint32_t)(mix64(number * 31 + me) % MESH_ACTORS));
-    return mix64(number * 17 + from) % 20 == 0 && sf_msg(turn)->attempt == 1 ? sf_fail(turn, "moody") : 0;
+    return mix64(number * 17 + from) % 20 == 0 && sf_msg(turn)->attempt == 1
+               ? sf_fail(turn, "moody")
+               : 0;
 }
 
 static int node_feed(sf_turn *turn)
@@ -158,8 +161,9 @@ static int node_feed(sf_turn *turn)
     const struct feed *feed = sf_body(turn, sizeof *feed);
     uint32_t partition = feed->partition % MESH_PARTITIONS, me = node_number(sf_self(turn));
     if (feed->position <= self->fed_last[partition])
-        JUDGE(turn, &mesh->verdict, "G3: actor %u got record %" PRIu64 " after %" PRIu64 " of partition %u", me,
-                feed->position, self->fed_last[partition], partition);
+        JUDGE(turn, &mesh->verdict,
+              "G3: actor %u got record %" PRIu64 " after %" PRIu64 " of partition %u", me,
+              feed->position, self->fed_last[partition], partition);
     self->fed[partition]++;
     self->fed_sum[partition] += feed->position;
     self->fed_last[partition] = feed->position;
@@ -190,7 +194,8 @@ static int sink_take_one(struct mesh *mesh, const sf_message *msg)
         return violate(&mesh->verdict, "G5: record %" PRIu64 " came after %" PRIu64, msg->sequence,
                        delivered);
     if (msg->body.size != sizeof record)
-        return violate(&mesh->verdict, "G5: record %" PRIu64 " has %zu bytes", msg->sequence, msg->body.size);
+        return violate(&mesh->verdict, "G5: record %" PRIu64 " has %zu bytes", msg->sequence,
+                       msg->body.size);
     if (msg->sequence <= delivered) {
         mesh->counts.repeated++;
         return hash == model->record[msg->sequence]
@@ -251,8 +256,9 @@ static int check_delivered(struct mesh *mesh, const struct node nodes[MESH_ACTOR
     for (uint32_t i = 0; i < MESH_ACTORS; i++)
         emitted += nodes[i].emitted;
     if (emitted < delivered)
-        return violate(&mesh->verdict, "G5: %" PRIu64 " records were delivered, %" PRIu64 " are on disk",
-                       delivered, emitted);
+        return violate(&mesh->verdict,
+                       "G5: %" PRIu64 " records were delivered, %" PRIu64 " are on disk", delivered,
+                       emitted);
     for (uint64_t s = 1; s <= delivered; s++)
         if (!has_seen(&nodes[model->record_actor[s] % MESH_ACTORS], model->record_number[s]))
             return violate(&mesh->verdict,
@@ -291,7 +297,8 @@ static int check_messages(struct mesh *mesh, const struct node *node, uint32_t a
     for (uint32_t k = 1; k <= MESH_NUMBERS; k++) {
         int seen = has_seen(node, k), acked = atomic_load(&model->acked[actor][k]);
         if (seen && k > atomic_load(&model->sent[actor]))
-            return violate(&mesh->verdict, "G3: actor %u has number %u, which was never sent", actor, k);
+            return violate(&mesh->verdict, "G3: actor %u has number %u, which was never sent",
+                           actor, k);
         if (seen && is_poison(actor, k))
             return violate(&mesh->verdict, "G8: actor %u kept poison number %u", actor, k);
         if (acked && !seen && !dead[k])
@@ -325,7 +332,8 @@ static int check_tokens(struct mesh *mesh, const struct node nodes[MESH_ACTORS])
     return sum ? violate(&mesh->verdict, "G1: the balances add up to %" PRId64, sum) : 0;
 }
 
-static int check_feeds(struct mesh *mesh, const struct node nodes[MESH_ACTORS], sf_source *const *sources)
+static int check_feeds(struct mesh *mesh, const struct node nodes[MESH_ACTORS],
+                       sf_source *const *sources)
 {
     for (uint32_t p = 0; p < MESH_PARTITIONS; p++) {
         uint64_t position = sf_source_position(sources[p]), count = 0, sum = 0;
@@ -361,7 +369,8 @@ static int unexpected(struct run *run, const char *what)
     return violate(&run->mesh->verdict, "%s: %s", what, sf_errmsg());
 }
 
-/* On a disk that was made full SF_EDISK is no surprise: there will be room, after a while.  1: try again. */
+/* On a disk that was made full SF_EDISK is no surprise: there will be room, after a while.  1: try
+ * again. */
 static int is_patient(struct run *run, int rc)
 {
     enum { ROOM_AFTER = 30, REFUSALS_MAX = 50000 };
@@ -418,8 +427,8 @@ static int check_settled(struct run *run)
     if (rc == 0)
         rc = check_feeds(mesh, nodes, run->sources);
     if (rc == 0 && emitted != atomic_load(&mesh->model.delivered))
-        rc = violate(&mesh->verdict, "G5: %" PRIu64 " records emitted, %" PRIu64 " delivered", emitted,
-                     atomic_load(&mesh->model.delivered));
+        rc = violate(&mesh->verdict, "G5: %" PRIu64 " records emitted, %" PRIu64 " delivered",
+                     emitted, atomic_load(&mesh->model.delivered));
     mesh->counts.drained++;
     sf_view_close(view);
     free(dead);
@@ -449,8 +458,8 @@ static int is_safe(struct run *run)
     return rc < 0 ? rc : emitted <= atomic_load(&run->mesh->model.delivered) && fed <= positions;
 }
 
-/* Drives until nothing is under way, a sink's pauses included.  What is not safe by then never will be:
- * the check says what it is. */
+/* Drives until nothing is under way, a sink's pauses included.  What is not safe by then never will
+ * be:  the check says what it is. */
 static int settle(struct run *run)
 {
     enum { REST_US = 60000000, SAFE_US = 15000000 };
@@ -495,7 +504,8 @@ static int open_sources(struct run *run)
     for (uint32_t p = 0; p < MESH_PARTITIONS; p++) {
         if (sf_source_open(run->rt, name, p, &run->sources[p]) < 0)
             return unexpected(run, "open source");
-        uint64_t found = sf_source_position(run->sources[p]), seen = atomic_load(&mesh->model.position[p]);
+        uint64_t found = sf_source_position(run->sources[p]),
+                 seen = atomic_load(&mesh->model.position[p]);
         if (found < seen)
             return violate(&mesh->verdict, "G2: partition %u was at %" PRIu64 " and is at %" PRIu64,
                            p, seen, found);
@@ -535,7 +545,8 @@ static int open_run(struct run *run)
     /* Half of the time the sink says what it holds, else it gets some of it again. */
     if (sf_egress_register(run->rt, OUT, sink_take, mesh) < 0)
         return unexpected(run, "register the sink");
-    if (dice_below(&run->dice, 2) && sf_egress_ack(run->rt, OUT, atomic_load(&mesh->model.delivered)) < 0)
+    if (dice_below(&run->dice, 2) &&
+        sf_egress_ack(run->rt, OUT, atomic_load(&mesh->model.delivered)) < 0)
         return unexpected(run, "acknowledge what the sink holds");
     return open_sources(run);
 }
@@ -688,7 +699,8 @@ static int work_with_threads(struct run *run)
         return unexpected(run, "start");
     run->drives = 0;
     for (uint32_t i = 0; i < 2; i++) {
-        lanes[i] = (struct lane){.run = run, .dice = {dice_throw(&run->dice)}, .parity = i, .lanes = 2};
+        lanes[i] =
+            (struct lane){.run = run, .dice = {dice_throw(&run->dice)}, .parity = i, .lanes = 2};
         if (pthread_create(&lanes[i].thread, NULL, work_on_thread, &lanes[i]))
             abort();
     }

@@ -1,17 +1,18 @@
 /* mesh.h - a workload for kill storms, with its model outside the database.
  *
- * ACTORS actors get numbered messages from outside and records from a source, tell each other numbered
- * tokens, emit a record for each message, and fail now and then.  What must come of it follows from
- * the numbers alone; what was promised (acknowledged, delivered, durable) is noted in memory shared
- * with the parent, after the promise was made and before anything else.  The process that runs the
- * library is killed; the next one, which opens with other options (changelog, budgets, commit thread,
- * relaxed), checks:
+ * ACTORS actors get numbered messages from outside and records from a source, tell each other
+ * numbered tokens, emit a record for each message, and fail now and then.  What must come of it
+ * follows from the numbers alone; what was promised (acknowledged, delivered, durable) is noted in
+ * memory shared with the parent, after the promise was made and before anything else.  The process
+ * that runs the library is killed; the next one, which opens with other options (changelog,
+ * budgets, commit thread, relaxed), checks:
  *
  *   G1  balances add up with tokens and messages; one egress record for each applied message
  *   G2  every acknowledged message and durable position is there
  *   G3  each message was applied once: or it is a dead letter, if it is poison, once
  *   G4  numbers of one pair rise by one, from outside and between actors, through retries
- *   G5  egress sequences are dense, the same bytes each time, nothing is delivered that is not on disk */
+ *   G5  egress sequences are dense, the same bytes each time, nothing is delivered that is not on
+ *       disk */
 #ifndef TEST_MESH_H
 #define TEST_MESH_H
 

@@ -1,5 +1,5 @@
-/* rig.h - a runtime on the store in memory, which does what it is told: the test decides when a commit is
- * done, and what it meets. */
+/* rig.h - a runtime on the store in memory, which does what it is told: the test decides when a
+ * commit is done, and what it meets. */
 #ifndef TEST_RIG_H
 #define TEST_RIG_H
 
@@ -33,7 +33,8 @@ void rig_crash(struct rig *rig);
 void rig_close(struct rig *rig); /* nothing is left in memory */
 
 void feed(struct rig *rig, uint64_t position, uint64_t number); /* by the source */
-/* One epoch's work: a record of the source says 10n+1, an ask 10n+2, a send with a callback 10n+3. */
+/* One epoch's work: a record of the source says 10n+1, an ask 10n+2, a send with a callback
+ * 10n+3. */
 int64_t one_of_each(struct rig *rig, uint64_t n);
 /* Has that come, and nothing else? */
 void came(struct rig *rig, const char *text);

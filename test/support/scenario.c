@@ -42,8 +42,9 @@ static int audit_seen(sf_turn *turn)
     return 0;
 }
 
-static const sf_type ledger_type = SF_TYPE(LEDGER, .on = {{"add", ledger_add}}, .values = {&last_entry},
-                                           .state_size = sizeof(struct ledger), .backoff_ms = 5);
+static const sf_type ledger_type =
+    SF_TYPE(LEDGER, .on = {{"add", ledger_add}}, .values = {&last_entry},
+            .state_size = sizeof(struct ledger), .backoff_ms = 5);
 static const sf_type audit_type =
     SF_TYPE(AUDIT, .on = {{"seen", audit_seen}}, .state_size = sizeof(struct audit));
 
@@ -73,7 +74,8 @@ static int start(struct scenario *s, sf_runtime **out)
     int rc = s->open(s, out);
     if (rc < 0)
         return rc;
-    if ((rc = sf_register(*out, &ledger_type, NULL)) < 0 || (rc = sf_register(*out, &audit_type, NULL)) < 0 ||
+    if ((rc = sf_register(*out, &ledger_type, NULL)) < 0 ||
+        (rc = sf_register(*out, &audit_type, NULL)) < 0 ||
         (rc = sf_egress_register(*out, OUT, take, s->sink)) < 0 ||
         (rc = sf_egress_ack(*out, OUT, s->sink->forgets ? 0 : s->sink->last)) < 0)
         sfi_runtime_drop(*out);
@@ -81,13 +83,13 @@ static int start(struct scenario *s, sf_runtime **out)
 }
 
 /* Makes the call until it does not fail, as a host would; with `crashes`, gives up at once. */
-#define TRY(call)                                                                                    \
-    do {                                                                                             \
-        int tries_ = 0;                                                                              \
-        while ((rc = (call)) < 0 && !s->crashes && ++tries_ < RETRIES_MAX)                           \
-            ;                                                                                        \
-        if (rc < 0)                                                                                  \
-            goto failed;                                                                             \
+#define TRY(call)                                                          \
+    do {                                                                   \
+        int tries_ = 0;                                                    \
+        while ((rc = (call)) < 0 && !s->crashes && ++tries_ < RETRIES_MAX) \
+            ;                                                              \
+        if (rc < 0)                                                        \
+            goto failed;                                                   \
     } while (0)
 
 static int feed(struct scenario *s, sf_runtime *rt)

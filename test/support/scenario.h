@@ -1,8 +1,9 @@
 /* scenario.h - one small workload with everything in it, and the model that says how it must end.
  *
- * A source whose records fan out, structs, a named value, messages between actors, an egress, a turn
- * that becomes a dead letter, a turn that backs off.  Whatever failed on the way, the database must end
- * up with exactly what an undisturbed run leaves, and the sink must have seen each record once.
+ * A source whose records fan out, structs, a named value, messages between actors, an egress, a
+ * turn that becomes a dead letter, a turn that backs off.  Whatever failed on the way, the database
+ * must end up with exactly what an undisturbed run leaves, and the sink must have seen each record
+ * once.
  *
  * Whoever drives does what the header tells it to: a failed call is made again; after a crash, the
  * source goes on at its position and the sink acknowledges what it holds. */
@@ -31,8 +32,8 @@ struct scenario {
     char violation[200];
 };
 
-/* One life of the process: 0: all done and checked; negative: it failed, and crashed.  `violation` says
- * what is wrong with the end. */
+/* One life of the process: 0: all done and checked; negative: it failed, and crashed.  `violation`
+ * says what is wrong with the end. */
 int scenario_live(struct scenario *scenario);
 /* Lives until it is done; memory that fails for good is there again after the first crash. */
 void scenario_run(struct scenario *scenario);

@@ -1,5 +1,5 @@
-/* speaker.h - an actor that leaves by every door: state, reply, egress record; and a runtime on a disk that
- * has it. */
+/* speaker.h - an actor that leaves by every door: state, reply, egress record; and a runtime on a
+ * disk that has it. */
 #ifndef TEST_SPEAKER_H
 #define TEST_SPEAKER_H
 

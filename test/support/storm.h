@@ -1,7 +1,7 @@
 /* storm.h - what a kill storm needs: dice, children that are killed, and a verdict.
  *
- * A violation is one sentence, written where it is found, in the parent or in a child; the first one
- * stays.  It lives in shared memory, so that it outlives the process that found it. */
+ * A violation is one sentence, written where it is found, in the parent or in a child; the first
+ * one stays.  It lives in shared memory, so that it outlives the process that found it. */
 #ifndef TEST_STORM_H
 #define TEST_STORM_H
 

@@ -85,8 +85,9 @@ void note(struct notes *notes, const char *format, ...)
     int n = vsnprintf(notes->text + notes->used, notes->capacity - notes->used, format, args);
     va_end(args);
     if (n > 0)
-        notes->used += (size_t)n < notes->capacity - notes->used ? (size_t)n
-                                                                 : notes->capacity - notes->used - 1;
+        notes->used += (size_t)n < notes->capacity - notes->used
+                           ? (size_t)n
+                           : notes->capacity - notes->used - 1;
 }
 
 const char *noted(const struct notes *notes)
@@ -268,7 +269,8 @@ struct counter counter_stored(sf_runtime *rt, const char *id)
 
 /* -- children ---------------------------------------------------------------------------------- */
 
-/* A child that ended by itself kills itself: a crash as it should be, and nothing for leak checkers. */
+/* A child that ended by itself kills itself: a crash as it should be, and nothing for leak
+ * checkers. */
 int in_child(int (*body)(void *arg), void *arg)
 {
     enum { NOT_YET = INT_MIN };

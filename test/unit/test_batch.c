@@ -72,7 +72,7 @@ static uint64_t draw(struct rig *rig, uint64_t below)
     return rig->machine.sys.random(rig->machine.sys.ctx) % below;
 }
 
-/* -- the lists -------------------------------------------------------------------------------------- */
+/* -- the lists --------------------------------------------------------------------------------- */
 
 static void each_table_has_its_operations_in_the_order_they_came(void **state)
 {
@@ -149,7 +149,7 @@ static void the_bytes_are_those_of_all_keys_and_values(void **state)
     }
 }
 
-/* -- marks ------------------------------------------------------------------------------------------ */
+/* -- marks ------------------------------------------------------------------------------------- */
 
 static void a_rollback_takes_back_what_came_after_the_mark(void **state)
 {
@@ -261,7 +261,7 @@ static void any_nesting_of_turns_and_failures_leaves_the_kept_ones(void **state)
     assert_int_equal(total, 0);
 }
 
-/* -- memory ----------------------------------------------------------------------------------------- */
+/* -- memory ------------------------------------------------------------------------------------ */
 
 static void values_are_aligned_and_stay_where_they_are(void **state)
 {

@@ -29,7 +29,7 @@ struct image {
     size_t size, pages; /* the file; what its newest meta page says */
 };
 
-/* -- making databases -------------------------------------------------------------------------------- */
+/* -- making databases -------------------------------------------------------------------------- */
 
 static void put_row(MDB_txn *txn, MDB_dbi table, uint32_t number, size_t size)
 {
@@ -66,7 +66,8 @@ static MDB_env *open_env(const struct place *place)
     return env;
 }
 
-/* Small rows in several levels, big ones in runs of pages, and free pages, at the end among others. */
+/* Small rows in several levels, big ones in runs of pages, and free pages, at the end among
+ * others. */
 static void make_database(const struct place *place)
 {
     MDB_env *env = open_env(place);
@@ -125,7 +126,7 @@ static size_t size_of(const struct place *place)
     return (size_t)info.st_size;
 }
 
-/* -- the judge ---------------------------------------------------------------------------------------- */
+/* -- the judge --------------------------------------------------------------------------------- */
 
 /* Rows are their key's number all over; what lies on a missing page is not. */
 static int is_row(MDB_val key, MDB_val value)
@@ -164,7 +165,8 @@ static int read_everything(void *arg)
     mdb_env_create(&env);
     mdb_env_set_maxdbs(env, 4);
     mdb_env_set_mapsize(env, DATABASE_MAX);
-    if (mdb_env_open(env, place->db, MDB_RDONLY, 0600) || mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
+    if (mdb_env_open(env, place->db, MDB_RDONLY, 0600) ||
+        mdb_txn_begin(env, NULL, MDB_RDONLY, &txn))
         return 1;
     if (read_table(txn, 0, 0, &others) || read_table(txn, 1, 0, &others)) /* free pages, names */
         return 1;
@@ -174,7 +176,7 @@ static int read_everything(void *arg)
     return rows == ROWS ? 0 : 1;
 }
 
-/* -- tests ---------------------------------------------------------------------------------------------- */
+/* -- tests ------------------------------------------------------------------------------------- */
 
 static void a_whole_database_passes_and_is_not_touched(void **state)
 {
@@ -206,7 +208,8 @@ static void at_every_length_the_check_agrees_with_lmdb(void **state)
         REFUSED(rc, SF_ECORRUPT);
         SAYS("truncated: page");
         assert_int_equal(size_of(place), size);
-        /* A page cut in half still reads as zeroes behind the cut, so only whole ones kill for sure. */
+        /* A page cut in half still reads as zeroes past the cut, so only whole ones kill for
+         * sure. */
         if (size % PAGE == 0)
             assert_int_equal(in_child(read_everything, place), -SIGBUS);
         refused++;
@@ -253,8 +256,8 @@ static void what_is_too_short_for_its_meta_pages_is_refused(void **state)
     free(image.bytes);
 }
 
-static void patched(const struct place *place, const struct image *image, size_t at, uint32_t number,
-                    int both, int code, const char *part)
+static void patched(const struct place *place, const struct image *image, size_t at,
+                    uint32_t number, int both, int code, const char *part)
 {
     uint32_t before;
     for (int page = 0; page <= both; page++) {
@@ -321,7 +324,8 @@ static void no_damage_makes_the_walk_run_wild(void **state)
     make_database(place);
     struct image image = load(place), bad = image;
     bad.bytes = malloc(image.size);
-    size_t short_size = (image.pages < image.size / PAGE ? image.pages : image.size / PAGE) * PAGE - PAGE;
+    size_t short_size =
+        (image.pages < image.size / PAGE ? image.pages : image.size / PAGE) * PAGE - PAGE;
     for (int run = 0; run < RUNS; run++) {
         memcpy(bad.bytes, image.bytes, image.size);
         for (int i = 0; i < 1 + run % 8; i++) {
@@ -340,7 +344,8 @@ static void no_damage_makes_the_walk_run_wild(void **state)
     free(image.bytes);
 }
 
-/* Reads all of it and changes much of it.  What it returns does not matter, that it returns does. */
+/* Reads all of it and changes much of it.  What it returns does not matter, that it returns
+ * does. */
 static int read_and_change(void *arg)
 {
     static const char *const names[] = {"small", "big", "late"};
@@ -359,7 +364,8 @@ static int read_and_change(void *arg)
         if (mdb_txn_begin(env, NULL, 0, &txn))
             return rc;
         for (uint32_t number = round; number < KEYS; number += 7) {
-            MDB_val key = {sizeof number, &number}, value = {number % 60 ? 80 : sizeof bytes, bytes};
+            MDB_val key = {sizeof number, &number},
+                    value = {number % 60 ? 80 : sizeof bytes, bytes};
             if (mdb_dbi_open(txn, names[number % 3], 0, &table))
                 continue;
             if (round % 3)
@@ -373,7 +379,8 @@ static int read_and_change(void *arg)
     return rc;
 }
 
-/* Where it hurts: in a page's head, in the places of its nodes, in a node's head and in what follows it. */
+/* Where it hurts: in a page's head, in the places of its nodes, in a node's head and in what
+ * follows it. */
 static size_t damaged_place(const unsigned char *page, uint64_t random)
 {
     uint16_t lower, node;
@@ -394,7 +401,8 @@ static size_t damaged_place(const unsigned char *page, uint64_t random)
 
 static void damage(unsigned char *bytes, const struct image *image, uint64_t random)
 {
-    size_t pages = image->size / PAGE, page = random % pages * PAGE, other = (random >> 30) % pages * PAGE;
+    size_t pages = image->size / PAGE, page = random % pages * PAGE,
+           other = (random >> 30) % pages * PAGE;
     size_t at = damaged_place(bytes + page, random >> 10);
     switch (random >> 60) {
     case 0: /* two pages change places, or one is there twice */
@@ -458,7 +466,8 @@ static void a_loop_of_pages_is_noticed(void **state)
         loops++;
     }
     assert_true(loops > 0);
-    store(place, &image, (image.size / PAGE < image.pages ? image.size / PAGE : image.pages) * PAGE - PAGE);
+    store(place, &image,
+          (image.size / PAGE < image.pages ? image.size / PAGE : image.pages) * PAGE - PAGE);
     REFUSED(check(place), SF_ECORRUPT);
     SAYS("used twice");
     free(image.bytes);
@@ -487,7 +496,7 @@ static void a_walk_without_memory_says_so(void **state)
     free(image.bytes);
 }
 
-/* -- one value ------------------------------------------------------------------------------------------ */
+/* -- one value --------------------------------------------------------------------------------- */
 
 static int look(const struct place *place, const char *table, sf_bytes key, sf_bytes *out)
 {

@@ -1,4 +1,5 @@
-/* test_chunk.c - a chunk gives back what was put into it, and one that was damaged gives nothing. */
+/* test_chunk.c - a chunk gives back what was put into it, and one that was damaged gives
+ * nothing. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -67,7 +68,7 @@ static unsigned char *copy_of(const void *from, size_t size)
     return copy;
 }
 
-/* -- writing ------------------------------------------------------------------------------------------ */
+/* -- writing ----------------------------------------------------------------------------------- */
 
 static const struct sfi_op_list *changes(const struct rig *rig)
 {
@@ -125,7 +126,7 @@ static void write_small_chunk(struct rig *rig)
     write_chunk(rig);
 }
 
-/* -- reading ------------------------------------------------------------------------------------------ */
+/* -- reading ----------------------------------------------------------------------------------- */
 
 static sf_bytes chunk_of(const struct rig *rig)
 {
@@ -215,7 +216,7 @@ static void has_all_changes(const struct rig *rig, sf_bytes chunk)
     assert_int_equal(entry.end, chunk.size);
 }
 
-/* -- round trips -------------------------------------------------------------------------------------- */
+/* -- round trips ------------------------------------------------------------------------------- */
 
 static void entries_come_back_as_they_were_put(void **state)
 {
@@ -317,7 +318,7 @@ static void an_empty_chunk_has_no_entries(void **state)
 static void the_bytes_on_disk_are_these(void **state)
 {
     struct rig *rig = *state;
-    const unsigned char behind_the_checksum[] = {
+    const unsigned char after_the_checksum[] = {
         1,   11,  0,   0,                                                 /* version, kind */
         4,   3,   2,   1,   2,   0,   0,   0,                             /* generation, entries */
         5,   0,   0,   0,   3,   0,   0,   0,                             /* value, key, put */
@@ -327,11 +328,11 @@ static void the_bytes_on_disk_are_these(void **state)
     put(rig, "key", "value");
     drop(rig, "d");
     write_chunk(rig);
-    assert_int_equal(rig->size, 4 + sizeof behind_the_checksum);
-    assert_memory_equal(rig->chunk + 4, behind_the_checksum, sizeof behind_the_checksum);
+    assert_int_equal(rig->size, 4 + sizeof after_the_checksum);
+    assert_memory_equal(rig->chunk + 4, after_the_checksum, sizeof after_the_checksum);
 }
 
-/* -- damage ------------------------------------------------------------------------------------------- */
+/* -- damage ------------------------------------------------------------------------------------ */
 
 static int is_refused(int rc)
 {
@@ -393,7 +394,7 @@ static void a_chunk_cut_short_anywhere_is_refused(void **state)
     }
 }
 
-static void a_chunk_with_something_behind_it_is_refused(void **state)
+static void a_chunk_with_something_after_it_is_refused(void **state)
 {
     struct rig *rig = *state;
     write_small_chunk(rig);
@@ -429,7 +430,8 @@ static void a_record_of_another_kind_is_refused(void **state)
     struct rig *rig = *state;
     write_small_chunk(rig);
     for (int kind = 0; kind < 256; kind++) {
-        sfi_record_finish_as(rig->chunk, rig->size, (enum sfi_record_kind)kind, 1, 0, SF_OF(number));
+        sfi_record_finish_as(rig->chunk, rig->size, (enum sfi_record_kind)kind, 1, 0,
+                             SF_OF(number));
         int is_known = kind == 0 || sfi_record_newest((enum sfi_record_kind)kind);
         assert_int_equal(opens(chunk_of(rig)), kind == SFI_RECORD_LOG ? 0
                                                : is_known             ? SF_ECORRUPT
@@ -479,7 +481,7 @@ static void a_chunk_of_a_newer_format_says_so(void **state)
     }
 }
 
-/* -- entries that are none ---------------------------------------------------------------------------- */
+/* -- entries that are none --------------------------------------------------------------------- */
 
 static void an_entry_at_any_offset_lies_in_the_chunk_or_is_refused(void **state)
 {
@@ -509,7 +511,7 @@ static int entry_of_sizes(uint32_t value_size, uint16_t key_size)
     return rc;
 }
 
-static void sizes_that_reach_behind_the_chunk_are_refused(void **state)
+static void sizes_that_reach_past_the_chunk_are_refused(void **state)
 {
     (void)state;
     for (uint32_t key_size = 1; key_size <= 56; key_size++)
@@ -589,14 +591,14 @@ int main(void)
         HERE(any_two_bytes_that_change_places_are_noticed),
         HERE(a_bit_that_flips_in_a_large_chunk_is_noticed),
         HERE(a_chunk_cut_short_anywhere_is_refused),
-        HERE(a_chunk_with_something_behind_it_is_refused),
+        HERE(a_chunk_with_something_after_it_is_refused),
         HERE(a_chunk_under_another_key_is_refused),
         HERE(a_record_of_another_kind_is_refused),
         HERE(a_record_too_short_for_a_chunk_is_refused),
         HERE(a_record_under_a_key_of_another_size_is_refused),
         HERE(a_chunk_of_a_newer_format_says_so),
         HERE(an_entry_at_any_offset_lies_in_the_chunk_or_is_refused),
-        HERE(sizes_that_reach_behind_the_chunk_are_refused),
+        HERE(sizes_that_reach_past_the_chunk_are_refused),
         HERE(keys_of_sizes_that_no_key_has_are_refused),
         HERE(a_chunk_that_lacks_entries_is_noticed_at_its_end),
         HERE(no_nonsense_leads_out_of_the_chunk),

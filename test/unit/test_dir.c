@@ -1,4 +1,5 @@
-/* test_dir.c - which directories are taken, which are refused and left alone, and who has the lock. */
+/* test_dir.c - which directories are taken, which are refused and left alone, and who has the
+ * lock. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -35,7 +36,7 @@ static int is_there(const struct place *place, const char *name)
     return lstat(path, &info) == 0;
 }
 
-/* -- taken ------------------------------------------------------------------------------------------ */
+/* -- taken ------------------------------------------------------------------------------------- */
 
 static void a_missing_directory_is_made_for_its_owner_alone(void **state)
 {
@@ -67,7 +68,7 @@ static void leftovers_of_our_own_are_no_hindrance(void **state)
     sfi_dir_close(&dir);
 }
 
-/* -- refused ---------------------------------------------------------------------------------------- */
+/* -- refused ----------------------------------------------------------------------------------- */
 
 static void refused(const char *path, int must_exist, int code, const char *part)
 {
@@ -209,7 +210,7 @@ static void a_planted_lock_is_not_followed(void **state)
     assert_int_equal(access(place_path(place, "victim"), F_OK), -1);
 }
 
-/* -- the lock --------------------------------------------------------------------------------------- */
+/* -- the lock ---------------------------------------------------------------------------------- */
 
 static void a_second_open_in_the_process_is_refused(void **state)
 {
@@ -218,7 +219,8 @@ static void a_second_open_in_the_process_is_refused(void **state)
     OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
     refused(place->db, 0, SF_ELOCKED, "in this process");
     assert_int_equal(rename(place->db, place_path(place, "moved")), 0);
-    refused(place_path(place, "moved"), 0, SF_ELOCKED, "in this process"); /* by what it is, not by name */
+    /* by what it is, not by name */
+    refused(place_path(place, "moved"), 0, SF_ELOCKED, "in this process");
     assert_int_equal(rename(place_path(place, "moved"), place->db), 0);
     flock(dir.lock_fd, LOCK_UN); /* as on a file system that forgets locks */
     refused(place->db, 0, SF_ELOCKED, "in this process");

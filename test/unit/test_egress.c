@@ -1,4 +1,5 @@
-/* test_egress.c - lib/actor/egress: names, lists, bounds, what is trimmed, and what a row may say. */
+/* test_egress.c - lib/actor/egress: names, lists, bounds, what is trimmed, and what a row may
+ * say. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -90,7 +91,7 @@ static uint64_t commit(struct rig *rig)
     return before - rig->egresses.untrimmed;
 }
 
-/* -- names ------------------------------------------------------------------------------------------ */
+/* -- names ------------------------------------------------------------------------------------- */
 
 static void an_egress_is_found_by_its_name_whatever_holds_it(void **state)
 {
@@ -158,7 +159,7 @@ static void without_memory_none_is_registered_and_all_others_are_found(void **st
     }
 }
 
-/* -- bounds --------------------------------------------------------------------------------------------- */
+/* -- bounds ------------------------------------------------------------------------------------ */
 
 static void it_is_full_by_records_or_by_bytes_and_not_before(void **state)
 {
@@ -224,7 +225,7 @@ static void how_long_nothing_was_acknowledged_is_told_of_the_one_that_waits_long
     rig_close(&rig);
 }
 
-/* -- what is deleted ------------------------------------------------------------------------------------ */
+/* -- what is deleted --------------------------------------------------------------------------- */
 
 static void an_epoch_deletes_at_least_as_many_rows_as_it_adds(void **state)
 {
@@ -294,7 +295,7 @@ static void a_seal_without_memory_is_repeated_whole(void **state)
     rig_close(&rig);
 }
 
-/* -- rows ------------------------------------------------------------------------------------------------ */
+/* -- rows -------------------------------------------------------------------------------------- */
 
 struct record {
     struct sfi_key key;
@@ -409,7 +410,7 @@ static void a_row_of_format_2_is_read_and_counts_no_bytes(void **state)
     rig_close(&rig);
 }
 
-/* -- counters -------------------------------------------------------------------------------------------- */
+/* -- counters ---------------------------------------------------------------------------------- */
 
 struct counters {
     uint32_t number;
@@ -444,7 +445,8 @@ static void counters_that_contradict_each_other_are_damage(void **state)
         {2, 0, 0, 0, 0, 0, SF_ECORRUPT},                   /* before the first */
         {2, 10, UINT64_MAX, 5, 0, 0, SF_ECORRUPT},
         {2, 10, 5, UINT64_MAX, 0, 0, SF_ECORRUPT},
-        {2, 10, 5, 5, 100, 101, SF_ECORRUPT},              /* more bytes acknowledged than emitted */
+        /* more bytes acknowledged than emitted */
+        {2, 10, 5, 5, 100, 101, SF_ECORRUPT},
         {0, 10, 5, 5, 0, 0, SF_ECORRUPT},                  /* no number */
         {1, 10, 5, 5, 0, 0, SF_ECORRUPT},                  /* another's */
         {UINT32_MAX, 10, 5, 5, 0, 0, SF_ECORRUPT},
@@ -469,7 +471,8 @@ static void counters_have_the_size_of_their_version(void **state)
             struct counters counters = {1, 10, 5, 4, 100, 50, 0};
             rig_open(&rig, 10, 1000);
             int is_right = size == (version == 1 ? 28 : 44);
-            assert_int_equal(load(&rig, "out", counters, version, size), is_right ? 0 : SF_ECORRUPT);
+            assert_int_equal(load(&rig, "out", counters, version, size),
+                             is_right ? 0 : SF_ECORRUPT);
             if (is_right) {
                 struct sfi_egress *egress = sfi_egresses_find(&rig.egresses, "out");
                 assert_int_equal(egress->delivered, 5);

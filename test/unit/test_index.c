@@ -1,4 +1,5 @@
-/* test_index.c - the index finds every entry of a hash, newest first, and forgets what is taken back. */
+/* test_index.c - the index finds every entry of a hash, newest first, and forgets what is taken
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -77,7 +78,7 @@ static void has(const struct rig *rig, uint32_t hash, const uint32_t *numbers, u
     has(rig, hash, (const uint32_t[]){__VA_ARGS__}, \
         sizeof((const uint32_t[]){__VA_ARGS__}) / sizeof(uint32_t))
 
-/* -- find ------------------------------------------------------------------------------------------- */
+/* -- find -------------------------------------------------------------------------------------- */
 
 static void nothing_is_found_where_nothing_is(void **state)
 {
@@ -141,7 +142,7 @@ static void many_entries_of_one_hash_make_one_chain(void **state)
     has(rig, 77, numbers, MANY);
 }
 
-/* -- growth ----------------------------------------------------------------------------------------- */
+/* -- growth ------------------------------------------------------------------------------------ */
 
 static void chains_survive_growth(void **state)
 {
@@ -180,7 +181,7 @@ static void what_was_reserved_needs_no_memory(void **state)
     HAS(rig, 999, 999, 1999, 2999, 3999, 4999);
 }
 
-/* -- rollback ----------------------------------------------------------------------------------------- */
+/* -- rollback ---------------------------------------------------------------------------------- */
 
 static void a_rollback_takes_the_newest_back(void **state)
 {
@@ -270,7 +271,7 @@ static void a_rollback_across_growth_restores_the_entries(void **state)
     has(rig, 1500, NULL, 0);
 }
 
-/* -- no memory ----------------------------------------------------------------------------------------- */
+/* -- no memory --------------------------------------------------------------------------------- */
 
 static void a_failed_reserve_leaves_the_index_as_it_was(void **state)
 {
@@ -345,7 +346,7 @@ static void a_reader_goes_on_when_the_entry_it_stands_on_was_taken_back(void **s
     assert_int_equal(sfi_log_index_find(&rig->index, 5, 0), SFI_INDEX_NONE);
 }
 
-/* -- random ------------------------------------------------------------------------------------------- */
+/* -- random ------------------------------------------------------------------------------------ */
 
 enum { MODEL_STEPS = 20000, MODEL_ENTRIES = 60000, MODEL_HASHES = 64 };
 

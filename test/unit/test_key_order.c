@@ -1,4 +1,5 @@
-/* test_key_order.c - keys come out in LMDB's order, each once and newest, and no sooner than asked for. */
+/* test_key_order.c - keys come out in LMDB's order, each once and newest, and no sooner than asked
+ * for. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -152,7 +153,7 @@ static void is_over(struct rig *rig)
     assert_int_equal(item, 4711);
 }
 
-/* -- the model: qsort, then the newest of each ------------------------------------------------------ */
+/* -- the model: qsort, then the newest of each ------------------------------------------------- */
 
 static const struct key *sorting;
 
@@ -208,7 +209,7 @@ static void comes_out_as_expected(struct rig *rig)
     goes_on_as_expected(rig, 0);
 }
 
-/* -- order ------------------------------------------------------------------------------------------ */
+/* -- order ------------------------------------------------------------------------------------- */
 
 static void an_order_is_that_of_bytes_and_then_of_size(void **state)
 {
@@ -350,7 +351,7 @@ static void keys_that_differ_in_zeroes_at_their_end_are_told_apart(void **state)
     }
 }
 
-static void zeroes_behind_a_long_start_are_told_apart_too(void **state)
+static void zeroes_after_a_long_start_are_told_apart_too(void **state)
 {
     struct rig *rig = *state;
     unsigned char key[64] = "0123456789abcdefghijklmnopqrstuv";
@@ -374,7 +375,7 @@ static void bytes_are_numbers_without_sign(void **state)
     is_over(rig);
 }
 
-/* -- a little at a time ------------------------------------------------------------------------------- */
+/* -- a little at a time ------------------------------------------------------------------------ */
 
 /* Shuffled state keys of one type, so that the first 8 bytes tell nothing and the second 8 much. */
 static void add_states(struct rig *rig, uint32_t count)
@@ -383,8 +384,8 @@ static void add_states(struct rig *rig, uint32_t count)
         add_state_key(rig, 7, draw(rig, count * UINT64_C(4)), (uint16_t)draw(rig, 2));
 }
 
-/* The first eight bytes are taken when a key is added, the next eight are looked at once for those that
- * lie in front: what is behind is neither looked at nor put in its place. */
+/* The first eight bytes are taken when a key is added, the next eight are looked at once for those
+ * that lie in front: what is after them is neither looked at nor put in its place. */
 static void the_first_of_many_costs_about_a_look_at_each(void **state)
 {
     enum { MANY = 100000 };
@@ -468,7 +469,7 @@ static void taking_some_and_then_the_rest_gives_all(void **state)
     }
 }
 
-/* -- keys that somebody chose to make it slow ----------------------------------------------------------- */
+/* -- keys that somebody chose to make it slow -------------------------------------------------- */
 
 static void organ_pipes_come_out_in_order(void **state)
 {
@@ -485,9 +486,10 @@ static void organ_pipes_come_out_in_order(void **state)
     comes_out_as_expected(rig);
 }
 
-/* After McIlroy, "A Killer Adversary for Quicksort" (1999): plays the partition beforehand, with keys that
- * have no value yet, and gives the greatest ones that are left to four of the nine that are looked at,
- * so that the pivot is the fourth greatest each time.  `values[i]`: the key of item i. */
+/* After McIlroy, "A Killer Adversary for Quicksort" (1999): plays the partition beforehand, with
+ * keys that have no value yet, and gives the greatest ones that are left to four of the nine that
+ * are looked at, so that the pivot is the fourth greatest each time.  `values[i]`: the key of item
+ * i. */
 struct killer {
     uint64_t *values;
     uint32_t *at; /* which item lies where */
@@ -565,7 +567,8 @@ static void keys_that_defeat_the_pivots_come_out_in_order(void **state)
     goes_on_as_expected(rig, 1);
 }
 
-/* Those that the heapsort gets are equal in their first eight bytes, so that each comparison is seen. */
+/* Those that the heapsort gets are equal in their first eight bytes, so that each comparison is
+ * seen. */
 static void keys_that_defeat_the_pivots_do_not_cost_their_square(void **state)
 {
     enum { MANY = 20000 };
@@ -619,7 +622,7 @@ static void keys_that_fill_the_stack_level_by_level_come_out_in_order(void **sta
     comes_out_as_expected(rig);
 }
 
-/* -- random ------------------------------------------------------------------------------------------- */
+/* -- random ------------------------------------------------------------------------------------ */
 
 struct shape {
     const char *letters;
@@ -670,7 +673,7 @@ static void many_keys_come_out_as_qsort_has_them(void **state)
     comes_out_as_expected(rig);
 }
 
-/* -- memory ------------------------------------------------------------------------------------------- */
+/* -- memory ------------------------------------------------------------------------------------ */
 
 static void an_order_used_again_allocates_nothing(void **state)
 {
@@ -761,7 +764,7 @@ int main(void)
         HERE(keys_that_begin_alike_come_out_in_order),
         HERE(keys_that_are_the_start_of_others_come_first),
         HERE(keys_that_differ_in_zeroes_at_their_end_are_told_apart),
-        HERE(zeroes_behind_a_long_start_are_told_apart_too),
+        HERE(zeroes_after_a_long_start_are_told_apart_too),
         HERE(bytes_are_numbers_without_sign),
         HERE(the_first_of_many_costs_about_a_look_at_each),
         HERE(each_later_one_costs_little),

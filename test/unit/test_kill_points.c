@@ -1,8 +1,9 @@
-/* test_kill_points.c - kill -9 at every store call on a real database, and every store call failing.
+/* test_kill_points.c - kill -9 at every store call on a real database, and every store call
+ * failing.
  *
- * The scenario (support/scenario.h) runs in a child that is killed at the n-th fault point, for every n;
- * a second child then lives to the end and checks.  The sink lies in shared memory: it is the outside
- * and survives. */
+ * The scenario (support/scenario.h) runs in a child that is killed at the n-th fault point, for
+ * every n; a second child then lives to the end and checks.  The sink lies in shared memory: it is
+ * the outside and survives. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -29,8 +30,8 @@ struct outside {
     char violation[200];
 };
 
-/* A changelog so small that it is always swept; and commits on the engine's thread, so that the n-th call is
- * the same one each time, or on their own, where it is another one now and then. */
+/* A changelog so small that it is always swept; and commits on the engine's thread, so that the
+ * n-th call is the same one each time, or on their own, where it is another one now and then. */
 static sf_options how = SF_OPTIONS(.log_records_max = 12);
 
 static int open_directory(struct scenario *s, sf_runtime **out)
@@ -50,7 +51,8 @@ static struct outside *outside_new(void)
 static void live(struct outside *outside, const char *dir, uint64_t kill_fault, uint64_t fail_fault)
 {
     struct machine machine;
-    struct scenario s = {.machine = &machine, .sink = &outside->sink, .open = open_directory, .disk = (void *)dir};
+    struct scenario s = {
+        .machine = &machine, .sink = &outside->sink, .open = open_directory, .disk = (void *)dir};
     machine_init(&machine);
     machine.kill_fault = kill_fault;
     machine.fail_fault = fail_fault;
@@ -60,7 +62,8 @@ static void live(struct outside *outside, const char *dir, uint64_t kill_fault, 
     _exit(0);
 }
 
-static int run_child(struct outside *outside, const char *dir, uint64_t kill_fault, uint64_t fail_fault)
+static int run_child(struct outside *outside, const char *dir, uint64_t kill_fault,
+                     uint64_t fail_fault)
 {
     int status;
     fflush(NULL);
@@ -99,7 +102,8 @@ static int survives(struct place *place, uint64_t n, int forgets)
     outside->sink.forgets = forgets;
     int status = run_child(outside, dir, n, 0);
     int was_killed = WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL;
-    assert_true(was_killed || (!how.commit_inline && status == 0)); /* this time there were fewer calls */
+    /* this time there were fewer calls */
+    assert_true(was_killed || (!how.commit_inline && status == 0));
     assert_int_equal(run_child(outside, dir, 0, 0), 0);
     int whole = outside->violation[0] == 0;
     if (!whole && !forgets)
@@ -137,16 +141,16 @@ static void any_store_call_may_fail_once(void **state)
     }
 }
 
-#define BOTH(name)                                                                                   \
-    static void name##_inline(void **state)                                                          \
-    {                                                                                                \
-        how.commit_inline = 1;                                                                       \
-        name(state);                                                                                 \
-    }                                                                                                \
-    static void name##_behind_the_engine(void **state)                                               \
-    {                                                                                                \
-        how.commit_inline = 0;                                                                       \
-        name(state);                                                                                 \
+#define BOTH(name)                                     \
+    static void name##_inline(void **state)            \
+    {                                                  \
+        how.commit_inline = 1;                         \
+        name(state);                                   \
+    }                                                  \
+    static void name##_on_the_commit_thread(void **state) \
+    {                                                  \
+        how.commit_inline = 0;                         \
+        name(state);                                   \
     }
 
 BOTH(a_kill_at_any_store_call_loses_nothing)
@@ -157,11 +161,11 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_kill_at_any_store_call_loses_nothing_inline),
-        TEST(a_kill_at_any_store_call_loses_nothing_behind_the_engine),
+        TEST(a_kill_at_any_store_call_loses_nothing_on_the_commit_thread),
         TEST(the_kill_points_see_a_sink_that_forgets_inline),
-        TEST(the_kill_points_see_a_sink_that_forgets_behind_the_engine),
+        TEST(the_kill_points_see_a_sink_that_forgets_on_the_commit_thread),
         TEST(any_store_call_may_fail_once_inline),
-        TEST(any_store_call_may_fail_once_behind_the_engine),
+        TEST(any_store_call_may_fail_once_on_the_commit_thread),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* test_log.c - the changelog, so small that it is frozen and swept all the time: whatever fails on the
- * way, what memory knows of it and what the disk has stay the same. */
+/* test_log.c - the changelog, so small that it is frozen and swept all the time: whatever fails on
+ * the way, what memory knows of it and what the disk has stay the same. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -82,7 +82,7 @@ static void close_store(struct rig *rig)
     sfi_dir_close(&rig->dir);
 }
 
-/* -- one life: epochs of puts and deletes, one after the other, each tried until it is durable ------- */
+/* -- one life: epochs of puts and deletes, one after the other, each tried until it is durable - */
 
 static uint64_t draw(struct rig *rig, uint64_t below)
 {
@@ -276,7 +276,7 @@ static void live(struct rig *rig, const struct place *place, uint64_t number, ui
     dies(rig);
 }
 
-/* -- tests -------------------------------------------------------------------------------------------- */
+/* -- tests ------------------------------------------------------------------------------------- */
 
 static void an_undisturbed_log_loses_nothing(void **state)
 {
@@ -383,7 +383,7 @@ static void any_run_of_failures_loses_nothing(void **state)
     }
 }
 
-/* -- at full speed ----------------------------------------------------------------------------------- */
+/* -- at full speed ----------------------------------------------------------------------------- */
 
 enum { FULL_ROWS = 60000, FULL_KEYS = 200000, FULL_EPOCHS = 40, FULL_RECORDS = 400000 };
 
@@ -403,8 +403,8 @@ static void commit_full_epoch(struct rig *rig)
     assert_int_equal(sfi_store_settle(rig->store, 1), SFI_DURABLE);
 }
 
-/* A generation is frozen when it is full, which an epoch may overshoot, and never later, because the one
- * before is swept by then. */
+/* A generation is frozen when it is full, which an epoch may overshoot, and never later, because
+ * the one before is swept by then. */
 static void the_sweep_keeps_up_with_the_largest_epochs(void **state)
 {
     static struct rig rig;

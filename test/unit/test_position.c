@@ -1,4 +1,5 @@
-/* test_position.c - how far an input was taken in: each of its five marks moves when its step is done. */
+/* test_position.c - how far an input was taken in: each of its five marks moves when its step is
+ * done. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

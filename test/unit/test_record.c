@@ -1,4 +1,5 @@
-/* test_record.c - the eight bytes in front of a value: what is damaged, what is newer, what is older. */
+/* test_record.c - the eight bytes in front of a value: what is damaged, what is newer, what is
+ * older. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

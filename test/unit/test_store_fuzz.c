@@ -1,14 +1,14 @@
-/* test_store_fuzz.c - the store on disk under everything at once, by chance: failing calls, failing memory,
- * a disk that refuses, restarts in the middle of a commit, threads that read; against a model of its
- * history.
+/* test_store_fuzz.c - the store on disk under everything at once, by chance: failing calls, failing
+ * memory, a disk that refuses, restarts in the middle of a commit, threads that read; against a
+ * model of its history.
  *
- * What each epoch must hold is known from the moment its batch is built, so every snapshot, on whichever
- * thread, can be compared row by row with the epoch that it claims to show.  Which epochs it may show
- * is bounded on both sides: not older than the newest that was durable before it was opened, not newer
- * than the newest that was submitted.
+ * What each epoch must hold is known from the moment its batch is built, so every snapshot, on
+ * whichever thread, can be compared row by row with the epoch that it claims to show.  Which epochs
+ * it may show is bounded on both sides: not older than the newest that was durable before it was
+ * opened, not newer than the newest that was submitted.
  *
- * The seeds are fixed; SEED=n chooses others, ROUNDS=n makes it n times as long.  With threads in it a seed
- * does not repeat every step. */
+ * The seeds are fixed; SEED=n chooses others, ROUNDS=n makes it n times as long.  With threads in
+ * it a seed does not repeat every step. */
 #define _GNU_SOURCE /* syscall() */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -37,7 +37,7 @@ enum { KEYS = 40, TABLES = 2, EPOCHS = 600, READERS = 2, OPS_MAX = 12, VALUE_MIN
 
 static const enum sfi_table tables[TABLES] = {SFI_STATE, SFI_OUTBOX};
 
-/* -- chance ----------------------------------------------------------------------------------------- */
+/* -- chance ------------------------------------------------------------------------------------ */
 
 static uint32_t next_random(uint32_t number)
 {
@@ -82,7 +82,7 @@ static void *resize(void *ctx, void *old, size_t size)
     return NULL;
 }
 
-/* -- a disk that refuses: LMDB's own calls, done or not, and said to have failed --------------------- */
+/* -- a disk that refuses: LMDB's own calls, done or not, and said to have failed --------------- */
 
 static int is_done(int is_failing)
 {
@@ -120,7 +120,7 @@ int fdatasync(int fd)
 
 #pragma GCC visibility pop
 
-/* -- the history ------------------------------------------------------------------------------------ */
+/* -- the history ------------------------------------------------------------------------------- */
 
 /* A row: which epoch wrote it, 0: it is absent. */
 struct cell {
@@ -209,7 +209,8 @@ static uint32_t any_size(struct fuzz *fuzz)
     return VALUE_MIN + chance(fuzz, most);
 }
 
-/* Is this the operation that the negative control spoils?  One of each epoch, after some that are sound. */
+/* Is this the operation that the negative control spoils?  One of each epoch, after some that are
+ * sound. */
 static int is_spoiled(struct fuzz *fuzz, enum plant plant, int epoch)
 {
     if (fuzz->plant != plant || fuzz->planted == epoch || epoch < fuzz->epochs / 4)
@@ -261,7 +262,7 @@ static void build(struct fuzz *fuzz, int epoch)
     sfi_batch_seal(&fuzz->batch, (uint64_t)epoch);
 }
 
-/* -- comparing --------------------------------------------------------------------------------------- */
+/* -- comparing --------------------------------------------------------------------------------- */
 
 /* Each of these returns 0; 1 if the model was violated; negative if the store could not be read. */
 
@@ -368,7 +369,7 @@ static void *read_on(void *arg)
     return NULL;
 }
 
-/* -- a life ------------------------------------------------------------------------------------------- */
+/* -- a life ------------------------------------------------------------------------------------ */
 
 enum { ODDS = 8, PATIENCE = 300, DESPAIR = 3000 };
 
@@ -484,7 +485,7 @@ static int live(struct fuzz *fuzz)
     return epoch;
 }
 
-/* -- runs --------------------------------------------------------------------------------------------- */
+/* -- runs -------------------------------------------------------------------------------------- */
 
 static uint32_t from_environment(const char *name, uint32_t otherwise)
 {
@@ -584,7 +585,7 @@ static void any_history_with_another_way_of_committing_each_time(void **state)
     run_seeds(state, NULL, 4);
 }
 
-/* -- negative control: does it find anything? ----------------------------------------------------------- */
+/* -- negative control: does it find anything? -------------------------------------------------- */
 
 static void finds(void **state, enum plant plant, const char *what)
 {

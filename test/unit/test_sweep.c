@@ -1,7 +1,7 @@
 /* test_sweep.c - every allocation failing, every store call failing, a crash at every one of them.
  *
- * The scenario (support/scenario.h) runs on a disk in memory that outlives the runtimes: once to count,
- * then once for each call that can fail. */
+ * The scenario (support/scenario.h) runs on a disk in memory that outlives the runtimes: once to
+ * count, then once for each call that can fail. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

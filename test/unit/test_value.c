@@ -1,4 +1,5 @@
-/* test_value.c - what LMDB hands out of a damaged database that was too large to be walked whole. */
+/* test_value.c - what LMDB hands out of a damaged database that was too large to be walked
+ * whole. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -68,7 +69,8 @@ static void make(const struct place *place)
     rig_close(&rig);
 }
 
-/* The node of a row, read from the file to be changed there: low, high, flags, key size, key, value. */
+/* The node of a row, read from the file to be changed there: low, high, flags, key size, key,
+ * value. */
 struct node {
     int fd;
     off_t at;

@@ -128,7 +128,7 @@ static unsigned char *node_of(unsigned char *page, int index)
     return page + (page[16 + 2 * index] | page[17 + 2 * index] << 8);
 }
 
-/* -- a sound one ------------------------------------------------------------------------------------ */
+/* -- a sound one ------------------------------------------------------------------------------- */
 
 struct count {
     uint64_t rows, bytes, problems;
@@ -166,7 +166,7 @@ static void a_sound_database_is_walked_row_by_row(void **state)
     rig_free(&rig);
 }
 
-/* -- a damaged one ---------------------------------------------------------------------------------- */
+/* -- a damaged one ----------------------------------------------------------------------------- */
 
 static void a_page_that_is_another_or_marked_is_noticed(void **state)
 {
