@@ -62,21 +62,40 @@ static int sort_table(struct sfi_key_order *order, const struct sfi_op_list *lis
     return rc;
 }
 
-static int apply_table(struct lmdb_store *store, MDB_txn *txn, int table,
-                       const struct sfi_op_list *list)
+static int apply_op(struct sfi_writer *writer, const struct sfi_op *op)
 {
-    struct sfi_writer writer;
+    return op->is_delete ? sfi_writer_delete(writer, sfi_op_key(op))
+                         : sfi_writer_put(writer, sfi_op_key(op), sfi_op_value(op));
+}
+
+static int apply_sorted(struct lmdb_store *store, struct sfi_writer *writer,
+                        const struct sfi_op_list *list)
+{
     uint32_t item;
     int rc = sort_table(&store->order, list);
-    if (rc == 0)
-        rc = sfi_writer_open(&writer, &store->db, txn, table);
+    while (rc == 0 && sfi_key_order_next(&store->order, key_of, (void *)(uintptr_t)list, &item))
+        rc = apply_op(writer, &list->ops[item]);
+    return rc;
+}
+
+/* A readable table is in order already. */
+static int apply_rows(struct sfi_writer *writer, const struct sfi_batch *batch, int table)
+{
+    int rc = 0;
+    for (const struct sfi_op *op = NULL; rc == 0 && (op = sfi_batch_next(batch, table, op));)
+        rc = apply_op(writer, op);
+    return rc;
+}
+
+static int apply_table(struct lmdb_store *store, MDB_txn *txn, int table,
+                       const struct sfi_batch *batch)
+{
+    struct sfi_writer writer;
+    int rc = sfi_writer_open(&writer, &store->db, txn, table);
     if (rc < 0)
         return rc;
-    while (rc == 0 && sfi_key_order_next(&store->order, key_of, (void *)(uintptr_t)list, &item)) {
-        const struct sfi_op *op = &list->ops[item];
-        rc = op->is_delete ? sfi_writer_delete(&writer, sfi_op_key(op))
-                           : sfi_writer_put(&writer, sfi_op_key(op), sfi_op_value(op));
-    }
+    rc = sfi_table_is_readable(table) ? apply_rows(&writer, batch, table)
+                                      : apply_sorted(store, &writer, &batch->tables[table]);
     sfi_writer_close(&writer);
     return rc;
 }
@@ -108,7 +127,7 @@ static int apply_batch(struct lmdb_store *store, MDB_txn *txn, const struct sfi_
                             store->full_disks > 0);
     for (int i = 0; i < SFI_TABLES && rc == 0; i++)
         if (i != SFI_STATE && batch->tables[i].count)
-            rc = apply_table(store, txn, i, &batch->tables[i]);
+            rc = apply_table(store, txn, i, batch);
     int error = rc == 0 ? sfi_db_put_epoch(&store->db, txn, batch->epoch) : 0;
     return error ? sfi_db_error(&store->db, error, "commit to") : rc;
 }

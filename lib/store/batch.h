@@ -6,10 +6,19 @@
  * gives the same result as once.  In which order the keys are written is the store's business, and
  * its thread's (store/key_order.h).
  *
- * The bytes live in blocks owned by the batch, so operations stay where they are until reset. */
+ * The bytes live in blocks owned by the batch, so operations stay where they are until reset.
+ *
+ * READABLE TABLES  Some tables are read while what was written to them is not durable yet (entries, timers,
+ * operations).  Of these the batch keeps the keys in order, each with its newest operation:
+ * (1) A key is listed as long as there is an operation on it.  Each operation names the one before it on its key,
+ *     so that rolling back gives the list back as it was, byte for byte.
+ * (2) Within one mark a put on the same key and of the same size takes the place of the former one: nobody can
+ *     go back to what was between them.
+ * (3) A sealed batch does not change, so both threads read it without a lock. */
 #ifndef SFI_STORE_BATCH_H
 #define SFI_STORE_BATCH_H
 
+#include "store/skiplist.h"
 #include "store/store.h"
 
 struct sfi_op {
@@ -31,6 +40,8 @@ struct sfi_batch {
     const struct sfi_sys *sys;
     uint64_t epoch; /* set by seal */
     struct sfi_op_list tables[SFI_TABLES];
+    struct sfi_skiplist rows[SFI_TABLES]; /* of readable tables: the keys in order */
+    uint32_t settled[SFI_TABLES];         /* operations before the newest mark: those stay */
     uint32_t op_count;                        /* of all tables */
     struct sfi_batch_block *blocks, *current; /* kept for the next epoch */
     uint64_t bytes;
@@ -53,8 +64,25 @@ void sfi_batch_reset(struct sfi_batch *batch);
 void *sfi_batch_put(struct sfi_batch *batch, enum sfi_table table, sf_bytes key, size_t value_size);
 int sfi_batch_delete(struct sfi_batch *batch, enum sfi_table table, sf_bytes key);
 
-struct sfi_batch_mark sfi_batch_mark(const struct sfi_batch *batch);
+struct sfi_batch_mark sfi_batch_mark(struct sfi_batch *batch);
 void sfi_batch_rollback(struct sfi_batch *batch, struct sfi_batch_mark mark);
+
+static inline int sfi_table_is_readable(enum sfi_table table)
+{
+    return table == SFI_ENTRY || table == SFI_TIMER || table == SFI_ASYNC;
+}
+
+/* The newest operation on a key of a readable table; NULL: none. */
+const struct sfi_op *sfi_batch_find(const struct sfi_batch *batch, enum sfi_table table,
+                                    sf_bytes key);
+/* The same for the nearest key: `after` and `before` as in skiplist.h. */
+const struct sfi_op *sfi_batch_after(const struct sfi_batch *batch, enum sfi_table table,
+                                     sf_bytes key, int greater);
+const struct sfi_op *sfi_batch_before(const struct sfi_batch *batch, enum sfi_table table,
+                                      sf_bytes key, int less);
+/* All of them in order: begin with NULL. */
+const struct sfi_op *sfi_batch_next(const struct sfi_batch *batch, enum sfi_table table,
+                                    const struct sfi_op *op);
 
 static inline void sfi_batch_seal(struct sfi_batch *batch, uint64_t epoch)
 {
