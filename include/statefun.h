@@ -245,13 +245,13 @@ typedef struct sf_options {
                                * 0: 4 Mi */
     uint64_t log_bytes_max;   /* the same in bytes; 0: 256 MiB; more than a 16th of store_bytes_max is
                                * taken as that */
-    uint64_t inbox_bytes_max; /* sent from outside and not handled yet; one message always fits;
-                               * 0: 16 MiB */
+    uint64_t inbox_bytes_max; /* sent from outside and not handled yet, but not what waits for an actor that
+                               * backs off; one message always fits; 0: 16 MiB */
     uint32_t inbox_ms_max;    /* the same in time, at the pace at which messages were handled lately, since an
                                * answer waits for all that was sent before it.  Less: sooner answers under
                                * overload, and senders meet SF_EAGAIN more often; 0: 100 */
-    uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk, but not those behind
-                                 * a pause or of a type not registered yet; 0: 64 MiB */
+    uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk, also those of an actor that
+                                 * backs off, or of a type not registered yet; 0: 64 MiB */
     uint64_t cache_bytes_max; /* actors in memory; more are read when needed; 0: 256 MiB */
     uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; at least
                                * 1 MiB; 0: 32 GiB.  Sends are refused before it is met, and one turn

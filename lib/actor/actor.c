@@ -226,7 +226,7 @@ static void move_hand(struct sfi_actors *actors, const struct sfi_actor *kept)
     struct sfi_actor *actor = actors->places[actors->hand].actor;
     expect_under_hand(actors);
     if (actor && !actor->used && !actor->dirty && actor->sealed <= actors->durable &&
-        !actor->pause && actor != kept) {
+        actor != kept) {
         empty_place(actors, actors->hand);
         actor_free(actors, actor);
         actors->count--;
@@ -265,7 +265,7 @@ static int move_actor(struct sfi_actors *actors, struct sfi_actor *actor,
                       const struct sfi_actor *kept)
 {
     size_t size = actor_size(actor->type, actor->id_size);
-    if (actor == kept || actor->dirty || actor->pause)
+    if (actor == kept || actor->dirty)
         return 0;
     struct sfi_actor *moved = sfi_pool_alloc(&actors->pool, size);
     if (!moved)

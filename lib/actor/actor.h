@@ -9,10 +9,10 @@
  *     Of an actor that was cleared (`emptied`) nothing is on disk any more but what is in memory too, so the
  *     store is not asked.  `to_clear` says that its rows are still to be deleted, when it is sealed, before
  *     what it became since is put: every slot that its type ever had, whether there is a row or not.
- * (4) Nobody keeps a pointer to an actor but the running turn, the dirty list and a pause, and none of
- *     these is ever dropped, or moved.  Messages hold addresses (message.h).
+ * (4) Nobody keeps a pointer to an actor but the running turn and the dirty list, and none of these is
+ *     ever dropped, or moved.  Messages and holds have addresses (message.h, hold.h).
  *
- * LAYOUT  One piece of memory from a pool: 32 bytes of header, id, zero byte, padding to 16, struct.  So
+ * LAYOUT  One piece of memory from a pool: 24 bytes of header, id, zero byte, padding to 16, struct.  So
  * finding an actor touches one line of the cache, and a small struct the next.  The table of places is
  * {pointer, hash}, at most three quarters full.  An actor with a struct of 64 bytes and an id of 12 takes
  * 128 bytes and between 22 and 43 of the table.
@@ -35,8 +35,6 @@
 #include "base/hash.h"
 #include "base/pool.h"
 
-struct sfi_pause;
-
 /* A named value of one actor. */
 struct sfi_slot {
     struct sfi_slot *next;
@@ -49,7 +47,6 @@ struct sfi_slot {
 struct sfi_actor {
     struct sfi_type *type; /* registered, so the size of its struct is fixed until close */
     struct sfi_slot *slots;
-    struct sfi_pause *pause; /* not NULL: a message failed and backs off; see mailbox.h */
     uint64_t sealed : 48;    /* the epoch that took its last changes; 0: none in this run */
     uint64_t id_size : 8;
     uint64_t dirty : 1, state_dirty : 1;
@@ -59,7 +56,7 @@ struct sfi_actor {
     char id[];              /* and a zero byte, and the struct */
 };
 
-_Static_assert(offsetof(struct sfi_actor, id) == 32, "the header fills half a line");
+_Static_assert(offsetof(struct sfi_actor, id) == 24, "the header takes three words");
 
 struct sfi_actor_place {
     struct sfi_actor *actor;

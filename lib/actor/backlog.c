@@ -3,8 +3,6 @@
 #include "actor/key.h"
 #include "base/err.h"
 
-enum { SLICE_ROWS = 1024, SLICE_BYTES = 1 << 20 };
-
 static int fill_letter(const struct sfi_backlog *backlog, const struct sfi_envelope *envelope,
                        struct sfi_letter *letter)
 {
@@ -31,9 +29,8 @@ static int fill_letter(const struct sfi_backlog *backlog, const struct sfi_envel
     return 0;
 }
 
-/* From a row to a message. */
-static int open_row(const struct sfi_backlog *backlog, sf_bytes key, sf_bytes record,
-                    struct sfi_message **out, uint64_t *retry_ms)
+int sfi_backlog_open_row(const struct sfi_backlog *backlog, sf_bytes key, sf_bytes record,
+                         enum sfi_row row, struct sfi_message **out)
 {
     struct sfi_envelope envelope;
     struct sfi_letter letter;
@@ -45,10 +42,13 @@ static int open_row(const struct sfi_backlog *backlog, sf_bytes key, sf_bytes re
     struct sfi_message *message = sfi_message_new(backlog->pool, &letter);
     if (!message)
         return sfi_err(SF_ENOMEM, "out of memory");
-    message->sequence = sfi_be64_get(key.data);
+    message->sequence = sfi_be64_get((const unsigned char *)key.data + key.size - 8);
     message->attempts = envelope.attempts;
-    message->saved = 1;
-    *retry_ms = envelope.retry_ms;
+    message->row = row;
+    if (envelope.retry_ms) {
+        message->has_retry = 1;
+        message->retry_ms = envelope.retry_ms;
+    }
     *out = message;
     return 0;
 }
@@ -65,7 +65,7 @@ static int close_backlog(struct sfi_backlog *backlog)
 
 /* 1: the next message; 0: there was none, and the backlog is closed; negative. */
 static int next_message(struct sfi_backlog *backlog, struct sfi_snapshot *snapshot,
-                        struct sfi_message **out, uint64_t *retry_ms)
+                        struct sfi_message **out)
 {
     struct sfi_key from;
     sf_bytes key, record;
@@ -79,7 +79,7 @@ static int next_message(struct sfi_backlog *backlog, struct sfi_snapshot *snapsh
         return close_backlog(backlog);
     if (backlog->count == 0)
         return sfi_err(SF_ECORRUPT, "more messages are on disk than were counted");
-    rc = open_row(backlog, key, record, out, retry_ms);
+    rc = sfi_backlog_open_row(backlog, key, record, SFI_ROW_MAILBOX, out);
     if (rc < 0)
         return rc;
     backlog->first = (*out)->sequence + 1;
@@ -91,17 +91,16 @@ int sfi_backlog_read(struct sfi_backlog *backlog, sfi_backlog_taker *take, void 
 {
     struct sfi_snapshot *snapshot;
     struct sfi_message *message;
-    uint64_t retry_ms;
     size_t rows = 0, bytes = 0;
     int rc = sfi_snapshot_open(backlog->store, &snapshot);
     if (rc < 0)
         return rc;
     /* With none left to count, one more look says that the range is empty indeed. */
-    while ((backlog->count == 0 || (rows < SLICE_ROWS && bytes < SLICE_BYTES)) &&
-           (rc = next_message(backlog, snapshot, &message, &retry_ms)) > 0) {
+    while ((backlog->count == 0 || (rows < SFI_SLICE_ROWS && bytes < SFI_SLICE_BYTES)) &&
+           (rc = next_message(backlog, snapshot, &message)) > 0) {
         rows++;
         bytes += sfi_message_bytes(message);
-        take(taker, message, retry_ms);
+        take(taker, message);
     }
     sfi_snapshot_close(snapshot);
     return rc < 0 ? rc : 0;

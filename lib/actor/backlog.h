@@ -1,7 +1,8 @@
 /* backlog.h - messages that wait on disk only: a range of sequences, read back in order.
  *
- * (1) The rows of the mailbox table in [first, last] are exactly the messages of the backlog: those that
- *     were dropped from memory, or never read since open.  Every one of them is durable.
+ * (1) The rows of the mailbox table in [first, last] are exactly the messages of the backlog:
+ *     those that were dropped from memory, or never read since open.  Every one of them is
+ *     durable.
  * (2) `count` is their number.  At open it comes from the stored counters, so that a row that is
  *     missing, or one too many, is found out when the range ends.
  * (3) Reading moves `first` behind each row that was handed over; a failure loses nothing.
@@ -21,8 +22,11 @@ struct sfi_backlog {
     struct sfi_pool *pool;
 };
 
-/* Takes over a message that was read; `retry_ms` is that of its row.  Cannot fail. */
-typedef void sfi_backlog_taker(void *taker, struct sfi_message *message, uint64_t retry_ms);
+/* A slice of what waits on disk comes back at a time. */
+enum { SFI_SLICE_ROWS = 1024, SFI_SLICE_BYTES = 1 << 20 };
+
+/* Takes over a message that was read.  Cannot fail. */
+typedef void sfi_backlog_taker(void *taker, struct sfi_message *message);
 
 static inline int sfi_backlog_is_open(const struct sfi_backlog *backlog)
 {
@@ -40,5 +44,10 @@ static inline void sfi_backlog_add(struct sfi_backlog *backlog, uint64_t sequenc
 
 /* Reads the next slice, bounded in rows and bytes.  0, or what the store says; SF_ENOMEM. */
 int sfi_backlog_read(struct sfi_backlog *backlog, sfi_backlog_taker *take, void *taker);
+
+/* From a row, of table mailbox or parked, to a message; if it may not be tried yet, it says until
+ * when. */
+int sfi_backlog_open_row(const struct sfi_backlog *backlog, sf_bytes key, sf_bytes record,
+                         enum sfi_row row, struct sfi_message **out);
 
 #endif

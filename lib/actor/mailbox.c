@@ -1,10 +1,15 @@
 #include "actor/mailbox.h"
 
+#include <string.h>
+
 #include "actor/key.h"
+#include "actor/waiting.h"
 #include "base/err.h"
 
 /* What comes and goes is not asked of the system each time: large bodies would be mapped and cleared anew. */
 enum { KEEP_MAX = 16 << 20 };
+
+enum { MOVES_MAX = 256 }; /* a call of head() */
 
 void sfi_mailbox_init(struct sfi_mailbox *mailbox, const struct sfi_sys *sys,
                       struct sfi_actors *actors, struct sfi_types *types, uint64_t bytes_max)
@@ -17,194 +22,124 @@ void sfi_mailbox_init(struct sfi_mailbox *mailbox, const struct sfi_sys *sys,
     mailbox->backlog.types = types;
     mailbox->backlog.actors = actors;
     mailbox->backlog.pool = &mailbox->pool;
+    mailbox->parking.holds = &mailbox->holds;
+    mailbox->parking.reader = &mailbox->backlog;
     sfi_pool_init(&mailbox->pool, sys, SFI_LINE);
     mailbox->pool.keep_max = bytes_max / 4 < KEEP_MAX ? bytes_max / 4 : KEEP_MAX;
-    sfi_heap_init(&mailbox->pauses, sys);
+    sfi_holds_init(&mailbox->holds, sys);
 }
 
 void sfi_mailbox_recover(struct sfi_mailbox *mailbox, struct sfi_store *store,
-                         uint64_t next_sequence, uint64_t count)
+                         uint64_t next_sequence, uint64_t waiting, uint64_t parked)
 {
     mailbox->backlog.store = store;
     mailbox->next_sequence = mailbox->first_sequence = next_sequence;
     mailbox->sealed_next = mailbox->durable_next = next_sequence;
-    mailbox->count = mailbox->queued = count;
-    if (count) {
+    mailbox->count = waiting + parked;
+    mailbox->queued = waiting;
+    mailbox->parking.rows = mailbox->parking.unread = parked;
+    if (waiting) {
         mailbox->backlog.first = 1;
         mailbox->backlog.last = next_sequence - 1;
-        mailbox->backlog.count = count;
+        mailbox->backlog.count = waiting;
+    } else {
+        mailbox->passed = mailbox->passed_sealed = mailbox->passed_durable = next_sequence - 1;
     }
 }
 
-/* -- pauses ---------------------------------------------------------------------------------------- */
-
-static struct sfi_pause *pause_of(struct sfi_heap_node *node)
+static int load_held(struct sfi_mailbox *mailbox, struct sfi_snapshot *snapshot)
 {
-    return (struct sfi_pause *)((char *)node - offsetof(struct sfi_pause, due));
-}
-
-static struct sfi_pause *pause_new(struct sfi_mailbox *mailbox, struct sfi_actor *actor,
-                                   uint64_t pause_ms)
-{
-    uint64_t due_ns = mailbox->sys->mono_ns(mailbox->sys->ctx) + pause_ms * 1000000;
-    struct sfi_pause *pause = sfi_zalloc(mailbox->sys, sizeof *pause);
-    if (!pause || sfi_heap_push(&mailbox->pauses, &pause->due, due_ns) < 0) {
-        sfi_free(mailbox->sys, pause);
-        return NULL;
+    struct sfi_key at = {.bytes = {0}, .size = 1};
+    sf_bytes key, record;
+    int rc;
+    while ((rc = sfi_snapshot_seek(snapshot, SFI_HELD, sfi_key_bytes(&at), 1, &key, &record)) > 0) {
+        rc = sfi_holds_load(&mailbox->holds, mailbox->backlog.types, &mailbox->actors->key, key,
+                            record);
+        if (rc < 0)
+            return rc;
+        memcpy(at.bytes, key.data, key.size);
+        at.size = key.size;
     }
-    pause->actor = actor;
-    actor->pause = pause;
-    return pause;
+    return rc;
 }
 
-static void pause_free(struct sfi_mailbox *mailbox, struct sfi_pause *pause)
+int sfi_mailbox_load_holds(struct sfi_mailbox *mailbox)
 {
-    sfi_heap_remove(&mailbox->pauses, &pause->due);
-    pause->actor->pause = NULL;
-    sfi_free(mailbox->sys, pause);
-}
-
-/* Behind which the message must wait.  A pause keeps its actor in memory, so who is not there has none. */
-static struct sfi_pause *pause_before(const struct sfi_mailbox *mailbox,
-                                      const struct sfi_message *message)
-{
-    if (!sfi_heap_first(&mailbox->pauses))
-        return NULL;
-    const struct sfi_actor *actor =
-        sfi_actors_find(mailbox->actors, message->to_type, message->hash, sfi_message_to(message),
-                        message->to_size);
-    return actor ? actor->pause : NULL;
+    struct sfi_snapshot *snapshot;
+    int rc = sfi_snapshot_open(mailbox->backlog.store, &snapshot);
+    if (rc < 0)
+        return rc;
+    rc = load_held(mailbox, snapshot);
+    sfi_snapshot_close(snapshot);
+    if (rc < 0)
+        return rc;
+    return sfi_parking_load(&mailbox->parking, &mailbox->actors->key, mailbox->next_sequence);
 }
 
 void sfi_mailbox_fini(struct sfi_mailbox *mailbox)
 {
-    for (struct sfi_heap_node *node; (node = sfi_heap_first(&mailbox->pauses));) {
-        struct sfi_pause *pause = pause_of(node);
-        sfi_message_list_free(&mailbox->pool, &pause->waiting);
-        pause_free(mailbox, pause);
-    }
+    sfi_holds_fini(&mailbox->holds, mailbox->backlog.types, &mailbox->pool);
     sfi_message_list_free(&mailbox->pool, &mailbox->queue);
     sfi_message_list_free(&mailbox->pool, &mailbox->tail);
     sfi_message_list_free(&mailbox->pool, &mailbox->handled);
-    sfi_heap_fini(&mailbox->pauses);
     sfi_pool_fini(&mailbox->pool);
 }
 
-/* -- what memory holds ------------------------------------------------------------------------------- */
-
-static size_t memory_of(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
-{
-    return sfi_pool_bytes(&mailbox->pool, sfi_message_bytes(message));
-}
+/* -- what memory holds ------------------------------------------------------------------------- */
 
 static int is_counted(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
-    return !message->from_type && message->sequence >= mailbox->first_sequence;
+    return !message->from_type && message->sequence >= mailbox->first_sequence &&
+           !message->was_held;
 }
 
-static void free_message(struct sfi_mailbox *mailbox, struct sfi_message *message)
+void sfi_mailbox_uncount(struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
-    mailbox->bytes -= memory_of(mailbox, message);
+    if (is_counted(mailbox, message))
+        sfi_mailbox_lower(mailbox, &mailbox->counted_bytes, sfi_message_bytes(message));
+}
+
+void sfi_mailbox_free(struct sfi_mailbox *mailbox, struct sfi_message *message)
+{
+    sfi_mailbox_lower(mailbox, &mailbox->bytes, sfi_mailbox_memory(mailbox, message));
     sfi_message_free(&mailbox->pool, message);
 }
 
-static void count_unsaved(struct sfi_mailbox *mailbox, const struct sfi_message *message, int by)
+void sfi_mailbox_not_unsaved(struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
-    mailbox->unsaved_bytes += (uint64_t)by * sfi_message_bytes(message);
-    mailbox->unsaved_count += (uint32_t)by;
+    sfi_mailbox_lower(mailbox, &mailbox->unsaved_bytes, sfi_message_bytes(message));
+    sfi_mailbox_lower(mailbox, &mailbox->unsaved_count, 1);
 }
 
-/* -- in ------------------------------------------------------------------------------------------------ */
+/* -- in ---------------------------------------------------------------------------------------- */
 
 void sfi_mailbox_push(struct sfi_mailbox *mailbox, struct sfi_message *message)
 {
     message->sequence = mailbox->next_sequence++;
-    message->saved = 0;
     sfi_list_push(sfi_backlog_is_open(&mailbox->backlog) ? &mailbox->tail : &mailbox->queue,
                   message);
     if (!mailbox->unsaved)
         mailbox->unsaved = message;
     mailbox->count++;
     mailbox->queued++;
-    mailbox->bytes += memory_of(mailbox, message);
-    count_unsaved(mailbox, message, 1);
+    mailbox->bytes += sfi_mailbox_memory(mailbox, message);
+    mailbox->unsaved_bytes += sfi_message_bytes(message);
+    mailbox->unsaved_count++;
     if (is_counted(mailbox, message))
         mailbox->counted_bytes += sfi_message_bytes(message);
 }
 
-static uint64_t list_length(const struct sfi_message_list *list)
-{
-    uint64_t length = 0;
-    for (const struct sfi_message *message = list->first; message; message = message->next)
-        length++;
-    return length;
-}
-
-/* What is left of a pause from before the restart.  A clock that was set back delays it by no more
- * than a pause can last. */
-static uint64_t pause_left_ms(const struct sfi_mailbox *mailbox, const struct sfi_type *type,
-                              uint64_t retry_ms)
-{
-    uint64_t now_ms = mailbox->sys->wall_ms(mailbox->sys->ctx), most = type->backoff_ms_max;
-    uint64_t left = retry_ms > now_ms ? retry_ms - now_ms : 0;
-    return left < most ? left : most;
-}
-
-/* The pause that an earlier run began, if it is not over.  Without memory the message is simply tried
- * at once. */
-static struct sfi_pause *resume_pause(struct sfi_mailbox *mailbox,
-                                      const struct sfi_message *message, uint64_t retry_ms)
-{
-    uint64_t left_ms = pause_left_ms(mailbox, message->to_type, retry_ms);
-    struct sfi_actor *actor = left_ms
-                                  ? sfi_actors_get(mailbox->actors, message->to_type, message->hash,
-                                                   sfi_message_to(message), message->to_size)
-                                  : NULL;
-    return actor ? pause_new(mailbox, actor, left_ms) : NULL;
-}
-
-static void pass(struct sfi_mailbox *mailbox, const struct sfi_message *message)
-{
-    if (mailbox->passed < message->sequence)
-        mailbox->passed = message->sequence;
-}
-
 void sfi_mailbox_admit(struct sfi_mailbox *mailbox, struct sfi_type *type)
 {
-    struct sfi_message_list ready = {NULL, NULL};
-    for (struct sfi_message *message; (message = sfi_list_pop(&type->waiting));) {
-        uint64_t retry_ms = message->retry_ms;
-        message->hash =
-            sfi_actors_hash(mailbox->actors, type, sfi_message_to(message), message->to_size);
-        struct sfi_pause *pause = pause_before(mailbox, message);
-        if (!pause)
-            pause = resume_pause(mailbox, message, retry_ms);
-        sfi_list_push(pause ? &pause->waiting : &ready, message);
-        mailbox->queued += pause == NULL;
-    }
-    sfi_list_prepend(&mailbox->queue, &ready);
+    if (type->hold)
+        sfi_hold_lift(&mailbox->holds, type->hold, SFI_HELD_UNREGISTERED);
 }
 
-/* A message read back from disk: to the queue, to its type if that is not registered, or to the pause
- * that it began.  One that follows a paused one goes to the queue, and behind that in its turn, because
- * others may be in the queue before it. */
-static void take_back(void *taker, struct sfi_message *message, uint64_t retry_ms)
+static void take_back(void *taker, struct sfi_message *message)
 {
     struct sfi_mailbox *mailbox = taker;
-    struct sfi_type *type = message->to_type;
-    struct sfi_pause *pause = NULL;
-    mailbox->bytes += memory_of(mailbox, message);
-    if (type->registered && retry_ms && !pause_before(mailbox, message))
-        pause = resume_pause(mailbox, message, retry_ms);
-    if (type->registered && !pause) {
-        sfi_list_push(&mailbox->queue, message);
-        return;
-    }
-    mailbox->queued--;
-    pass(mailbox, message);
-    if (!pause)
-        message->retry_ms = retry_ms;
-    sfi_list_push(pause ? &pause->waiting : &type->waiting, message);
+    mailbox->bytes += sfi_mailbox_memory(mailbox, message);
+    sfi_list_push(&mailbox->queue, message);
 }
 
 /* There is no gap any more. */
@@ -223,11 +158,12 @@ static int read_back(struct sfi_mailbox *mailbox)
     return rc;
 }
 
-/* -- out ----------------------------------------------------------------------------------------------- */
+/* -- out --------------------------------------------------------------------------------------- */
 
-/* A turn's first touch of its actor would wait for memory three times: for the place in the table, the
- * header, the struct.  So every few turns the queue is walked a little ahead, and what lies there is asked
- * for: places first, and actors, whose places have come by now, on the next look. */
+/* A turn's first touch of its actor would wait for memory three times: for the place in the
+ * table, the header, the struct.  So every few turns the queue is walked a little ahead, and what
+ * lies there is asked for: places first, and actors, whose places have come by now, on the next
+ * look. */
 static void look_ahead(struct sfi_mailbox *mailbox)
 {
     enum { EVERY = 8, NEAR = 2 };
@@ -242,169 +178,161 @@ static void look_ahead(struct sfi_mailbox *mailbox)
     }
 }
 
-/* Takes the head out of the queue. */
-static struct sfi_message *unlink_head(struct sfi_mailbox *mailbox)
+int sfi_mailbox_is_ready(const struct sfi_mailbox *mailbox)
 {
-    struct sfi_message *message = sfi_list_pop(&mailbox->queue);
-    mailbox->queued--;
-    pass(mailbox, message);
-    if (mailbox->unsaved == message)
-        mailbox->unsaved = message->next;
-    return message;
+    return mailbox->queued || mailbox->holds.ready.first || sfi_waiting_has_later(mailbox);
 }
 
-/* (2): writes the row if it is not written yet, or `again` because attempts changed. */
-static int save_row(struct sfi_mailbox *mailbox, struct sfi_message *message,
-                    struct sfi_batch *batch, int again, uint64_t retry_ms)
+/* The queue in memory is empty.  1: look again; 0: nothing waits; negative. */
+static int refill(struct sfi_mailbox *mailbox)
 {
-    if (message->saved && !again)
-        return 0;
-    int rc = sfi_message_save(message, retry_ms, batch);
-    if (rc < 0)
-        return rc;
-    if (!message->saved)
-        count_unsaved(mailbox, message, -1);
-    message->saved = 1;
-    return 0;
+    if (sfi_backlog_is_open(&mailbox->backlog)) {
+        int rc = read_back(mailbox);
+        return rc < 0 ? rc : 1;
+    }
+    mailbox->passed = mailbox->next_sequence - 1;
+    if (sfi_waiting_has_later(mailbox))
+        sfi_hold_list_move(&mailbox->holds.ready, &mailbox->holds.later);
+    return mailbox->holds.ready.first != NULL;
 }
 
 struct sfi_message *sfi_mailbox_head(struct sfi_mailbox *mailbox, struct sfi_batch *batch, int *rc)
 {
-    for (;;) {
-        struct sfi_message *message = mailbox->queue.first;
-        if (!message && sfi_backlog_is_open(&mailbox->backlog)) {
-            *rc = read_back(mailbox);
-            if (*rc < 0)
+    int moves = 0;
+    for (*rc = 0; moves < MOVES_MAX; moves += *rc + 1) {
+        if (sfi_waiting_may_let_go(mailbox)) {
+            *rc = sfi_waiting_let_go(mailbox, batch);
+        } else if (!mailbox->queue.first) {
+            *rc = refill(mailbox);
+            if (*rc == 0)
                 return NULL;
-            continue;
+        } else if ((*rc = sfi_waiting_meet(mailbox, batch)) > 0) {
+            *rc = 0;
+            look_ahead(mailbox);
+            return mailbox->queue.first;
         }
-        if (!message)
-            return NULL;
-        struct sfi_pause *pause = pause_before(mailbox, message);
-        if (!pause)
-            break;
-        *rc = save_row(mailbox, message, batch, 0, 0);
         if (*rc < 0)
             return NULL;
-        unlink_head(mailbox);
-        sfi_list_push(&pause->waiting, message);
     }
-    look_ahead(mailbox);
-    return mailbox->queue.first;
+    *rc = moves;
+    return NULL;
+}
+
+static void pass(struct sfi_mailbox *mailbox, const struct sfi_message *message)
+{
+    if (mailbox->passed < message->sequence)
+        mailbox->passed = message->sequence;
+}
+
+struct sfi_message *sfi_mailbox_unlink_head(struct sfi_mailbox *mailbox)
+{
+    struct sfi_message *message = sfi_list_pop(&mailbox->queue);
+    sfi_mailbox_lower(mailbox, &mailbox->queued, 1);
+    pass(mailbox, message);
+    if (mailbox->unsaved == message)
+        mailbox->unsaved = message->next;
+    if (message->let_go)
+        sfi_waiting_came_through(mailbox, message);
+    return message;
 }
 
 void sfi_mailbox_done(struct sfi_mailbox *mailbox)
 {
-    struct sfi_message *message = unlink_head(mailbox);
-    mailbox->count--;
-    if (is_counted(mailbox, message))
-        mailbox->counted_bytes -= sfi_message_bytes(message);
-    if (message->saved) {
+    struct sfi_message *message = sfi_mailbox_unlink_head(mailbox);
+    sfi_mailbox_lower(mailbox, &mailbox->count, 1);
+    sfi_mailbox_uncount(mailbox, message);
+    if (message->row) {
+        if (message->row != SFI_ROW_MAILBOX && !sfi_parking_less(&mailbox->parking))
+            mailbox->is_broken = 1;
         sfi_list_push(&mailbox->handled, message);
         mailbox->handled_count++;
         mailbox->handled_bytes += sfi_message_bytes(message);
         return;
     }
-    count_unsaved(mailbox, message, -1);
-    free_message(mailbox, message);
+    sfi_mailbox_not_unsaved(mailbox, message);
+    sfi_mailbox_free(mailbox, message);
 }
 
-/* `retry_ms` 0: a restart ends the pause. */
-static int pause_head(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
-                      uint64_t pause_ms, uint64_t retry_ms)
-{
-    struct sfi_message *message = mailbox->queue.first;
-    struct sfi_pause *pause = pause_new(mailbox, actor, pause_ms);
-    if (!pause)
-        return sfi_err(SF_ENOMEM, "out of memory");
-    int rc = save_row(mailbox, message, batch, 1, retry_ms);
-    if (rc < 0) {
-        pause_free(mailbox, pause);
-        return rc;
-    }
-    unlink_head(mailbox);
-    sfi_list_push(&pause->waiting, message);
-    return 0;
-}
-
-int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
-                      uint64_t pause_ms)
+int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)
 {
     uint64_t retry_ms = mailbox->sys->wall_ms(mailbox->sys->ctx) + pause_ms;
-    return pause_head(mailbox, actor, batch, pause_ms, retry_ms);
+    return sfi_waiting_hold_back(mailbox, pause_ms, 1, retry_ms, batch);
 }
 
-int sfi_mailbox_hold(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
-                     uint64_t pause_ms)
+int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)
 {
-    return pause_head(mailbox, actor, batch, pause_ms, 0);
+    return sfi_waiting_hold_back(mailbox, pause_ms, 0, 0, batch);
 }
 
-void sfi_mailbox_again(struct sfi_mailbox *mailbox)
+int sfi_mailbox_again(struct sfi_mailbox *mailbox, struct sfi_batch *batch)
 {
-    pass(mailbox, mailbox->queue.first);
+    struct sfi_message *message = mailbox->queue.first;
+    if (message->row) {
+        int rc = sfi_message_save(message, message->row, 0, batch);
+        if (rc < 0)
+            return rc;
+        if (message->row != SFI_ROW_MAILBOX)
+            mailbox->parked_in = sfi_mailbox_open_seal(mailbox);
+    }
+    pass(mailbox, message);
+    return 0;
 }
 
 void sfi_mailbox_wake(struct sfi_mailbox *mailbox, uint64_t now_ns)
 {
-    for (struct sfi_heap_node *node;
-         (node = sfi_heap_first(&mailbox->pauses)) && node->due <= now_ns;) {
-        struct sfi_pause *pause = pause_of(node);
-        mailbox->queued += list_length(&pause->waiting);
-        sfi_list_prepend(&mailbox->queue, &pause->waiting);
-        pause_free(mailbox, pause);
-    }
+    sfi_holds_wake(&mailbox->holds, now_ns);
 }
 
-/* -- seal ---------------------------------------------------------------------------------------------- */
+/* -- seal -------------------------------------------------------------------------------------- */
 
 int sfi_mailbox_save(const struct sfi_mailbox *mailbox, struct sfi_batch *batch)
 {
     int rc = 0;
+    if (mailbox->is_broken)
+        return sfi_err(SF_ECORRUPT, "what waits is less than was counted: nothing more is stored");
     for (const struct sfi_message *m = mailbox->unsaved; m && rc == 0; m = m->next)
-        rc = sfi_message_save(m, 0, batch);
-    for (const struct sfi_message *m = mailbox->handled.first; m && rc == 0; m = m->next) {
-        struct sfi_key key;
-        sfi_key_sequence(&key, m->sequence);
-        if (sfi_batch_delete(batch, SFI_MAILBOX, sfi_key_bytes(&key)) < 0)
-            rc = sfi_err(SF_ENOMEM, "out of memory");
-    }
+        rc = sfi_message_save(m, SFI_ROW_MAILBOX, 0, batch);
+    for (const struct sfi_message *m = mailbox->handled.first; m && rc == 0; m = m->next)
+        rc = sfi_message_erase(m, batch);
     return rc;
 }
 
 void sfi_mailbox_saved(struct sfi_mailbox *mailbox)
 {
     for (struct sfi_message *m = mailbox->unsaved; m; m = m->next)
-        m->saved = 1;
+        m->row = SFI_ROW_MAILBOX;
     mailbox->unsaved = NULL;
     mailbox->unsaved_bytes = mailbox->handled_bytes = 0;
     mailbox->unsaved_count = mailbox->handled_count = 0;
     for (struct sfi_message *message; (message = sfi_list_pop(&mailbox->handled));)
-        free_message(mailbox, message);
+        sfi_mailbox_free(mailbox, message);
     mailbox->sealed_next = mailbox->next_sequence;
+    mailbox->passed_sealed = mailbox->passed;
+    mailbox->seals++;
 }
 
-/* -- what leaves memory -------------------------------------------------------------------------------- */
+/* -- what leaves memory ------------------------------------------------------------------------ */
 
-/* Moves messages from the front of the list to the backlog while they are durable and memory is short. */
+/* Moves messages from the front of the list to the backlog while they are durable and memory is
+ * short. */
 static void drop_front(struct sfi_mailbox *mailbox, struct sfi_message_list *list)
 {
     while (list->first && list->first->sequence < mailbox->durable_next &&
            mailbox->bytes > mailbox->bytes_max / 2) {
         struct sfi_message *message = sfi_list_pop(list);
         sfi_backlog_add(&mailbox->backlog, message->sequence);
-        free_message(mailbox, message);
+        sfi_mailbox_free(mailbox, message);
     }
 }
 
-/* Cuts the queue behind a quarter of the budget, or behind the last one that has passed before. */
+/* Cuts the queue after a quarter of the budget, or after the last one that has passed before. */
 static void cut_queue(struct sfi_mailbox *mailbox)
 {
     struct sfi_message_list *queue = &mailbox->queue;
     struct sfi_message *last = NULL, *next = queue->first;
     uint64_t kept = 0;
     while (next && (!last || next->sequence <= mailbox->passed || kept < mailbox->bytes_max / 4)) {
-        kept += memory_of(mailbox, next);
+        kept += sfi_mailbox_memory(mailbox, next);
         last = next;
         next = next->next;
     }
@@ -416,6 +344,9 @@ static void cut_queue(struct sfi_mailbox *mailbox)
 void sfi_mailbox_published(struct sfi_mailbox *mailbox)
 {
     mailbox->durable_next = mailbox->sealed_next;
+    mailbox->passed_durable = mailbox->passed_sealed;
+    mailbox->published = mailbox->seals;
+    sfi_hold_list_move(&mailbox->holds.ready, &mailbox->holds.later);
     if (mailbox->bytes <= mailbox->bytes_max)
         return;
     if (!sfi_backlog_is_open(&mailbox->backlog))

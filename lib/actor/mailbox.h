@@ -1,61 +1,75 @@
 /* mailbox.h - all messages that wait for their turn.
  *
- * One run queue over all actors, in the order of sequence numbers, because one thread runs all turns
- * anyway: FIFO per sender and target follows from it.  Beside it, per actor, what waits behind a
- * message that backs off (a pause).
+ * One run queue over all actors, in the order of sequence numbers, because one thread runs all
+ * turns anyway: FIFO per sender and target follows from it.  Beside it, what waits behind a hold
+ * (hold.h): of an actor that backs off or is paused, of a type that is paused or not registered.
  *
  *      queue  ->  [ backlog: on disk only ]  ->  tail
+ *        |  ^
+ *        v  | in front
+ *      holds: in memory, then [ parked: on disk only ]
  *
- * The run queue may have one gap.  Above `bytes_max` the middle of it is dropped from memory: about half
- * the budget stays in `queue`, what is not durable yet in `tail`, the rest is the backlog (backlog.h).
- * When `queue` is empty the next slice is read; when the backlog is empty, `tail` becomes `queue`.  At open
- * everything is backlog, and is read after the types were registered.
+ * The run queue may have one gap.  Above `bytes_max` the middle of it is dropped from memory:
+ * about half the budget stays in `queue`, what is not durable yet in `tail`, the rest is the
+ * backlog (backlog.h). When `queue` is empty the next slice is read; when the backlog is empty,
+ * `tail` becomes `queue`.  At open everything is backlog, and is read after the types were
+ * registered.
  *
- * (1) In the run queue, messages whose row is saved come before those whose row is not; `unsaved` is the
- *     first of the latter.  Sealing saves exactly these.  With a gap it is in `tail`.
- * (2) Messages in a pause are saved when they get there, and so are those of unregistered types.
- * (3) While an actor has a pause, every later message to it goes behind it; a pause that is due goes
- *     back in front of the run queue, whole, so order per actor holds.
- * (4) A handled message whose row is saved stays in `handled` until a seal has put its deletion into
- *     the batch.
- * (5) next_sequence and count are stored with every epoch, never derived from rows.  A sealed epoch
- *     holds a row for each of the `count`.
+ * (1) In the run queue, messages whose row is saved come before those whose row is not; `unsaved`
+ *     is the first of the latter.  Sealing saves exactly these.  With a gap it is in `tail`.
+ * (2) Messages behind a hold are saved when they get there.
+ * (3) A message met at the head of the queue whose actor or type is held goes behind the hold: in
+ *     memory, or to table parked (parking.h) once `held_bytes` is a quarter of the budget,
+ *     something of its is parked before it, or the hold is a type's.  So the memory of what waits
+ *     so is bounded.
+ * (4) In the run queue, and from there through the hold's `waiting` to what is parked, the
+ *     messages of one actor are in order of sequence.  For what a hold lets go is put in front of
+ *     the queue: `waiting` whole; after that what is parked, in slices, each when the one before
+ *     has left the queue, and until then what arrives is parked too.  And an actor's hold lets
+ *     nothing go while its type has one.
+ * (5) A handled message whose row is saved stays in `handled` until a seal has put its deletion
+ *     into the batch.
+ * (6) next_sequence, count and parking.rows are stored with every epoch, never derived from rows.
+ *     A sealed epoch holds a row for each of the `count`, in table mailbox but for those in table
+ *     parked.
+ * (7) No counter sinks below zero: that is found out, and then nothing is sealed any more
+ *     (SF_ECORRUPT).
  *
- * NOTHING IS READ BACK TWICE.  `passed` is the greatest sequence that ever left the run queue by its head,
- * failed there, or was read back to somewhere else (a pause, an unregistered type).  Only messages with a greater one are
- * dropped, and only with one below `durable_next`, which was next_sequence when the newest durable epoch
- * was sealed.  Then, while there is a backlog:
- *   - Of those in the run queue, what is greater than `passed` is its end, and rises: messages come in
- *     at the end with rising sequences, and whatever is put in front has passed before.
- *   - So the dropped ones are a stretch of that end, and later ones join behind `last`; in [first, last]
- *     lie no sequences but theirs and those of messages that never had a row or will never have one:
- *     handled before they were sealed.
- *   - A message that pauses, waits for a type, or is handled and not yet deleted has passed: when the range
- *     was made, its sequence was below `first`; after that, only what was read back or lies in `queue` can
- *     pass, and `first` is beyond both.
+ * NOTHING IS READ BACK TWICE.  `passed` is the greatest sequence that ever left the run queue by
+ * its head, or failed there; when the queue is empty, the greatest that was given.  Only messages
+ * with a greater one are dropped, and only with one below `durable_next`, which was next_sequence
+ * when the newest durable epoch was sealed.  Then, while there is a backlog:
+ *   - Of those in the run queue, what is greater than `passed` is its end, and rises: messages
+ *     come in at the end with rising sequences, and whatever is put in front has passed before.
+ *   - So the dropped ones are a stretch of that end, and later ones join behind `last`; in
+ *     [first, last] lie no sequences but theirs and those of messages that have no row in table
+ *     mailbox: handled before they were sealed, or parked.
+ *   - A message behind a hold, or handled and not yet deleted, has passed: when the range was
+ *     made, its sequence was below `first`; after that, only what was read back or lies in
+ *     `queue` can pass, and `first` is beyond both.
  *   - All rows of the range are durable and nobody changes them, so any later snapshot has them.
  *
- * WHAT COUNTS AS OUTSIDE WORK  A message from outside, taken in by this process, takes room in the inbox's
- * quota until it is handled, in memory or not: so senders are held back by what is not handled, as
- * sf_options.inbox_bytes_max says, and not by where it waits.  Which ones these are can be seen from a row:
- * no sender's type, and a sequence not below `first_sequence`.
+ * NOTHING PARKED OVERTAKES.  A parked row comes back only if (a) the queue has passed its
+ * sequence: an earlier run may have left an older message in table mailbox, which is still to
+ * come; and (b) it and all that the queue had passed by then is durable: `passed_durable` is what
+ * `passed` was when the newest durable epoch was sealed, and all of it is, when nothing was
+ * parked since.  What was parked although it had passed before, on its way from another hold, is
+ * waited for apart (hold.settles).
  *
- * NOT BOUNDED  What waits behind pauses and for unregistered types stays in memory and counts in `bytes`;
- * beyond the budget, all else then goes through the disk.  So does what one epoch sends: it is bounded
- * by the epoch.
+ * WHAT COUNTS AS OUTSIDE WORK  A message from outside, taken in by this process, takes room in
+ * the inbox's quota until it is handled, in memory or not, or waits behind a hold: so senders are
+ * held back by what is not handled, as sf_options.inbox_bytes_max says, not by where it waits,
+ * and not by who must wait: else the senders of one held actor would stop all others.  Which ones
+ * these are can be seen from a row: no sender's type, and a sequence not below `first_sequence`.
+ *
+ * NOT BOUNDED HERE  What one epoch sends stays in memory until it is durable: it is bounded by
+ * the epoch.  A hold without messages takes some 200 bytes; there are as many as actors wait.
  *
  * Engine thread only. */
 #ifndef SFI_ACTOR_MAILBOX_H
 #define SFI_ACTOR_MAILBOX_H
 
-#include "actor/backlog.h"
-#include "base/heap.h"
-
-struct sfi_pause {
-    struct sfi_heap_node due; /* by the monotonic clock, in ns */
-    struct sfi_actor *actor;
-    struct sfi_message_list waiting; /* the failed one first */
-};
+#include "actor/parking.h"
 
 struct sfi_mailbox {
     const struct sfi_sys *sys;
@@ -63,60 +77,70 @@ struct sfi_mailbox {
     struct sfi_pool pool; /* of all messages */
     struct sfi_message_list queue, tail;
     struct sfi_backlog backlog;
+    struct sfi_holds holds;
+    struct sfi_parking parking;
     struct sfi_message *unsaved; /* in queue or tail; NULL: all saved */
     struct sfi_message_list handled;
-    struct sfi_heap pauses;
     uint64_t next_sequence, first_sequence; /* first: the first one given by this process */
-    uint64_t passed, sealed_next, durable_next;
-    uint64_t count;            /* queued, paused, waiting for a type */
+    uint64_t passed, passed_sealed, passed_durable;
+    uint64_t sealed_next, durable_next;
+    uint64_t seals, published; /* seals so far, and those that are durable; one is open beyond them */
+    uint64_t parked_in;        /* the seal that something was parked in last */
+    uint64_t count;            /* queued and behind holds */
     uint64_t queued;           /* in queue, backlog and tail */
+    uint64_t let_go;           /* of these, what holds let go that had more */
     uint64_t bytes, bytes_max; /* of messages in memory, handled ones included */
+    uint64_t held_bytes;       /* of these, behind holds */
     uint64_t counted_bytes;    /* of outside work */
     uint64_t unsaved_bytes;    /* what sealing will write */
     uint64_t handled_bytes;    /* what it will let go */
-    uint32_t unsaved_count, handled_count;
+    uint64_t unsaved_count, handled_count;
     uint32_t looked_ahead; /* turns until the next look */
+    int is_broken;         /* a counter would have sunk below zero */
 };
 
 void sfi_mailbox_init(struct sfi_mailbox *mailbox, const struct sfi_sys *sys,
                       struct sfi_actors *actors, struct sfi_types *types, uint64_t bytes_max);
-void sfi_mailbox_fini(struct sfi_mailbox *mailbox); /* not the messages waiting for types */
+void sfi_mailbox_fini(struct sfi_mailbox *mailbox); /* before the types */
 
-/* What the stored counters say: `count` messages with sequences below `next_sequence` are on disk, where
- * head() will read them. */
+/* What the stored counters say: `waiting` messages with sequences below `next_sequence` are in
+ * table mailbox, where head() will read them, and `parked` in table parked. */
 void sfi_mailbox_recover(struct sfi_mailbox *mailbox, struct sfi_store *store,
-                         uint64_t next_sequence, uint64_t count);
+                         uint64_t next_sequence, uint64_t waiting, uint64_t parked);
+/* Then, when the types are known: tables held and parked become holds. */
+int sfi_mailbox_load_holds(struct sfi_mailbox *mailbox);
 
 /* Appends a message and gives it its sequence.  Cannot fail. */
 void sfi_mailbox_push(struct sfi_mailbox *mailbox, struct sfi_message *message);
-/* The type is registered now: what waited for it goes in front of the queue; a pause that an earlier run
- * began goes on. */
+/* The type is registered now: what waited for it may come in. */
 void sfi_mailbox_admit(struct sfi_mailbox *mailbox, struct sfi_type *type);
 
-/* The next message to handle, which stays at the head until done() or pause(); NULL: none now.
- * Messages of paused actors met on the way go behind their pause; SF_ENOMEM in *rc stops that, and what
- * the store says stops reading the backlog. */
+/* The next message to handle, which stays at the head until done(), back_off() or again(); if it
+ * is `purged`, it is to be dropped.  NULL: none now, and *rc is 0; so many were moved that the
+ * caller is to look at the epoch's bounds, and *rc is their number; or *rc is negative:
+ * SF_ENOMEM, or what the store says. */
 struct sfi_message *sfi_mailbox_head(struct sfi_mailbox *mailbox, struct sfi_batch *batch, int *rc);
 /* The head is handled, or dead. */
 void sfi_mailbox_done(struct sfi_mailbox *mailbox);
-/* The head, a message to `actor`, failed and is due again after a pause; its row is (re)written with its
- * attempts and due time. */
-int sfi_mailbox_pause(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
-                      uint64_t pause_ms);
-/* The head, a message to `actor`, cannot be handled by this program; it is tried again after a pause, or when
- * the database is opened anew. */
-int sfi_mailbox_hold(struct sfi_mailbox *mailbox, struct sfi_actor *actor, struct sfi_batch *batch,
-                     uint64_t pause_ms);
-/* The head failed and is tried again at once.  Its attempts are known in memory only, so there it stays,
- * also when something is put in front of it. */
-void sfi_mailbox_again(struct sfi_mailbox *mailbox);
-/* Brings back the pauses that are due. */
+/* The head failed and is due again after a pause; its row is (re)written with its attempts and
+ * due time. SF_ENOMEM, and it is at the head as before. */
+int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms);
+/* The head cannot be handled by this program; it is tried again after a pause, or when the
+ * database is opened anew.  As above. */
+int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms);
+/* The head failed and is tried again at once.  If it has a row, that is rewritten with its
+ * attempts.  SF_ENOMEM, and nothing changed. */
+int sfi_mailbox_again(struct sfi_mailbox *mailbox, struct sfi_batch *batch);
+/* Ends back-offs that are due. */
 void sfi_mailbox_wake(struct sfi_mailbox *mailbox, uint64_t now_ns);
+/* May head() have something? */
+int sfi_mailbox_is_ready(const struct sfi_mailbox *mailbox);
 
-/* Seal: rows of unsaved messages, deletions of handled ones; then saved() once the batch is whole. */
+/* Seal: rows of unsaved messages, deletions of handled ones; then saved() once the batch is
+ * whole. */
 int sfi_mailbox_save(const struct sfi_mailbox *mailbox, struct sfi_batch *batch);
 void sfi_mailbox_saved(struct sfi_mailbox *mailbox);
-/* The epoch sealed last is durable: what is over budget leaves memory.  Before the next seal. */
+/* All that was sealed is durable: what is over budget leaves memory.  Before the next seal. */
 void sfi_mailbox_published(struct sfi_mailbox *mailbox);
 
 static inline int sfi_mailbox_dirty(const struct sfi_mailbox *mailbox)

@@ -130,16 +130,40 @@ static size_t envelope_size(const struct sfi_message *message)
            message->kind_size + message->body_size;
 }
 
-int sfi_message_save(const struct sfi_message *message, uint64_t retry_ms, struct sfi_batch *batch)
+/* The table, and the key there. */
+static enum sfi_table place_of_row(const struct sfi_message *message, enum sfi_row row,
+                                   struct sfi_key *key)
+{
+    if (row == SFI_ROW_MAILBOX) {
+        sfi_key_sequence(key, message->sequence);
+        return SFI_MAILBOX;
+    }
+    size_t id_size = row == SFI_ROW_PARKED ? message->to_size : 0;
+    sfi_key_parked(key, message->to_type->number, sfi_message_to(message), id_size,
+                   message->sequence);
+    return SFI_PARKED;
+}
+
+int sfi_message_save(const struct sfi_message *message, enum sfi_row row, uint64_t retry_ms,
+                     struct sfi_batch *batch)
 {
     struct sfi_key key;
     size_t size = SFI_RECORD_HEADER + envelope_size(message);
-    sfi_key_sequence(&key, message->sequence);
-    unsigned char *record = sfi_batch_put(batch, SFI_MAILBOX, sfi_key_bytes(&key), size);
+    enum sfi_table table = place_of_row(message, row, &key);
+    unsigned char *record = sfi_batch_put(batch, table, sfi_key_bytes(&key), size);
     if (!record)
         return sfi_err(SF_ENOMEM, "out of memory");
     put_envelope(record + SFI_RECORD_HEADER, message, retry_ms);
     sfi_record_finish(record, size, SFI_RECORD_MESSAGE, sfi_key_bytes(&key));
+    return 0;
+}
+
+int sfi_message_erase(const struct sfi_message *message, struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    enum sfi_table table = place_of_row(message, message->row, &key);
+    if (sfi_batch_delete(batch, table, sfi_key_bytes(&key)) < 0)
+        return sfi_err(SF_ENOMEM, "out of memory");
     return 0;
 }
 

@@ -3,9 +3,8 @@
  * (1) A message names actors by address, never by pointer: who sends to an actor does not bring it into
  *     memory, and a message that waits keeps nobody there.  The target is looked up when its turn comes,
  *     by the hash that was computed when it was sent.
- * (2) A message is in exactly one place: the list it is linked into (run queue, pause, waiting, staged,
- *     handled).  `saved` says that its row is on disk or in a batch; then handling it must delete the
- *     row.
+ * (2) A message is in exactly one place: the list it is linked into (run queue, hold, staged, handled).
+ *     `row` says in which table its row is, on disk or in a batch; then handling it must delete the row.
  * (3) The outside is an address without type.  Its id is the 8 bytes of the ask's number if somebody
  *     waits for a reply, else empty.
  *
@@ -23,13 +22,24 @@
 
 #include "actor/actor.h"
 
+/* Where a message's row is, and under which key (key.h). */
+enum sfi_row {
+    SFI_ROW_NONE, /* sealing gives it one in table mailbox */
+    SFI_ROW_MAILBOX,
+    SFI_ROW_PARKED,     /* in table parked, behind its actor's hold */
+    SFI_ROW_PARKED_TYPE /* the same, behind its type's */
+};
+
+/* Which hold let a message go that is on its way through the run queue. */
+enum sfi_let_go { SFI_NOT_HELD, SFI_BY_ACTOR, SFI_BY_TYPE };
+
 struct sfi_message {
     struct sfi_message *next;
     struct sfi_type *to_type;
     struct sfi_type *from_type; /* NULL: the outside */
     union {
         uint64_t hash;     /* of the target's address */
-        uint64_t retry_ms; /* while it waits for its type: not before this, by the wall clock */
+        uint64_t retry_ms; /* if has_retry: not before this, by the wall clock */
     };
     uint64_t sequence; /* the row's key; given at merge */
     uint32_t body_size;
@@ -37,7 +47,11 @@ struct sfi_message {
     uint16_t body_at;  /* offset of the body in text */
     uint8_t to_size, from_size, kind_size;
     uint8_t body_absent;
-    uint8_t saved;
+    uint8_t row : 2;       /* enum sfi_row */
+    uint8_t let_go : 2;    /* enum sfi_let_go */
+    uint8_t has_retry : 1; /* it failed in an earlier run, and was not at the head of the queue since */
+    uint8_t was_held : 1;  /* so it takes no room in the inbox's quota any more */
+    uint8_t purged : 1;    /* at the head: it is to be dropped */
     char text[];
 };
 
@@ -129,8 +143,11 @@ sf_address sfi_actor_address(const struct sfi_actor *actor);
 sf_address sfi_message_sender(const struct sfi_message *message);
 sf_address sfi_message_target(const struct sfi_message *message);
 
-/* The row; `retry_ms` 0: at once. */
-int sfi_message_save(const struct sfi_message *message, uint64_t retry_ms, struct sfi_batch *batch);
+/* Its row in that place; `retry_ms` 0: at once. */
+int sfi_message_save(const struct sfi_message *message, enum sfi_row row, uint64_t retry_ms,
+                     struct sfi_batch *batch);
+/* Deletes the row that it has. */
+int sfi_message_erase(const struct sfi_message *message, struct sfi_batch *batch);
 int sfi_message_save_dead(const struct sfi_message *message, uint64_t sequence, const char *reason,
                           struct sfi_batch *batch);
 

@@ -21,10 +21,15 @@
 enum { SFI_SLOTS_MAX = 1024 };
 
 struct sfi_message;
+struct sfi_hold;
 
 /* First in, first out. */
 struct sfi_message_list {
     struct sfi_message *first, *last;
+};
+
+struct sfi_hold_list {
+    struct sfi_hold *first, *last;
 };
 
 struct sfi_type {
@@ -41,7 +46,8 @@ struct sfi_type {
     uint32_t refused;                    /* migrations that failed since one succeeded */
     char **slot_names;                   /* slot_names[i] is slot i + 1; ours */
     uint32_t slot_count;
-    struct sfi_message_list waiting; /* until it is registered */
+    struct sfi_hold *hold;       /* why messages to all its actors wait; NULL: they do not (hold.h) */
+    struct sfi_hold_list frozen; /* actors' holds that may let go when it is gone */
     uint32_t attempts_max, backoff_ms, backoff_ms_max;
 };
 

@@ -80,12 +80,13 @@ int sfi_counters_load(struct sfi_counters *out, sf_bytes key, sf_bytes record)
 
 /* -- the part ---------------------------------------------------------------------------------------- */
 
-/* After sealing every message has its row, so the mailbox's count is the number of rows. */
+/* After sealing every message has its row, in table mailbox but for those that are parked. */
 static int save(sf_runtime *rt, struct sfi_batch *batch)
 {
     struct sfi_counters *counters = &rt->epoch.counters;
     counters->next_message = rt->mailbox.next_sequence;
-    counters->waiting = rt->mailbox.count;
+    counters->waiting = rt->mailbox.count - rt->mailbox.parking.rows;
+    counters->parked = rt->mailbox.parking.rows;
     counters->next_type = (uint64_t)rt->types.count + 1;
     counters->next_egress = rt->egresses.next_number;
     counters->next_dead = rt->dead.next;
@@ -110,7 +111,8 @@ static int load(sf_runtime *rt, sf_bytes key, sf_bytes record)
     if (rc == 0)
         rc = recover_dead(&rt->dead, counters);
     if (rc == 0)
-        sfi_mailbox_recover(&rt->mailbox, rt->store, counters->next_message, counters->waiting);
+        sfi_mailbox_recover(&rt->mailbox, rt->store, counters->next_message, counters->waiting,
+                            counters->parked);
     return rc;
 }
 

@@ -58,6 +58,13 @@ int sfi_epoch_is_full(sf_runtime *rt)
     return (epoch->turns % WEIGH_EVERY == 0 || rt->turn.bytes >= epoch->heavy_bytes) && weighs_enough(rt);
 }
 
+/* Rounded up, so that the epoch is weighed next. */
+void sfi_epoch_moved(struct sfi_epoch *epoch, int moves)
+{
+    epoch->turns += (uint32_t)moves + WEIGH_EVERY - 1;
+    epoch->turns -= epoch->turns % WEIGH_EVERY;
+}
+
 int sfi_epoch_is_dirty(sf_runtime *rt)
 {
     return is_row_dirty(rt) || rt->gate.open.first ||

@@ -47,6 +47,8 @@ static inline struct sfi_batch *sfi_epoch_batch(struct sfi_epoch *epoch)
 
 /* Has the open epoch reached one of its bounds? */
 int sfi_epoch_is_full(sf_runtime *rt);
+/* So many messages were moved without a turn; that counts against the bounds as turns do. */
+void sfi_epoch_moved(struct sfi_epoch *epoch, int moves);
 /* Is there anything that a commit would write, or a publish would let out? */
 int sfi_epoch_is_dirty(sf_runtime *rt);
 

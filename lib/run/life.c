@@ -102,13 +102,6 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     return rt;
 }
 
-static void free_waiting(sf_runtime *rt)
-{
-    for (uint32_t i = 0; i < rt->types.count; i++)
-        if (rt->types.all[i])
-            sfi_message_list_free(&rt->mailbox.pool, &rt->types.all[i]->waiting);
-}
-
 void sfi_runtime_drop(sf_runtime *rt)
 {
     const struct sfi_sys *sys = rt->sys;
@@ -118,7 +111,6 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_gate_fini(&rt->gate);
     sfi_epoch_fini(&rt->epoch);
     sfi_dead_fini(&rt->dead);
-    free_waiting(rt);
     sfi_mailbox_fini(&rt->mailbox);
     sfi_actors_fini(&rt->actors);
     sfi_egresses_fini(&rt->egresses);

@@ -79,7 +79,7 @@ static int mailbox_dirty(sf_runtime *rt)
 
 static void mailbox_weigh(const sf_runtime *rt, struct sfi_weight *weight)
 {
-    weight->rows += (uint64_t)rt->mailbox.unsaved_count + rt->mailbox.handled_count;
+    weight->rows += rt->mailbox.unsaved_count + rt->mailbox.handled_count;
     weight->bytes += rt->mailbox.unsaved_bytes;
     weight->full |= sfi_mailbox_is_full(&rt->mailbox);
 }
@@ -102,8 +102,8 @@ static void mailbox_published(sf_runtime *rt)
 
 static uint64_t mailbox_due(sf_runtime *rt)
 {
-    const struct sfi_heap_node *pause = sfi_heap_first(&rt->mailbox.pauses);
-    return pause ? pause->due : 0;
+    const struct sfi_heap_node *backoff = sfi_heap_first(&rt->mailbox.holds.backoffs);
+    return backoff ? backoff->due : 0;
 }
 
 static void mailbox_wake(sf_runtime *rt, uint64_t now_ns)
@@ -114,7 +114,12 @@ static void mailbox_wake(sf_runtime *rt, uint64_t now_ns)
 static int mailbox_ready(sf_runtime *rt, uint64_t now_ns)
 {
     uint64_t due_ns = mailbox_due(rt);
-    return rt->mailbox.queued || (due_ns && due_ns <= now_ns);
+    return sfi_mailbox_is_ready(&rt->mailbox) || (due_ns && due_ns <= now_ns);
+}
+
+static int mailbox_loaded(sf_runtime *rt)
+{
+    return sfi_mailbox_load_holds(&rt->mailbox);
 }
 
 static const struct sfi_part mailbox = {.name = "mailbox",
@@ -125,7 +130,8 @@ static const struct sfi_part mailbox = {.name = "mailbox",
                                         .published = mailbox_published,
                                         .due = mailbox_due,
                                         .wake = mailbox_wake,
-                                        .ready = mailbox_ready};
+                                        .ready = mailbox_ready,
+                                        .loaded = mailbox_loaded};
 
 /* -- the table --------------------------------------------------------------------------------------- */
 

@@ -30,7 +30,7 @@ static int for_each_row(sf_runtime *rt, enum sfi_table table, row_reader *read)
 
 int sfi_recover(sf_runtime *rt)
 {
-    sfi_mailbox_recover(&rt->mailbox, rt->store, 1, 0); /* unless counters say otherwise */
+    sfi_mailbox_recover(&rt->mailbox, rt->store, 1, 0, 0); /* unless counters say otherwise */
     int rc = for_each_row(rt, SFI_META, sfi_parts_load);
     return rc < 0 ? rc : sfi_parts_loaded(rt);
 }

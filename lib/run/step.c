@@ -45,6 +45,10 @@ static int run_turns(sf_runtime *rt, int turns_max, int *rc)
             *rc = ceiling;
         struct sfi_message *message =
             *rc < 0 ? NULL : sfi_mailbox_head(&rt->mailbox, sfi_epoch_batch(&rt->epoch), rc);
+        if (!message && *rc > 0) { /* they went behind holds, or came from there */
+            sfi_epoch_moved(&rt->epoch, *rc);
+            continue;
+        }
         if (!message)
             break;
         *rc = sfi_turn_run(rt, message);

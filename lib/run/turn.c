@@ -415,19 +415,38 @@ static void keep_turn(struct sf_turn *turn)
 
 /* -- what becomes of a failed message --------------------------------------------------------------- */
 
+/* What an asker is told whose message is given up; NULL: nobody asked. */
+static int refusal(sf_runtime *rt, const struct sfi_message *message, const char *reason,
+                   struct sfi_reply **out)
+{
+    uint64_t ask = sfi_message_ask(message);
+    *out = ask ? sfi_reply_new(rt->sys, ask, SF_EFAILED, NULL, "", SF_NONE, reason) : NULL;
+    return ask && !*out ? sfi_err(SF_ENOMEM, "out of memory") : 0;
+}
+
+/* What was sent before its actor was purged is dropped, which is a way to handle it. */
+static int drop_purged(sf_runtime *rt, const struct sfi_message *message)
+{
+    struct sfi_reply *reply;
+    int rc = refusal(rt, message, "the actor was purged", &reply);
+    if (rc < 0)
+        return rc;
+    if (reply)
+        sfi_effects_push(&rt->gate.open, &reply->effect);
+    sfi_mailbox_done(&rt->mailbox);
+    return 0;
+}
+
 /* Everything that can fail comes first, so that a dead letter, its count and the asker's answer are
  * one step. */
 static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
 {
-    struct sfi_reply *reply = NULL;
-    if (sfi_message_ask(message)) {
-        reply =
-            sfi_reply_new(rt->sys, sfi_message_ask(message), SF_EFAILED, NULL, "", SF_NONE, reason);
-        if (!reply)
-            return sfi_err(SF_ENOMEM, "out of memory");
-    }
+    struct sfi_reply *reply;
+    int rc = refusal(rt, message, reason, &reply);
+    if (rc < 0)
+        return rc;
     message->attempts++;
-    int rc = sfi_dead_add(rt, message, reason);
+    rc = sfi_dead_add(rt, message, reason);
     if (rc < 0) {
         message->attempts--;
         sfi_reply_free(reply);
@@ -456,10 +475,10 @@ static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject,
     } else {
         message->attempts++;
         if (type->backoff_ms)
-            rc = sfi_mailbox_pause(&rt->mailbox, rt->turn.actor, sfi_epoch_batch(&rt->epoch),
-                                   backoff_ms(type, message->attempts));
+            rc = sfi_mailbox_back_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch),
+                                      backoff_ms(type, message->attempts));
         else
-            sfi_mailbox_again(&rt->mailbox);
+            rc = sfi_mailbox_again(&rt->mailbox, sfi_epoch_batch(&rt->epoch));
         if (rc < 0)
             message->attempts--;
     }
@@ -475,7 +494,7 @@ static int hold_message(sf_runtime *rt, struct sfi_message *message)
     struct sfi_type *type = message->to_type;
     uint64_t pause_ms = type->refused < HOLD_DOUBLINGS ? (uint64_t)HOLD_MIN_MS << type->refused
                                                        : HOLD_MAX_MS;
-    int rc = sfi_mailbox_hold(&rt->mailbox, rt->turn.actor, sfi_epoch_batch(&rt->epoch), pause_ms);
+    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), pause_ms);
     if (rc < 0)
         return rc;
     type->refused++;
@@ -490,7 +509,7 @@ static int wait_for_room(sf_runtime *rt)
 {
     uint64_t wait_ms = sfi_egress_stalled_ns(&rt->egresses, rt->turn.full) / 1000000 / WAIT_PART;
     wait_ms = wait_ms < WAIT_MIN_MS ? WAIT_MIN_MS : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms;
-    int rc = sfi_mailbox_hold(&rt->mailbox, rt->turn.actor, sfi_epoch_batch(&rt->epoch), wait_ms);
+    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), wait_ms);
     if (rc == 0)
         rt->epoch.stats.turns_failed++;
     return rc;
@@ -569,6 +588,8 @@ static int find_actor(sf_runtime *rt, const struct sfi_message *message)
 
 int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
 {
+    if (message->purged)
+        return drop_purged(rt, message);
     int rc = find_actor(rt, message);
     if (rc < 0)
         return rc;

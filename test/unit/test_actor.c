@@ -167,17 +167,14 @@ static void an_actor_stays_until_its_epoch_is_durable(void **state)
     assert_int_equal(f->actors.count, 1);
 }
 
-static void the_turns_actor_and_paused_ones_stay(void **state)
+static void the_turns_actor_stays(void **state)
 {
     struct fixture *f = *state;
-    struct sfi_pause pause;
     struct sfi_actor *kept = get(f, 1);
-    get(f, 2)->pause = &pause;
-    get(f, 3);
+    get(f, 2);
     trim_all(f, kept);
     assert_true(is_there(f, 1));
-    assert_true(is_there(f, 2));
-    assert_false(is_there(f, 3));
+    assert_false(is_there(f, 2));
 }
 
 static void what_was_used_is_spared_once(void **state)
@@ -517,7 +514,7 @@ int main(void)
         HERE(a_million_actors_cost_little_more_than_their_structs),
         HERE(the_struct_is_aligned_whatever_the_id),
         HERE(an_actor_stays_until_its_epoch_is_durable),
-        HERE(the_turns_actor_and_paused_ones_stay),
+        HERE(the_turns_actor_stays),
         HERE(what_was_used_is_spared_once),
         HERE(whoever_leaves_hides_nobody),
         HERE(a_cache_that_cannot_shrink_costs_little),

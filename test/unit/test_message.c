@@ -34,7 +34,7 @@ static sf_bytes row_key(struct sfi_key *key)
 static int save(const struct sfi_message *message, int is_dead, struct sfi_batch *batch)
 {
     return is_dead ? sfi_message_save_dead(message, 7, reason, batch)
-                   : sfi_message_save(message, 123456789, batch);
+                   : sfi_message_save(message, SFI_ROW_MAILBOX, 123456789, batch);
 }
 
 static void write_row(struct row *row, int is_dead, sf_bytes body)

@@ -1,0 +1,180 @@
+#include "actor/hold.h"
+
+#include <string.h>
+
+#include "base/err.h"
+
+enum { WAKE_MAX = 1024 };
+
+void sfi_holds_init(struct sfi_holds *holds, const struct sfi_sys *sys)
+{
+    *holds = (struct sfi_holds){.sys = sys};
+    sfi_lookup_init(&holds->by_address, sys);
+    sfi_heap_init(&holds->backoffs, sys);
+}
+
+static void hold_free(struct sfi_holds *holds, struct sfi_hold *hold)
+{
+    sfi_heap_remove(&holds->backoffs, &hold->due);
+    sfi_free(holds->sys, hold->why);
+    sfi_free(holds->sys, hold);
+}
+
+void sfi_holds_fini(struct sfi_holds *holds, struct sfi_types *types, struct sfi_pool *pool)
+{
+    for (uint32_t i = 0; i < holds->by_address.capacity; i++) {
+        struct sfi_hold *hold = holds->by_address.places[i].thing;
+        if (!hold)
+            continue;
+        sfi_message_list_free(pool, &hold->waiting);
+        hold_free(holds, hold);
+    }
+    for (uint32_t i = 0; i < types->count; i++) {
+        struct sfi_type *type = types->all[i];
+        if (!type)
+            continue;
+        if (type->hold)
+            hold_free(holds, type->hold);
+        type->hold = NULL;
+        type->frozen = (struct sfi_hold_list){NULL, NULL};
+    }
+    sfi_lookup_fini(&holds->by_address);
+    sfi_heap_fini(&holds->backoffs);
+    *holds = (struct sfi_holds){.sys = holds->sys};
+}
+
+/* -- lists ------------------------------------------------------------------------------------- */
+
+void sfi_hold_list_push(struct sfi_hold_list *list, struct sfi_hold *hold)
+{
+    hold->next = NULL;
+    hold->is_listed = 1;
+    *(list->last ? &list->last->next : &list->first) = hold;
+    list->last = hold;
+}
+
+struct sfi_hold *sfi_hold_list_pop(struct sfi_hold_list *list)
+{
+    struct sfi_hold *hold = list->first;
+    if (!hold)
+        return NULL;
+    hold->is_listed = 0;
+    list->first = hold->next;
+    if (!list->first)
+        list->last = NULL;
+    return hold;
+}
+
+void sfi_hold_list_move(struct sfi_hold_list *to, struct sfi_hold_list *from)
+{
+    if (!from->first)
+        return;
+    *(to->last ? &to->last->next : &to->first) = from->first;
+    to->last = from->last;
+    *from = (struct sfi_hold_list){NULL, NULL};
+}
+
+void sfi_hold_is_ready(struct sfi_holds *holds, struct sfi_hold *hold)
+{
+    if (!hold->is_listed && !sfi_hold_blocks(hold))
+        sfi_hold_list_push(&holds->ready, hold);
+}
+
+/* -- by address -------------------------------------------------------------------------------- */
+
+struct sfi_hold *sfi_holds_find(const struct sfi_holds *holds, const struct sfi_whom *whom)
+{
+    struct sfi_hold *hold;
+    if (whom->id_size == 0)
+        return whom->type->hold;
+    for (uint32_t at = 0; (hold = sfi_lookup_next(&holds->by_address, whom->hash, &at));)
+        if (hold->type == whom->type && hold->id_size == whom->id_size &&
+            memcmp(hold->id, whom->id, whom->id_size) == 0)
+            return hold;
+    return NULL;
+}
+
+static struct sfi_hold *hold_new(struct sfi_holds *holds, const struct sfi_whom *whom)
+{
+    struct sfi_hold *hold = sfi_zalloc(holds->sys, sizeof *hold + whom->id_size + 1);
+    if (!hold)
+        return NULL;
+    hold->type = whom->type;
+    hold->hash = whom->hash;
+    hold->id_size = (uint8_t)whom->id_size;
+    memcpy(hold->id, whom->id ? whom->id : "", whom->id_size);
+    return hold;
+}
+
+struct sfi_hold *sfi_holds_get(struct sfi_holds *holds, const struct sfi_whom *whom)
+{
+    struct sfi_hold *hold = sfi_holds_find(holds, whom);
+    if (hold)
+        return hold;
+    if (sfi_lookup_reserve(&holds->by_address) < 0)
+        return NULL;
+    hold = hold_new(holds, whom);
+    if (!hold)
+        return NULL;
+    if (whom->id_size)
+        sfi_lookup_add(&holds->by_address, hold->hash, hold);
+    else
+        whom->type->hold = hold;
+    holds->count++;
+    return hold;
+}
+
+void sfi_hold_tidy(struct sfi_holds *holds, struct sfi_hold *hold)
+{
+    if (hold->is_listed || hold->reasons || hold->waiting.first || hold->last || hold->out)
+        return;
+    if (hold->id_size) {
+        sfi_lookup_remove(&holds->by_address, hold->hash, hold);
+    } else {
+        hold->type->hold = NULL;
+        sfi_hold_list_move(&holds->ready, &hold->type->frozen);
+    }
+    holds->count--;
+    hold_free(holds, hold);
+}
+
+/* -- reasons in memory ------------------------------------------------------------------------- */
+
+int sfi_hold_back_off(struct sfi_holds *holds, struct sfi_hold *hold, uint64_t due_ns)
+{
+    if (sfi_heap_push(&holds->backoffs, &hold->due, due_ns) < 0)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    hold->reasons |= SFI_HELD_BACKOFF;
+    return 0;
+}
+
+void sfi_hold_no_back_off(struct sfi_holds *holds, struct sfi_hold *hold)
+{
+    sfi_heap_remove(&holds->backoffs, &hold->due);
+    hold->reasons &= (uint16_t)~SFI_HELD_BACKOFF;
+    sfi_hold_tidy(holds, hold);
+}
+
+void sfi_hold_lift(struct sfi_holds *holds, struct sfi_hold *hold, enum sfi_reason reason)
+{
+    if (reason == SFI_HELD_BACKOFF)
+        sfi_heap_remove(&holds->backoffs, &hold->due);
+    hold->reasons &= (uint16_t)~reason;
+    sfi_hold_is_ready(holds, hold);
+}
+
+static struct sfi_hold *hold_due(struct sfi_heap_node *node)
+{
+    return (struct sfi_hold *)((char *)node - offsetof(struct sfi_hold, due));
+}
+
+void sfi_holds_wake(struct sfi_holds *holds, uint64_t now_ns)
+{
+    struct sfi_heap_node *node;
+    for (int i = 0; i < WAKE_MAX; i++) {
+        node = sfi_heap_first(&holds->backoffs);
+        if (!node || node->due > now_ns)
+            return;
+        sfi_hold_lift(holds, hold_due(node), SFI_HELD_BACKOFF);
+    }
+}

@@ -1,0 +1,177 @@
+/* hold_record.c - the reasons of a hold that outlive the process, and their row in table held. */
+#include <string.h>
+
+#include "actor/hold.h"
+#include "actor/key.h"
+#include "base/err.h"
+#include "store/record.h"
+
+enum { NUMBERS_BYTES = 4 + 8 + 8 + 8 };
+
+static struct sfi_why *why_new(const struct sfi_sys *sys, sf_bytes text)
+{
+    size_t size = text.size < SFI_WHY_MAX ? text.size : SFI_WHY_MAX;
+    struct sfi_why *why = sfi_zalloc(sys, sizeof *why + size + 1);
+    if (!why)
+        return NULL;
+    why->size = (uint8_t)size;
+    if (size)
+        memcpy(why->text, text.data, size);
+    return why;
+}
+
+static int no_memory(void)
+{
+    return sfi_err(SF_ENOMEM, "out of memory");
+}
+
+/* The row as `reasons` and `why` say; without reasons it goes. */
+static int put_row(const struct sfi_hold *hold, unsigned reasons, const struct sfi_why *why,
+                   struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    sfi_key_held(&key, hold->type->number, hold->id, hold->id_size);
+    if (!(reasons & SFI_HELD_STORED))
+        return sfi_batch_delete(batch, SFI_HELD, sfi_key_bytes(&key)) < 0 ? no_memory() : 0;
+    size_t size = SFI_RECORD_HEADER + NUMBERS_BYTES + why->size;
+    unsigned char *record = sfi_batch_put(batch, SFI_HELD, sfi_key_bytes(&key), size);
+    if (!record)
+        return no_memory();
+    unsigned char *at = record + SFI_RECORD_HEADER;
+    sfi_le32_put(at, reasons & SFI_HELD_STORED);
+    sfi_le64_put(at + 4, why->since_ms);
+    sfi_le64_put(at + 12, why->purged_before);
+    sfi_le64_put(at + 20, why->operation);
+    memcpy(at + NUMBERS_BYTES, why->text, why->size);
+    sfi_record_finish(record, size, SFI_RECORD_HELD, sfi_key_bytes(&key));
+    return 0;
+}
+
+/* The reasons become those, in memory and in the batch. */
+static int set_reasons(struct sfi_holds *holds, struct sfi_batch *batch, struct sfi_hold *hold,
+                       unsigned reasons, struct sfi_why *why)
+{
+    int rc = put_row(hold, reasons, why, batch);
+    if (rc < 0)
+        return rc;
+    int is_stored = (reasons & SFI_HELD_STORED) != 0;
+    if (hold->why != why || !is_stored) {
+        sfi_free(holds->sys, hold->why);
+        hold->why = is_stored ? why : NULL;
+    }
+    hold->reasons = (uint16_t)reasons;
+    return 0;
+}
+
+int sfi_holds_pause(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
+                    enum sfi_reason reason, const char *text)
+{
+    struct sfi_hold *hold = sfi_holds_get(holds, whom);
+    struct sfi_why *why = hold ? why_new(holds->sys, sf_str(text ? text : "")) : NULL;
+    int rc = SF_ENOMEM;
+    if (why) {
+        why->since_ms = holds->sys->wall_ms(holds->sys->ctx);
+        why->purged_before = hold->why ? hold->why->purged_before : 0;
+        why->operation = hold->why ? hold->why->operation : 0;
+        rc = set_reasons(holds, batch, hold, hold->reasons | (unsigned)reason, why);
+    }
+    if (rc == 0)
+        return 0;
+    sfi_free(holds->sys, why);
+    if (hold)
+        sfi_hold_tidy(holds, hold);
+    return no_memory();
+}
+
+int sfi_holds_resume(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
+                     enum sfi_reason reason)
+{
+    struct sfi_hold *hold = sfi_holds_find(holds, whom);
+    if (!hold || !(hold->reasons & reason))
+        return 0;
+    int rc = set_reasons(holds, batch, hold, hold->reasons & ~(unsigned)reason, hold->why);
+    if (rc == 0)
+        sfi_hold_is_ready(holds, hold);
+    return rc;
+}
+
+int sfi_hold_purge(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
+                   uint64_t before)
+{
+    struct sfi_hold *hold = sfi_holds_get(holds, whom);
+    struct sfi_why *why = hold ? why_new(holds->sys, SF_NONE) : NULL;
+    int rc = SF_ENOMEM;
+    if (why) {
+        why->since_ms = holds->sys->wall_ms(holds->sys->ctx);
+        why->purged_before = before;
+        rc = set_reasons(holds, batch, hold, SFI_HELD_PURGED, why);
+    }
+    if (rc < 0) {
+        sfi_free(holds->sys, why);
+        if (hold)
+            sfi_hold_tidy(holds, hold);
+        return no_memory();
+    }
+    sfi_hold_lift(holds, hold, SFI_HELD_BACKOFF);
+    return 0;
+}
+
+/* -- at open ----------------------------------------------------------------------------------- */
+
+int sfi_held_parse(sf_bytes key, sf_bytes record, struct sfi_held *out)
+{
+    sf_bytes payload;
+    int rc = sfi_record_open(record, key, SFI_RECORD_HELD, &payload);
+    if (rc < 0)
+        return rc;
+    const unsigned char *at = payload.data;
+    if (payload.size < NUMBERS_BYTES || payload.size > NUMBERS_BYTES + SFI_WHY_MAX)
+        return sfi_err(SF_ECORRUPT, "why an actor is held is a record of %zu bytes", payload.size);
+    *out = (struct sfi_held){.reasons = sfi_le32_get(at),
+                             .since_ms = sfi_le64_get(at + 4),
+                             .purged_before = sfi_le64_get(at + 12),
+                             .operation = sfi_le64_get(at + 20),
+                             .text = SF_BYTES(at + NUMBERS_BYTES, payload.size - NUMBERS_BYTES)};
+    if (out->reasons & ~(uint32_t)SFI_HELD_STORED)
+        return sfi_err(SF_ENEWER,
+                       "an actor is held for reasons %#x, which this library does not know",
+                       (unsigned)out->reasons);
+    return out->reasons ? 0 : sfi_err(SF_ECORRUPT, "an actor is held for no reason");
+}
+
+int sfi_whom_parse(const struct sfi_types *types, const struct sfi_hash_key *hash_key, sf_bytes key,
+                   struct sfi_whom *out)
+{
+    const unsigned char *at = key.data;
+    if (key.size < 5 || key.size != 5 + (size_t)at[4])
+        return sfi_err(SF_ECORRUPT, "what is held has a key of %zu bytes", key.size);
+    struct sfi_type *type = sfi_types_number(types, sfi_be32_get(at));
+    if (!type)
+        return sfi_err(SF_ECORRUPT, "what is held names a type that does not exist");
+    *out = (struct sfi_whom){.type = type, .id = (const char *)at + 5, .id_size = at[4]};
+    out->hash = sfi_hash(hash_key, type->number, out->id, out->id_size);
+    return 0;
+}
+
+int sfi_holds_load(struct sfi_holds *holds, const struct sfi_types *types,
+                   const struct sfi_hash_key *hash_key, sf_bytes key, sf_bytes record)
+{
+    struct sfi_whom whom;
+    struct sfi_held held;
+    int rc = sfi_held_parse(key, record, &held);
+    if (rc == 0)
+        rc = sfi_whom_parse(types, hash_key, key, &whom);
+    if (rc < 0)
+        return rc;
+    struct sfi_hold *hold = sfi_holds_get(holds, &whom);
+    struct sfi_why *why = hold ? why_new(holds->sys, held.text) : NULL;
+    if (!why)
+        return no_memory(); /* the runtime is not opened, and all is dropped */
+    why->since_ms = held.since_ms;
+    why->purged_before = held.purged_before;
+    why->operation = held.operation;
+    hold->why = why;
+    hold->reasons = (uint16_t)held.reasons;
+    sfi_hold_is_ready(holds, hold);
+    return 0;
+}

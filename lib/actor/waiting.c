@@ -1,0 +1,360 @@
+#include "actor/waiting.h"
+
+#include "base/err.h"
+
+enum {
+    HELD_PART = 4, /* of the budget, for what waits behind holds in memory */
+    SLICE_PART = 8 /* likewise, for what one of them brings back from disk */
+};
+
+/* -- whose hold -------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
+{
+    return message->has_retry ? sfi_actors_hash(mailbox->actors, message->to_type,
+                                                sfi_message_to(message), message->to_size)
+                              : message->hash;
+}
+
+static struct sfi_whom whom_of(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
+{
+    return (struct sfi_whom){.type = message->to_type,
+                             .hash = hash_of(mailbox, message),
+                             .id = sfi_message_to(message),
+                             .id_size = message->to_size};
+}
+
+static struct sfi_hold *actor_hold(const struct sfi_mailbox *mailbox,
+                                   const struct sfi_message *message)
+{
+    struct sfi_whom whom = whom_of(mailbox, message);
+    return sfi_holds_find(&mailbox->holds, &whom);
+}
+
+/* What a hold let go is through; it may let go more. */
+void sfi_waiting_came_through(struct sfi_mailbox *mailbox, struct sfi_message *message)
+{
+    struct sfi_hold *hold =
+        message->let_go == SFI_BY_TYPE ? message->to_type->hold : actor_hold(mailbox, message);
+    message->let_go = SFI_NOT_HELD;
+    sfi_mailbox_lower(mailbox, &mailbox->let_go, 1);
+    if (!hold || hold->out == 0) {
+        mailbox->is_broken = 1;
+        return;
+    }
+    if (--hold->out == 0)
+        sfi_hold_is_ready(&mailbox->holds, hold);
+}
+
+/* The type's hold; of a type that is not registered there is always one, with that reason. */
+static int type_hold(struct sfi_mailbox *mailbox, struct sfi_type *type, struct sfi_hold **out)
+{
+    *out = type->hold;
+    if (type->registered)
+        return 0;
+    *out = sfi_holds_get(&mailbox->holds, &(struct sfi_whom){.type = type});
+    if (!*out)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    (*out)->reasons |= SFI_HELD_UNREGISTERED;
+    return 0;
+}
+
+/* Is something parked that comes before it, or is it? */
+static int is_past(const struct sfi_hold *hold, const struct sfi_message *message)
+{
+    return sfi_hold_has_parked(hold) && message->sequence >= hold->first;
+}
+
+static int type_stops(const struct sfi_hold *hold, const struct sfi_message *message)
+{
+    return message->let_go != SFI_BY_ACTOR && (sfi_hold_blocks(hold) || is_past(hold, message));
+}
+
+static int actor_stops(const struct sfi_hold *hold, const struct sfi_message *message)
+{
+    const struct sfi_hold *types = hold->type->hold;
+    return sfi_hold_blocks(hold) || hold->waiting.first || is_past(hold, message) ||
+           (message->let_go == SFI_BY_ACTOR && types && sfi_hold_blocks(types));
+}
+
+static int is_purged(const struct sfi_hold *hold, const struct sfi_message *message)
+{
+    return hold->why && message->sequence < hold->why->purged_before;
+}
+
+/* Behind which hold the message must wait; NULL: none. */
+static int hold_before(struct sfi_mailbox *mailbox, struct sfi_message *message,
+                       struct sfi_hold **out)
+{
+    struct sfi_hold *types, *actors = actor_hold(mailbox, message);
+    *out = NULL;
+    if (actors && is_purged(actors, message)) {
+        message->purged = 1;
+        return 0;
+    }
+    int rc = type_hold(mailbox, message->to_type, &types);
+    if (rc < 0)
+        return rc;
+    if (types && type_stops(types, message))
+        *out = types;
+    else if (actors && actor_stops(actors, message))
+        *out = actors;
+    return 0;
+}
+
+/* -- behind it --------------------------------------------------------------------------------- */
+
+/* mailbox.h (2): the row that the head needs when it waits in memory; `again`: its attempts
+ * changed. */
+static int save_row(struct sfi_mailbox *mailbox, struct sfi_message *message,
+                    const struct sfi_hold *hold, int again, uint64_t retry_ms,
+                    struct sfi_batch *batch)
+{
+    enum sfi_row row = message->row == SFI_ROW_NONE ? SFI_ROW_MAILBOX : message->row;
+    int rc = 0;
+    if (row == SFI_ROW_PARKED_TYPE)
+        rc = sfi_parking_move(hold, message, retry_ms, batch);
+    else if (again || message->row == SFI_ROW_NONE)
+        rc = sfi_message_save(message, row, retry_ms, batch);
+    if (rc < 0)
+        return rc;
+    if (message->row == SFI_ROW_NONE) {
+        sfi_mailbox_not_unsaved(mailbox, message);
+        message->row = row;
+    }
+    if (row != SFI_ROW_MAILBOX)
+        mailbox->parked_in = sfi_mailbox_open_seal(mailbox);
+    return 0;
+}
+
+static int wait_in_memory(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int again,
+                          uint64_t retry_ms, struct sfi_batch *batch)
+{
+    struct sfi_message *message = mailbox->queue.first;
+    int rc = save_row(mailbox, message, hold, again, retry_ms, batch);
+    if (rc < 0)
+        return rc;
+    sfi_mailbox_unlink_head(mailbox);
+    sfi_mailbox_uncount(mailbox, message);
+    message->was_held = 1;
+    sfi_list_push(&hold->waiting, message);
+    hold->waiting_count++;
+    hold->waiting_bytes += sfi_mailbox_memory(mailbox, message);
+    mailbox->held_bytes += sfi_mailbox_memory(mailbox, message);
+    return 0;
+}
+
+static int wait_on_disk(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int again,
+                        uint64_t retry_ms, struct sfi_batch *batch)
+{
+    struct sfi_message *message = mailbox->queue.first;
+    int had_passed = message->sequence <= mailbox->passed;
+    uint32_t operations = batch->op_count;
+    int rc = sfi_parking_put(&mailbox->parking, hold, message, again, retry_ms, batch);
+    if (rc < 0)
+        return rc;
+    if (batch->op_count != operations)
+        mailbox->parked_in = sfi_mailbox_open_seal(mailbox);
+    if (had_passed)
+        hold->settles = mailbox->parked_in;
+    if (message->row == SFI_ROW_NONE)
+        sfi_mailbox_not_unsaved(mailbox, message);
+    sfi_mailbox_unlink_head(mailbox);
+    sfi_mailbox_uncount(mailbox, message);
+    sfi_mailbox_free(mailbox, message);
+    return 0;
+}
+
+/* mailbox.h (3): the head goes behind the hold. */
+static int put_behind(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int again,
+                      uint64_t retry_ms, struct sfi_batch *batch)
+{
+    const struct sfi_message *message = mailbox->queue.first;
+    if (hold->id_size && !is_past(hold, message) &&
+        mailbox->held_bytes + sfi_mailbox_memory(mailbox, message) <=
+            mailbox->bytes_max / HELD_PART)
+        return wait_in_memory(mailbox, hold, again, retry_ms, batch);
+    return wait_on_disk(mailbox, hold, again, retry_ms, batch);
+}
+
+/* -- back-off ---------------------------------------------------------------------------------- */
+
+/* The hold comes first: a row with one attempt more must not be written in vain. */
+int sfi_waiting_hold_back(struct sfi_mailbox *mailbox, uint64_t pause_ms, int again,
+                          uint64_t retry_ms, struct sfi_batch *batch)
+{
+    struct sfi_whom whom = whom_of(mailbox, mailbox->queue.first);
+    struct sfi_hold *hold = sfi_holds_get(&mailbox->holds, &whom);
+    if (!hold)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    uint64_t due_ns = mailbox->sys->mono_ns(mailbox->sys->ctx) + pause_ms * 1000000;
+    int rc = sfi_hold_back_off(&mailbox->holds, hold, due_ns);
+    if (rc == 0)
+        rc = put_behind(mailbox, hold, again, retry_ms, batch);
+    if (rc == 0)
+        hold->heeds_retry = 0;
+    else
+        sfi_hold_no_back_off(&mailbox->holds, hold);
+    return rc;
+}
+
+/* What is left of a pause from before the restart.  A clock that was set back delays it by no more
+ * than a pause can last. */
+static uint64_t pause_left_ms(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
+{
+    uint64_t now_ms = mailbox->sys->wall_ms(mailbox->sys->ctx);
+    uint64_t left = message->retry_ms > now_ms ? message->retry_ms - now_ms : 0;
+    uint64_t most = message->to_type->backoff_ms_max;
+    return left < most ? left : most;
+}
+
+static void forget_retry(const struct sfi_mailbox *mailbox, struct sfi_message *message)
+{
+    uint64_t hash = hash_of(mailbox, message);
+    message->has_retry = 0;
+    message->hash = hash;
+}
+
+/* The head failed in an earlier run.  1: it may be tried; 0: the pause goes on; negative. */
+static int go_on_pausing(struct sfi_mailbox *mailbox, struct sfi_batch *batch)
+{
+    struct sfi_message *message = mailbox->queue.first;
+    uint64_t left_ms = pause_left_ms(mailbox, message), retry_ms = message->retry_ms;
+    forget_retry(mailbox, message);
+    if (left_ms == 0)
+        return 1;
+    int rc = sfi_waiting_hold_back(mailbox, left_ms, 0, retry_ms, batch);
+    if (rc < 0) {
+        message->has_retry = 1;
+        message->retry_ms = retry_ms;
+    }
+    return rc;
+}
+
+/* -- what holds let go ------------------------------------------------------------------------- */
+
+/* The hold stays as long as it has more; until then it is told who is through. */
+static void mark_let_go(struct sfi_mailbox *mailbox, struct sfi_hold *hold,
+                        struct sfi_message_list *list, uint64_t count)
+{
+    for (struct sfi_message *message = list->first; message; message = message->next)
+        message->let_go = hold->id_size ? SFI_BY_ACTOR : SFI_BY_TYPE;
+    hold->out += (uint32_t)count;
+    mailbox->let_go += count;
+}
+
+/* All that waits in memory. */
+static void let_go_waiting(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
+{
+    uint64_t count = hold->waiting_count;
+    if (sfi_hold_has_parked(hold))
+        mark_let_go(mailbox, hold, &hold->waiting, count);
+    mailbox->queued += count;
+    sfi_mailbox_lower(mailbox, &mailbox->held_bytes, hold->waiting_bytes);
+    hold->waiting_bytes = hold->waiting_count = 0;
+    sfi_list_prepend(&mailbox->queue, &hold->waiting);
+}
+
+struct slice {
+    struct sfi_mailbox *mailbox;
+    const struct sfi_hold *hold;
+    struct sfi_message_list list;
+    uint64_t count;
+};
+
+static void take_parked(void *taker, struct sfi_message *message)
+{
+    struct slice *slice = taker;
+    message->was_held = 1;
+    if (message->has_retry && slice->hold->id_size && !slice->hold->heeds_retry)
+        forget_retry(slice->mailbox, message); /* it was waited for */
+    slice->mailbox->bytes += sfi_mailbox_memory(slice->mailbox, message);
+    slice->count++;
+    sfi_list_push(&slice->list, message);
+}
+
+static uint64_t slice_bytes(const struct sfi_mailbox *mailbox)
+{
+    uint64_t part = mailbox->bytes_max / SLICE_PART;
+    return part < SFI_SLICE_BYTES ? part + 1 : SFI_SLICE_BYTES;
+}
+
+/* The next slice from disk. */
+static int let_go_slice(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
+{
+    struct slice slice = {.mailbox = mailbox, .hold = hold};
+    uint64_t limit = sfi_waiting_is_pending(mailbox) ? mailbox->passed_durable : mailbox->passed;
+    if (hold->settles > mailbox->published || hold->first > limit)
+        return 0;
+    int rc =
+        sfi_parking_read(&mailbox->parking, hold, limit, slice_bytes(mailbox), take_parked, &slice);
+    mark_let_go(mailbox, hold, &slice.list, slice.count);
+    mailbox->queued += slice.count;
+    sfi_list_prepend(&mailbox->queue, &slice.list);
+    if (rc == 0)
+        hold->heeds_retry = 0;
+    return rc < 0 ? rc : (int)slice.count;
+}
+
+/* All that is older than the purge is gone.  1: it is, and the hold has that reason no more; 0:
+ * not yet. */
+static int end_purge(struct sfi_mailbox *mailbox, struct sfi_hold *hold, struct sfi_batch *batch)
+{
+    struct sfi_whom whom = {hold->type, hold->hash, hold->id, hold->id_size};
+    if (mailbox->passed + 1 < hold->why->purged_before)
+        return 0;
+    int rc = sfi_holds_resume(&mailbox->holds, batch, &whom, SFI_HELD_PURGED);
+    return rc < 0 ? rc : 1;
+}
+
+/* What a hold that nothing stops does next.  Rows that came back, or negative; then it stays in
+ * the list. */
+static int let_go(struct sfi_mailbox *mailbox, struct sfi_hold *hold, struct sfi_batch *batch)
+{
+    struct sfi_hold_list *ready = &mailbox->holds.ready;
+    let_go_waiting(mailbox, hold);
+    int rc = sfi_hold_has_parked(hold) && !hold->out ? let_go_slice(mailbox, hold) : 0;
+    int rows = rc;
+    if (rc >= 0 && !hold->out && !sfi_hold_has_parked(hold) && hold->reasons)
+        rc = end_purge(mailbox, hold, batch);
+    if (rc < 0)
+        return rc;
+    sfi_hold_list_pop(ready);
+    if (!hold->out && (sfi_hold_has_parked(hold) || hold->reasons))
+        sfi_hold_list_push(&mailbox->holds.later, hold);
+    sfi_hold_tidy(&mailbox->holds, hold);
+    return rows;
+}
+
+int sfi_waiting_let_go(struct sfi_mailbox *mailbox, struct sfi_batch *batch)
+{
+    struct sfi_hold_list *ready = &mailbox->holds.ready;
+    struct sfi_hold *hold = ready->first, *types;
+    int rc = type_hold(mailbox, hold->type, &types);
+    if (rc < 0)
+        return rc;
+    if (!sfi_hold_blocks(hold) && (!types || types == hold))
+        return let_go(mailbox, hold, batch);
+    sfi_hold_list_pop(ready);
+    if (!sfi_hold_blocks(hold))
+        sfi_hold_list_push(&hold->type->frozen, hold);
+    return 0;
+}
+
+/* -- the head ---------------------------------------------------------------------------------- */
+
+int sfi_waiting_meet(struct sfi_mailbox *mailbox, struct sfi_batch *batch)
+{
+    struct sfi_message *message = mailbox->queue.first;
+    struct sfi_hold *hold;
+    if (!mailbox->holds.count && message->to_type->registered && !message->has_retry)
+        return 1;
+    int rc = hold_before(mailbox, message, &hold);
+    if (rc < 0)
+        return rc;
+    if (hold)
+        return put_behind(mailbox, hold, 0, message->has_retry ? message->retry_ms : 0, batch);
+    if (message->has_retry && !message->purged)
+        return go_on_pausing(mailbox, batch);
+    return 1;
+}
