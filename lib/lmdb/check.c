@@ -38,8 +38,8 @@ static int compare(sf_bytes a, sf_bytes b)
 }
 
 /* The last of `count` nodes whose key is not above `key`; a branch's first is below them all. */
-static int choose_child(const struct look *look, const struct sfi_page_head *head, int count, sf_bytes key,
-                        size_t *out_page)
+static int choose_child(const struct look *look, const struct sfi_page_head *head, int count,
+                        sf_bytes key, size_t *out_page)
 {
     struct sfi_node node = {0};
     for (int i = 0; i < count; i++) {
@@ -54,8 +54,8 @@ static int choose_child(const struct look *look, const struct sfi_page_head *hea
 }
 
 /* 1: found; `*node` points into the buffer. */
-static int find_in_leaf(const struct look *look, const struct sfi_page_head *head, int count, sf_bytes key,
-                        struct sfi_node *node)
+static int find_in_leaf(const struct look *look, const struct sfi_page_head *head, int count,
+                        sf_bytes key, struct sfi_node *node)
 {
     for (int i = 0; i < count; i++) {
         int rc = sfi_page_node(&look->file, look->page, head, i, node);
@@ -106,8 +106,8 @@ static int find_table(struct look *look, const struct sfi_tree *names, const cha
                : 0;
 }
 
-static int find_value(struct look *look, const struct sfi_meta *meta, const char *table, sf_bytes key,
-                      sf_bytes *out_value)
+static int find_value(struct look *look, const struct sfi_meta *meta, const char *table,
+                      sf_bytes key, sf_bytes *out_value)
 {
     struct sfi_tree tree = {.root = SFI_NO_PAGE};
     struct sfi_node node;

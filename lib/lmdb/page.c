@@ -168,7 +168,8 @@ struct sfi_page_file sfi_page_file(int fd, uint64_t size, const struct sfi_meta 
     return (struct sfi_page_file){.fd = fd,
                                   .page_size = page_size,
                                   .last_page = meta->last_page,
-                                  .file_pages = pages <= meta->last_page ? pages : meta->last_page + 1};
+                                  .file_pages =
+                                      pages <= meta->last_page ? pages : meta->last_page + 1};
 }
 
 /* -- pages and nodes -------------------------------------------------------------------------------- */

@@ -238,10 +238,15 @@ static int check_key(sf_bytes key, sf_bytes from, int after)
 static int check_row(const struct sfi_db *db, sf_bytes from, int after, MDB_val key, MDB_val value,
                      sf_bytes *out_key, sf_bytes *out_value)
 {
-    int rc = sfi_value_bytes(db, key, out_key);
+    sf_bytes found = SF_NONE;
+    int rc = sfi_value_bytes(db, key, &found);
     if (rc == 0)
-        rc = check_key(*out_key, from, after);
-    return rc == 0 ? sfi_value_bytes(db, value, out_value) : rc;
+        rc = check_key(found, from, after);
+    if (rc == 0)
+        rc = sfi_value_bytes(db, value, out_value);
+    if (rc == 0)
+        *out_key = found;
+    return rc;
 }
 
 static int seek_table(struct sfi_lmdb_snapshot *snapshot, enum sfi_table table, sf_bytes from,

@@ -26,7 +26,8 @@ int sfi_value_bytes(const struct sfi_db *db, MDB_val value, sf_bytes *out)
     int fits = at == sizeof(struct sfi_page_head) ? fits_its_run(db, &value, page_size)
                                                   : value.mv_size <= page_size - at;
     if (!fits)
-        return sfi_err(SF_ECORRUPT, "the database is damaged: a value of %zu bytes has no room for them",
+        return sfi_err(SF_ECORRUPT,
+                       "the database is damaged: a value of %zu bytes has no room for them",
                        value.mv_size);
     *out = sfi_val_bytes(value);
     return 0;

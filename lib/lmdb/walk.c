@@ -152,7 +152,8 @@ static int compare(const struct way *way, sf_bytes a, sf_bytes b)
 
 static int out_of_order(size_t page)
 {
-    return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: the keys of page %zu are not in order", page);
+    return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: the keys of page %zu are not in order",
+                   page);
 }
 
 /* A key that was met is above all before it; the one a branch has for a child may also be its first. */
@@ -205,7 +206,8 @@ static int find_big(struct walk *walk, struct way *way, const struct level *leve
         return rc;
     way->met.overflow_pages += count;
     if (size > (uint64_t)count * file->page_size - sizeof(struct sfi_page_head))
-        return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: a value of %zu bytes lies on %u pages", size,
+        return sfi_err(SF_ECORRUPT,
+                       SFI_DISK_DATA " is damaged: a value of %zu bytes lies on %u pages", size,
                        count);
     rc = is_wanted ? reserve_value(walk, size) : 0;
     if (rc == 0 && is_wanted)
@@ -239,7 +241,8 @@ static int check_free_pages(struct walk *walk, const struct level *level, sf_byt
             return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: its free pages make no sense");
         if (page < walk->file->file_pages) {
             if (has_seen(walk, page))
-                return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: page %zu is used and free", page);
+                return sfi_err(SF_ECORRUPT,
+                               SFI_DISK_DATA " is damaged: page %zu is used and free", page);
             walk->seen[page / 8] |= (unsigned char)(1u << page % 8);
         }
     }
