@@ -62,7 +62,7 @@ ABI = 0
 SANITIZE ?=
 own_cflags = -std=gnu11 -Wall -Wextra -Werror -fvisibility=hidden -fexceptions -fPIC -pthread
 own_ldflags = -pthread
-so_ldflags = -shared -Wl,-soname,libstatefun.so.$(ABI) -Wl,--version-script=lib/statefun.map
+so_ldflags = -shared -Wl,-z,nodelete -Wl,-soname,libstatefun.so.$(ABI) -Wl,--version-script=lib/statefun.map
 ifeq ($(SANITIZE),)
 so_ldflags += -Wl,-z,defs # not with sanitizers: clang leaves their runtime to the program
 else

@@ -27,7 +27,7 @@
  *            pthread_cancel(), deferred, reaches a thread inside our functions only while it sleeps in sf_wait(),
  *            sf_wait_room() or sf_ask(), and leaves nothing locked: what was sent is sent.  Otherwise it waits
  *            until the function has returned.  Asynchronous cancellation, and calls from signal handlers, are
- *            not allowed.
+ *            not allowed.  dlclose() leaves the library loaded, since threads of ours may run in it.
  * MEMORY     What you pass is copied, except sf_type, sf_value and their names, which are borrowed
  *            until close (so keep them static).  What you are lent is aligned for every type, is
  *            followed by a zero byte, and is gone when the handler or callback returns.
@@ -79,7 +79,7 @@ typedef struct sf_cursor sf_cursor;   /* a walk over part of a view */
  * One for each decision that a caller can make. */
 enum {
     SF_EINVAL = -1,    /* a rule written here was broken */
-    SF_ENOMEM = -2,    /* out of memory; try again when there is some */
+    SF_ENOMEM = -2,    /* out of memory, or of file descriptors; try again when there is some */
     SF_EAGAIN = -3,    /* no room just now: step or sf_wait_room(), then the same call again */
     SF_ETIMEOUT = -4,  /* not yet */
     SF_ENOTFOUND = -5, /* nobody is registered under that name, or nothing is there */
@@ -268,7 +268,8 @@ typedef struct sf_options {
 } sf_options;
 
 /* Opens the data directory `dir`, made if missing (its parent is not) and filled if empty.  NULL options:
- * every default.
+ * every default.  Takes ten file descriptors at most; with too few it is SF_ENOMEM, "out of file descriptors".
+ * What the kernel denies (epoll, eventfd, timerfd, locks, random numbers) is SF_EACCESS and named.
  * Errors: SF_EINVAL, SF_ENOTFOUND (must_exist, or no parent), SF_ELOCKED, SF_EACCESS, SF_EFOREIGN, SF_ENEWER,
  * SF_ECORRUPT, SF_EDISK, SF_ENOMEM. */
 SF_API SF_MUST int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out);

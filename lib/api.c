@@ -525,7 +525,14 @@ uint64_t sf_now_ms(sf_turn *turn)
 
 uint64_t sf_random(sf_turn *turn)
 {
-    return turn && turn->active ? turn->rt->sys->random(turn->rt->sys->ctx) : 0;
+    if (!turn || !turn->active)
+        return 0;
+    sf_runtime *rt = turn->rt;
+    uint64_t number = rt->sys->random(rt->sys->ctx);
+    if (number)
+        return number;
+    rt->randoms++; /* denied since it was opened: a key that was drawn then goes on */
+    return sfi_hash(&rt->types.key, 1, &rt->randoms, sizeof rt->randoms);
 }
 
 static int answer_outside(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)

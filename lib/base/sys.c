@@ -2,12 +2,14 @@
 #include "base/sys.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <time.h>
+#include <unistd.h>
 
 static void *machine_resize(void *ctx, void *old, size_t size)
 {
@@ -49,13 +51,28 @@ static uint64_t machine_coarse_ns(void *ctx)
     return machine_clock(CLOCK_MONOTONIC_COARSE, 1000000000u);
 }
 
+/* For where getrandom() is denied. */
+static uint64_t random_from_device(void)
+{
+    uint64_t number = 0;
+    int fd = open("/dev/urandom", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return 0;
+    if (read(fd, &number, sizeof number) != sizeof number)
+        number = 0;
+    close(fd);
+    return number;
+}
+
 static uint64_t machine_random(void *ctx)
 {
     uint64_t number = 0;
+    ssize_t got;
     (void)ctx;
-    while (getrandom(&number, sizeof number, 0) < 0 && errno == EINTR)
-        ;
-    return number;
+    do
+        got = getrandom(&number, sizeof number, 0);
+    while (got < 0 && errno == EINTR);
+    return got == sizeof number ? number : random_from_device();
 }
 
 /* No thread of ours takes a signal that is meant for the host's. */

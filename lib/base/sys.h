@@ -22,7 +22,7 @@ struct sfi_sys {
     uint64_t (*wall_ms)(void *ctx);
     uint64_t (*mono_ns)(void *ctx);
     uint64_t (*coarse_ns)(void *ctx); /* the same clock, some milliseconds late, for a tenth of the price */
-    uint64_t (*random)(void *ctx);
+    uint64_t (*random)(void *ctx); /* 0, but for chance: there are no random numbers */
     /* The name, up to 15 characters, is what debuggers and profilers show. */
     int (*thread_start)(void *ctx, const char *name, void *(*run)(void *), void *arg,
                         uintptr_t *out_thread);

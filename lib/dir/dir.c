@@ -76,6 +76,8 @@ static int why_not_open(const char *path, int error)
         return sfi_err(SF_ENOTFOUND, "the directory does not exist");
     if (error == EACCES)
         return sfi_err(SF_EACCESS, "no permission to open the directory");
+    if (error == EMFILE || error == ENFILE)
+        return sfi_err(SF_ENOMEM, "out of file descriptors for the directory");
     if (error != ENOTDIR && error != ELOOP)
         return sfi_err(SF_EINVAL, "the directory cannot be opened: %s", strerror(error));
     if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode))

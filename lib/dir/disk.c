@@ -19,6 +19,9 @@ static int disk_is_full(int fd)
 int sfi_disk_error(int fd, int error, const char *what)
 {
     switch (error) {
+    case EMFILE:
+    case ENFILE:
+        return sfi_err(SF_ENOMEM, "%s: out of file descriptors", what);
     case ENOMEM:
         return sfi_err(SF_ENOMEM, "%s: out of memory", what);
     case EACCES:

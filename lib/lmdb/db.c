@@ -264,17 +264,41 @@ static int close_on_exec(MDB_env *env)
     return !error && fcntl(fd, F_SETFD, FD_CLOEXEC) < 0 ? errno : error;
 }
 
+/* What posix_fallocate() does, for where it is denied. */
+static int extend_with_zeroes(int fd, off_t size)
+{
+    static const unsigned char zeroes[512];
+    struct stat info;
+    if (fstat(fd, &info) < 0)
+        return errno;
+    for (off_t at = info.st_size; at < size;) {
+        size_t part = size - at < (off_t)sizeof zeroes ? (size_t)(size - at) : sizeof zeroes;
+        ssize_t done = pwrite(fd, zeroes, part, at);
+        if (done <= 0)
+            return done < 0 ? errno : EIO;
+        at += done;
+    }
+    return 0;
+}
+
+static int allocate(int fd, off_t size)
+{
+    int error = posix_fallocate(fd, 0, size);
+    return error && error != ENOSPC && error != EDQUOT && error != EIO && error != EINTR
+               ? extend_with_zeroes(fd, size)
+               : error;
+}
+
 /* LMDB makes this file sparse and maps it: on a full disk the first touch would be a SIGBUS. */
 static int reserve_readers(const struct sfi_db *db)
 {
     enum { READER_BYTES = 64, HEAD_BYTES = 192 };
     off_t size = HEAD_BYTES + (READERS_MAX - 1) * READER_BYTES;
     int fd = openat(db->dir_fd, SFI_DISK_READERS, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
-    int error = fd < 0 ? errno : posix_fallocate(fd, 0, size);
+    int error = fd < 0 ? errno : allocate(fd, size);
     if (fd >= 0)
         close(fd);
-    return error && error != EOPNOTSUPP ? sfi_disk_error(db->dir_fd, error, "open the database")
-                                        : 0;
+    return error ? sfi_disk_error(db->dir_fd, error, "open the database") : 0;
 }
 
 /* LMDB writes a commit's meta page first and its number into lock.mdb afterwards.  Whoever was killed

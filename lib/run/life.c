@@ -187,10 +187,23 @@ static int open_dir(sf_runtime *rt, const char *path, const sf_options *options)
     return rc < 0 ? rc : bring_up(rt);
 }
 
+/* Without them strangers could choose ids that all hash alike, and sf_random() would be a constant. */
+static int check_random(const struct sfi_sys *sys)
+{
+    for (int i = 0; i < 2; i++)
+        if (sys->random(sys->ctx))
+            return 0;
+    return sfi_err(SF_EACCESS, "there are no random numbers: getrandom() is denied to this process, and "
+                               "/dev/urandom cannot be read");
+}
+
 int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_options *given,
                      sf_runtime **out)
 {
     int rc = given ? check_options(given) : 0;
+    if (rc < 0)
+        return rc;
+    rc = check_random(sys);
     if (rc < 0)
         return rc;
     sf_options options = with_defaults(given);

@@ -18,20 +18,6 @@ static int add(int fd, int member)
     return epoll_ctl(fd, EPOLL_CTL_ADD, member, &event);
 }
 
-int sfi_poll_open(struct sfi_poll *poll)
-{
-    *poll =
-        (struct sfi_poll){.fd = epoll_create1(EPOLL_CLOEXEC),
-                          .event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
-                          .timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)};
-    if (poll->fd >= 0 && poll->event_fd >= 0 && poll->timer_fd >= 0 &&
-        add(poll->fd, poll->event_fd) == 0 && add(poll->fd, poll->timer_fd) == 0)
-        return 0;
-    int rc = sfi_err(SF_ENOMEM, "no file descriptors: %s", strerror(errno));
-    sfi_poll_close(poll);
-    return rc;
-}
-
 static void close_fd(int fd)
 {
     if (fd >= 0)
@@ -44,6 +30,38 @@ void sfi_poll_close(struct sfi_poll *poll)
     close_fd(poll->event_fd);
     close_fd(poll->timer_fd);
     *poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
+}
+
+/* What the kernel says of one of the three: there are no more, or this process may not have any. */
+static int refused(const char *facility)
+{
+    if (errno == EMFILE || errno == ENFILE)
+        return sfi_err(SF_ENOMEM, "out of file descriptors for %s", facility);
+    if (errno == ENOMEM || errno == ENOSPC)
+        return sfi_err(SF_ENOMEM, "out of memory for %s", facility);
+    return sfi_err(SF_EACCESS, "%s is denied to this process: %s", facility, strerror(errno));
+}
+
+static int open_all(struct sfi_poll *poll)
+{
+    if ((poll->fd = epoll_create1(EPOLL_CLOEXEC)) < 0)
+        return refused("epoll");
+    if ((poll->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) < 0)
+        return refused("eventfd");
+    if ((poll->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK)) < 0)
+        return refused("timerfd");
+    if (add(poll->fd, poll->event_fd) < 0 || add(poll->fd, poll->timer_fd) < 0)
+        return refused("epoll");
+    return 0;
+}
+
+int sfi_poll_open(struct sfi_poll *poll)
+{
+    *poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
+    int rc = open_all(poll);
+    if (rc < 0)
+        sfi_poll_close(poll);
+    return rc;
 }
 
 void sfi_poll_signal(sf_runtime *rt)
