@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "run/life.h"
@@ -304,7 +305,7 @@ static void a_letter_sent_again_comes_last_as_a_first_attempt_from_whom_it_was(v
     assert_int_equal(rt->dead.bytes, 0);
     REFUSED(sf_dead_resend(rt, 1), SF_ENOTFOUND);
     OK(sf_runtime_close(rt));
-    notes_clear(&patient.notes);
+    free(patient.notes.text);
 }
 
 static void a_letter_that_fails_again_is_a_new_one(void **state)
@@ -364,7 +365,7 @@ static void scene_close(struct scene *scene)
     OK(sf_runtime_close(scene->rt));
     assert_int_equal(scene->machine.live, 0);
     sfi_mem_disk_free(scene->disk);
-    notes_clear(&scene->patient.notes);
+    free(scene->patient.notes.text);
 }
 
 /* Each allocation fails once; then the same again must do it, once. */

@@ -273,6 +273,44 @@ static void a_callback_left_by_longjmp_is_called_again(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* Whichever allocation fails: every record comes, in order, and what was accepted is handled. */
+static void without_memory_no_record_is_lost(void **state)
+{
+    (void)state;
+    for (uint64_t fail = 1, failed = 1; failed; fail++) {
+        struct machine machine;
+        struct sfi_store *store;
+        struct sink sink = {0}, later = {.answers_later = 1};
+        struct sfi_mem_disk *disk = sfi_mem_disk_new(sfi_sys_default());
+        sf_options options = SF_OPTIONS(.commit_inline = 1, .egress_records_max = 8);
+        sf_runtime *rt;
+        machine_init(&machine);
+        OK(sfi_mem_open(&machine.sys, disk, &store));
+        OK(sfi_runtime_open_with(&machine.sys, store, &options, &rt));
+        OK(sf_register(rt, &emitter_type, NULL));
+        OK(sf_egress_register(rt, "out", take, &sink));
+        OK(sf_egress_register(rt, "later", take, &later));
+        uint64_t at = machine.allocations + fail;
+        machine.fail_allocation = at;
+        for (int i = 0; i < 12;)
+            i += order(rt, "e", i % 2 ? "out" : "later", 3) > 0;
+        for (int step = 0; step < 300 && (stats_of(rt).egress_lag || later.taken < 18); step++) {
+            int rc = sf_step(rt, 0);
+            assert_true(rc >= 0 || rc == SF_ENOMEM);
+            OK(sf_egress_ack(rt, "later", later.last));
+            machine_advance_ms(&machine, 50);
+        }
+        failed = machine.allocations >= at;
+        assert_int_equal(sink.taken, 18);
+        assert_int_equal(later.taken, 18);
+        assert_int_equal(sink.wrong + later.wrong, 0);
+        assert_int_equal(stats_of(rt).dead_letters, 0);
+        OK(sf_runtime_close(rt));
+        assert_int_equal(machine.live, 0);
+        sfi_mem_disk_free(disk);
+    }
+}
+
 /* A row that is gone is said, not waited for. */
 static void a_missing_record_is_damage(void **state)
 {
@@ -371,6 +409,7 @@ int main(void)
         TEST(the_handler_hears_which_egress_is_full),
         TEST(a_bound_in_bytes_holds_over_a_restart),
         TEST(a_callback_left_by_longjmp_is_called_again),
+        TEST(without_memory_no_record_is_lost),
         TEST(a_missing_record_is_damage),
         TEST(counters_without_their_rows_are_damage_at_open),
     };
