@@ -117,7 +117,7 @@ static int has_handles(sf_runtime *rt)
 /* 0: it can be dropped, and *result has what became of the rest. */
 static int finish(sf_runtime *rt, struct sfi_frame here, int *result)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = sfi_drive_begin(&session, rt, here, "sf_runtime_close()", SFI_CLOSES);
     if (rc == 0)
         *result = sfi_runtime_finish(rt);
@@ -146,7 +146,7 @@ int sf_runtime_close(sf_runtime *rt)
 
 int sf_register(sf_runtime *rt, const sf_type *type, void *userdata)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_register()", SFI_STEPS);
     return rc < 0 ? rc : sfi_runtime_register(rt, type, userdata);
 }
@@ -273,7 +273,7 @@ int sf_ask_then(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body, 
 
 int sf_then_cancel(sf_runtime *rt, void *userdata)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = sfi_call_check(rt, SFI_HERE, "sf_then_cancel()", NULL);
     if (rc == 0 && !userdata)
         rc = sfi_err(SF_EINVAL, "sf_then_cancel: userdata NULL would be everybody's");
@@ -349,7 +349,7 @@ int sf_source_advance(sf_source *source, uint64_t position)
 
 int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = check_name("an egress", name);
     if (rc == 0 && !egress)
         rc = sfi_err(SF_EINVAL, "egress '%s' needs a callback", name);
@@ -409,14 +409,14 @@ int sf_timeout_ms(const sf_runtime *rt)
 
 int sf_step(sf_runtime *rt, int turns_max)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_step()", SFI_STEPS);
     return rc < 0 ? rc : sfi_step(rt, turns_max, 0);
 }
 
 static int run_for(sf_runtime *rt, struct sfi_frame here, const char *call, int timeout_ms)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = sfi_drive_begin(&session, rt, here, call, SFI_STEPS);
     return rc < 0 ? rc : sfi_wait_idle(rt, timeout_ms);
 }
@@ -433,7 +433,7 @@ int sf_run_for(sf_runtime *rt, int timeout_ms)
 
 int sf_runtime_start(sf_runtime *rt)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_runtime_start()", SFI_STEPS);
     return rc < 0 ? rc : sfi_background_start(rt);
 }

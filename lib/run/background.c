@@ -21,7 +21,7 @@ static void end_driving(sf_runtime **runtime)
 
 static int step(sf_runtime *rt, struct sfi_frame here)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = sfi_drive_begin(&session, rt, here, "background", SFI_STEPS);
     return rc < 0 ? rc : sfi_step(rt, 0, 1);
 }

@@ -188,7 +188,7 @@ static int rest(struct wait *wait, int has_work)
 /* 1: there is more to do; 0: not now, or not by this thread. */
 static int drive_once(struct wait *wait)
 {
-    struct sfi_session session SFI_DRIVES = {NULL};
+    struct sfi_session session SFI_DRIVES = {0};
     int rc = sfi_drive_begin(&session, wait->rt, wait->here, "waiting", SFI_WAITS);
     if (rc != 0)
         return rc < 0 ? rc : 0;

@@ -326,7 +326,8 @@ static void a_step_says_why_it_failed_whatever_its_callbacks_fail_at(void **stat
     fickle.point = "lmdb.begin";
     OK(sf_ask_then(rt, sf_addr("test/counter", "a"), "add", SF_OF((uint64_t){1}), 20, fail_at_something_else,
                    &answers));
-    for (uint64_t end = mono_ms() + 10000; answers == 0;) {
+    uint64_t end = mono_ms() + 10000;
+    while (answers == 0) {
         assert_true(mono_ms() < end);
         rc = sf_step(rt, 0);
         assert_true(rc == SF_EDISK);
@@ -550,7 +551,8 @@ static void replies_that_wait_for_their_commit_stay_within_bounds(void **state)
     OK(sf_run_until_idle(rt)); /* the types' own epoch */
     for (int i = 0; i < 64; i++)
         OK(sf_ask_then(rt, sf_addr(EMITTER, "a"), "answer", SF_NONE, -1, count_answer, &answers));
-    uint64_t before = weighed_most = weighed_live;
+    uint64_t before = weighed_live;
+    weighed_most = before;
     OK(sf_run_until_idle(rt));
     print_message("64 MiB of replies: %.1f MiB\n", (double)(weighed_most - before) / MIB);
     assert_int_equal(answers, 64);

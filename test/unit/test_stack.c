@@ -14,7 +14,11 @@
 
 #include "base/stack.h"
 
+#ifdef __clang__ /* clones nothing */
+#define NOINLINE __attribute__((noinline))
+#else
 #define NOINLINE __attribute__((noinline, noclone))
+#endif
 
 static struct sfi_frame driven;
 static jmp_buf out;
