@@ -307,3 +307,39 @@ int sfi_lmdb_snapshot_seek(struct sfi_snapshot *base, enum sfi_table table, sf_b
     return table == SFI_STATE ? seek_state(snapshot, from, after, out_key, out_value)
                               : seek_table(snapshot, table, from, after, out_key, out_value);
 }
+
+/* The cursor goes to the first key that is not less, and one back; beyond the last, to the last. */
+static int seek_cursor_before(MDB_cursor *cursor, sf_bytes before, MDB_val *key, MDB_val *value)
+{
+    *key = sfi_val(before);
+    int error = before.data ? mdb_cursor_get(cursor, key, value, MDB_SET_RANGE) : MDB_NOTFOUND;
+    if (error && error != MDB_NOTFOUND)
+        return error;
+    return mdb_cursor_get(cursor, key, value, error ? MDB_LAST : MDB_PREV);
+}
+
+int sfi_lmdb_snapshot_seek_before(struct sfi_snapshot *base, enum sfi_table table, sf_bytes before,
+                                  sf_bytes *out_key, sf_bytes *out_value)
+{
+    struct sfi_lmdb_snapshot *snapshot = (struct sfi_lmdb_snapshot *)base;
+    const struct sfi_db *db = snapshot->all->db;
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    sf_bytes found;
+    int rc = sfi_db_fault(base->store->sys, "lmdb.read");
+    if (rc < 0)
+        return rc;
+    int error = snapshot_cursor(snapshot, table, &cursor);
+    if (!error)
+        error = seek_cursor_before(cursor, before, &key, &value);
+    rc = read_result(db, error);
+    if (rc <= 0)
+        return rc;
+    if (sfi_value_bytes(db, key, &found) < 0 || check_key(found, SF_NONE, 0) < 0 ||
+        sfi_value_bytes(db, value, out_value) < 0)
+        return SF_ECORRUPT;
+    if (before.data && sfi_key_compare(found, before) >= 0)
+        return sfi_err(SF_ECORRUPT, "the database is damaged: its keys are not in order");
+    *out_key = found;
+    return 1;
+}

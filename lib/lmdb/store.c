@@ -432,6 +432,7 @@ static const struct sfi_store_ops lmdb_ops = {
     .snapshot_close = sfi_lmdb_snapshot_close,
     .snapshot_get = sfi_lmdb_snapshot_get,
     .snapshot_seek = sfi_lmdb_snapshot_seek,
+    .snapshot_seek_before = sfi_lmdb_snapshot_seek_before,
     .close = lmdb_close,
 };
 

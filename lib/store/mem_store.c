@@ -420,6 +420,21 @@ static int mem_snapshot_seek(struct sfi_snapshot *base, enum sfi_table which, sf
     return 1;
 }
 
+static int mem_snapshot_seek_before(struct sfi_snapshot *base, enum sfi_table which,
+                                    sf_bytes before, sf_bytes *out_key, sf_bytes *out_value)
+{
+    const struct table *table = ((struct mem_snapshot *)base)->version->tables[which];
+    int found, rc = fail_at(base->store->sys, "mem.read");
+    if (rc < 0)
+        return rc;
+    size_t at = !table ? 0 : before.data ? table_search(table, before, &found) : table->count;
+    if (at == 0)
+        return 0;
+    *out_key = entry_key(table->entries[at - 1]);
+    *out_value = entry_value(table->entries[at - 1]);
+    return 1;
+}
+
 static void mem_close(struct sfi_store *base)
 {
     struct mem_store *store = (struct mem_store *)base;
@@ -442,6 +457,7 @@ static const struct sfi_store_ops mem_ops = {
     .snapshot_close = mem_snapshot_close,
     .snapshot_get = mem_snapshot_get,
     .snapshot_seek = mem_snapshot_seek,
+    .snapshot_seek_before = mem_snapshot_seek_before,
     .close = mem_close,
 };
 

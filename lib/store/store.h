@@ -79,6 +79,9 @@ struct sfi_store_ops {
     /* The first entry with a key >= `from` (strictly greater if `after`); as snapshot_get(). */
     int (*snapshot_seek)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes from,
                          int after, sf_bytes *out_key, sf_bytes *out_value);
+    /* The last entry with a key < `before` (data NULL: of all).  Not of table SFI_STATE. */
+    int (*snapshot_seek_before)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes before,
+                                sf_bytes *out_key, sf_bytes *out_value);
     void (*close)(struct sfi_store *store);
 };
 
@@ -162,6 +165,12 @@ static inline int sfi_snapshot_seek(struct sfi_snapshot *snapshot, enum sfi_tabl
                                     sf_bytes *out_value)
 {
     return snapshot->store->ops->snapshot_seek(snapshot, table, from, after, out_key, out_value);
+}
+
+static inline int sfi_snapshot_seek_before(struct sfi_snapshot *snapshot, enum sfi_table table,
+                                           sf_bytes before, sf_bytes *out_key, sf_bytes *out_value)
+{
+    return snapshot->store->ops->snapshot_seek_before(snapshot, table, before, out_key, out_value);
 }
 
 #endif
