@@ -37,12 +37,12 @@ expect_log() # PATTERN
 # A few tests of each sort.
 few()
 {
-    make_in "$1" check KILLS=1 unit_tests="\$(BUILD)/test/unit/test_base" integration_tests= \
+    make_in "$1" check KILLS=1 unit_tests="\$(BUILD)/test/unit/test_heap" integration_tests= \
         benches= crash_programs="\$(BUILD)/test/crash/killstorm" \
         test_scripts=test/integration/test_service.sh \
         static_checks="scripts/check-layers scripts/check-docs" install_tests= model_test=
     expect_log ' 0 failed, 0 skipped$'
-    for name in test_base killstorm test_service check-layers check-docs; do
+    for name in test_heap killstorm test_service check-layers check-docs; do
         expect_log "^  $name.* ok$"
     done
 }
@@ -52,10 +52,10 @@ few build
 printf '#!/bin/sh\necho wrapped\nexec "$@"\n' >"$checkout/wrap it"
 chmod +x "$checkout/wrap it"
 # shellcheck disable=SC2016 # for the shell of run-tests
-make_in build check-cmocka unit_tests="\$(BUILD)/test/unit/test_base" integration_tests= \
+make_in build check-cmocka unit_tests="\$(BUILD)/test/unit/test_heap" integration_tests= \
     WRAPPER='"$SOURCE/wrap it"'
 expect_log ' 0 failed'
-grep -qx wrapped "$checkout/build/log/test_base.log" || { echo "the wrapper was not run"; exit 1; }
+grep -qx wrapped "$checkout/build/log/test_heap.log" || { echo "the wrapper was not run"; exit 1; }
 
 echo "likewise into a BUILD with a space"
 few "another build"
