@@ -25,7 +25,7 @@ struct slot {
 
 struct cache {
     const struct rival *rival;
-    size_t state_size;
+    size_t state_size, bytes_warm;
     struct slot *slots;
     size_t slot_count, count; /* a power of two, at least twice the entries */
     struct change *changes, *scratch;
@@ -43,12 +43,13 @@ static void *allocate(size_t size)
     return memory;
 }
 
-struct cache *cache_new(const struct rival *rival, size_t state_size)
+struct cache *cache_new(const struct rival *rival, size_t state_size, size_t bytes_warm)
 {
     struct cache *cache = allocate(sizeof *cache);
 
     cache->rival = rival;
     cache->state_size = state_size;
+    cache->bytes_warm = bytes_warm;
     cache->slot_count = 1 << 10;
     cache->slots = allocate(cache->slot_count * sizeof *cache->slots);
     return cache;
@@ -104,16 +105,27 @@ static struct entry *cut_entry(struct cache *cache)
     return entry;
 }
 
-static struct entry *read_entry(struct cache *cache, const unsigned char *key, uint64_t hash)
+/* Its state is yet to be set. */
+static struct entry *add_entry(struct cache *cache, const unsigned char *key, uint64_t hash)
 {
     struct entry *entry = cut_entry(cache);
 
     memcpy(entry->key, key, KEY_SIZE);
-    cache->rival->get(key, entry->state);
     if (++cache->count * 2 > cache->slot_count)
         grow(cache);
     *find(cache, key, hash) = (struct slot){hash, entry};
     return entry;
+}
+
+int cache_add(struct cache *cache, const unsigned char *key, const void *state)
+{
+    struct entry *entry;
+
+    if ((cache->count + 1) * (sizeof *entry + cache->state_size) > cache->bytes_warm)
+        return 0;
+    entry = add_entry(cache, key, XXH3_64bits(key, KEY_SIZE));
+    memcpy(entry->state, state, cache->state_size);
+    return 1;
 }
 
 static void list(struct cache *cache, struct entry *entry)
@@ -138,8 +150,10 @@ void *cache_change(struct cache *cache, const unsigned char *key)
     uint64_t hash = XXH3_64bits(key, KEY_SIZE);
     struct entry *entry = find(cache, key, hash)->entry;
 
-    if (!entry)
-        entry = read_entry(cache, key, hash);
+    if (!entry) {
+        entry = add_entry(cache, key, hash);
+        cache->rival->get(key, entry->state);
+    }
     if (!entry->changed)
         list(cache, entry);
     return entry->state;

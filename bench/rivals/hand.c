@@ -1,6 +1,8 @@
 /* hand.c - the loops over a rival: states and transactions. */
 #include "hand.h"
 
+enum { CACHE_BYTES_DEFAULT = 256 << 20 }; /* as cache_bytes_max */
+
 static void fill(struct hand *hand)
 {
     unsigned char key[WORKLOAD_KEY_SIZE], state[WORKLOAD_STATE_MAX] = {1};
@@ -9,6 +11,8 @@ static void fill(struct hand *hand)
     for (uint64_t i = 0; i < hand->w->actors; i++) {
         workload_key(i, key);
         hand->rival->append(key, state);
+        if (hand->cache)
+            cache_add(hand->cache, key, state);
         if (i % 65536 == 65535) {
             hand->rival->commit();
             hand->rival->begin();
@@ -19,9 +23,11 @@ static void fill(struct hand *hand)
 
 void hand_open(struct hand *hand, const struct workload *w)
 {
-    hand->w = w;
+    *hand = (struct hand){.w = w};
     hand->rival = rival_find(w->rival);
-    hand->cache = strcmp(w->loop, "cached") ? NULL : cache_new(hand->rival, w->state_size);
+    if (!strcmp(w->loop, "cached"))
+        hand->cache = cache_new(hand->rival, w->state_size,
+                                w->cache_bytes ? w->cache_bytes : CACHE_BYTES_DEFAULT);
     hand->rival->open(w);
     fill(hand);
 }
