@@ -65,7 +65,7 @@ static int advance_locked(sf_source *source, uint64_t to)
     if (to <= source->skip_upto && !rising)
         return 1;
     if (to <= position->given)
-        return sfi_err(SF_EINVAL, "source '%s' partition %u: position %llu is not behind %llu",
+        return sfi_err(SF_EINVAL, "source '%s' partition %u: position %llu is not after %llu",
                        position->name, position->partition, (unsigned long long)to,
                        (unsigned long long)position->given);
     int64_t ticket = sfi_inbox_advance(source->rt, &source->staged, position, to);

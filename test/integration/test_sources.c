@@ -95,6 +95,7 @@ static void backwards_within_a_run_is_an_error_even_below_the_durable_position(v
     assert_int_equal(sf_source_position(source), 100);
     /* durable at open was 0: not an earlier run's */
     REFUSED(feed(source, "a", 1000, 100), SF_EINVAL);
+    SAYS("position 100 is not after 100");
     sf_source_close(source);
     OK(sf_runtime_close(rt));
 }
