@@ -10,7 +10,11 @@ enum {
     ROWS_MAX = 1 << 16, /* deleted in one epoch, as many as an epoch may add */
     TRIM_MIN = 1024,    /* more than an epoch added, at least; */
     TRIM_PART = 8,      /* and that part of what waits */
-    ROW_HEAD_1 = 4 + 1 + 2, /* beside id, kind and body; of version 1 */
+    RETRY_MIN_MS = 20,
+    RETRY_MAX_MS = 2000,
+    RETRY_PART = 4,          /* of the time that nothing was acknowledged */
+    RETRY_APART_NS = 250000, /* so many tries in a second, and no more */
+    ROW_HEAD_1 = 4 + 1 + 2,  /* beside id, kind and body; of version 1 */
     ROW_HEAD = ROW_HEAD_1 + 1 + 8,
     COUNTERS_SIZE_1 = 4 + 3 * 8,
     COUNTERS_SIZE = 4 + 5 * 8
@@ -42,7 +46,7 @@ void sfi_egresses_fini(struct sfi_egresses *egresses)
     *egresses = (struct sfi_egresses){.sys = egresses->sys};
 }
 
-/* -- found by name ---------------------------------------------------------------------------------- */
+/* -- found by name ----------------------------------------------------------------------------- */
 
 static uint64_t hash_name(const struct sfi_egresses *egresses, const char *name, size_t size)
 {
@@ -59,8 +63,7 @@ static uint64_t hash_pointer(const char *name)
 static struct sfi_egress *find_pointer(const struct sfi_egresses *egresses, const char *name)
 {
     struct sfi_egress *egress;
-    for (uint32_t at = 0;
-         (egress = sfi_lookup_next(&egresses->pointers, hash_pointer(name), &at));)
+    for (uint32_t at = 0; (egress = sfi_lookup_next(&egresses->pointers, hash_pointer(name), &at));)
         if (egress->registered_name == name)
             return egress;
     return NULL;
@@ -166,7 +169,7 @@ int sfi_egresses_register(struct sfi_egresses *egresses, const char *name, sf_eg
     return 0;
 }
 
-/* -- who went longest without an acknowledgement ----------------------------------------------------- */
+/* -- who went longest without an acknowledgement ----------------------------------------------- */
 
 static void unlink_stalled(struct sfi_egresses *egresses, struct sfi_egress *egress)
 {
@@ -202,15 +205,31 @@ uint64_t sfi_egresses_stalled_ns(const struct sfi_egresses *egresses)
     return sfi_egress_stalled_ns(egresses, egresses->stalled_first);
 }
 
-/* -- emitted, and how much ---------------------------------------------------------------------------- */
+/* -- emitted, and how much --------------------------------------------------------------------- */
 
 int sfi_egress_check(const struct sfi_egresses *egresses, const struct sfi_egress *egress)
 {
-    uint64_t records = egress->kept - egress->acked, bytes = egress->kept_bytes - egress->acked_bytes;
+    uint64_t records = egress->kept - egress->acked,
+             bytes = egress->kept_bytes - egress->acked_bytes;
     if (records < egresses->records_max && bytes < egresses->bytes_max)
         return 0;
     return sfi_err(SF_EAGAIN, "egress '%.200s' is full: %llu records, %llu bytes wait for its sink",
                    egress->name, (unsigned long long)records, (unsigned long long)bytes);
+}
+
+static uint64_t between(uint64_t value, uint64_t least, uint64_t most)
+{
+    return value < least ? least : value > most ? most : value;
+}
+
+uint64_t sfi_egress_retry_ms(struct sfi_egresses *egresses, struct sfi_egress *egress)
+{
+    uint64_t now_ns = egresses->sys->mono_ns(egresses->sys->ctx);
+    uint64_t wait_ms = between(sfi_egress_stalled_ns(egresses, egress) / 1000000 / RETRY_PART,
+                               RETRY_MIN_MS, RETRY_MAX_MS);
+    uint64_t due_ns = now_ns + wait_ms * 1000000, next_ns = egress->retry_ns + RETRY_APART_NS;
+    egress->retry_ns = due_ns > next_ns ? due_ns : next_ns;
+    return (egress->retry_ns - now_ns) / 1000000;
 }
 
 void sfi_egress_keep(struct sfi_egresses *egresses, struct sfi_egress *egress)
@@ -225,7 +244,7 @@ void sfi_egress_keep(struct sfi_egresses *egresses, struct sfi_egress *egress)
     sfi_egress_push(egresses, SFI_EGRESS_CHANGED, egress);
 }
 
-/* -- rows --------------------------------------------------------------------------------------------- */
+/* -- rows -------------------------------------------------------------------------------------- */
 
 static unsigned char *put_head(unsigned char *at, const struct sfi_actor *from, size_t kind_size,
                                int body_absent, uint64_t written)
@@ -294,8 +313,8 @@ static int parse(const struct sfi_egress *egress, sf_bytes key, sf_bytes record,
         out->written = sfi_le64_get(at + 3);
     }
     at += is_first ? 2 : 11;
-    if (kind_size > SF_KIND_MAX || left < kind_size ||
-        (out->body_absent && left != kind_size) || out->body_absent > 1)
+    if (kind_size > SF_KIND_MAX || left < kind_size || (out->body_absent && left != kind_size) ||
+        out->body_absent > 1)
         return cut_short(egress);
     out->kind = SF_BYTES(at, kind_size);
     out->body = SF_BYTES(at + kind_size, left - kind_size);
@@ -310,14 +329,13 @@ static int lend(const struct row *row, struct sfi_type *type, uint64_t sequence,
     void *body = sfi_arena_copy(arena, row->body.data, row->body.size);
     if (!id || !kind || !body)
         return sfi_err(SF_ENOMEM, "out of memory");
-    *out = (sf_message){
-        .from = {type->registered ? type->desc.name : type->name, id, row->id.size},
-        .to = {NULL, "", 0},
-        .kind = kind,
-        .body = row->body_absent ? SF_NONE : SF_BYTES(body, row->body.size),
-        .attempt = 1,
-        .sequence = sequence,
-        .reason = ""};
+    *out = (sf_message){.from = {type->registered ? type->desc.name : type->name, id, row->id.size},
+                        .to = {NULL, "", 0},
+                        .kind = kind,
+                        .body = row->body_absent ? SF_NONE : SF_BYTES(body, row->body.size),
+                        .attempt = 1,
+                        .sequence = sequence,
+                        .reason = ""};
     return 0;
 }
 
@@ -343,7 +361,7 @@ uint64_t sfi_egress_written(const struct sfi_egress *egress, sf_bytes key, sf_by
     return parse(egress, key, record, &row) == 0 ? row.written : 0;
 }
 
-/* -- delivered, refused, acknowledged -------------------------------------------------------------------- */
+/* -- delivered, refused, acknowledged ---------------------------------------------------------- */
 
 void sfi_egress_delivered(struct sfi_egresses *egresses, struct sfi_egress *egress,
                           uint64_t sequence)
@@ -400,7 +418,7 @@ void sfi_egress_acknowledge(struct sfi_egresses *egresses, struct sfi_egress *eg
     sfi_egress_push(egresses, SFI_EGRESS_CHANGED, egress);
 }
 
-/* -- seal and publish --------------------------------------------------------------------------------- */
+/* -- seal and publish -------------------------------------------------------------------------- */
 
 static int save_counters(const struct sfi_egress *egress, struct sfi_batch *batch)
 {
@@ -505,13 +523,14 @@ void sfi_egresses_safe(struct sfi_egresses *egresses)
     }
 }
 
-/* -- open ------------------------------------------------------------------------------------------------ */
+/* -- open -------------------------------------------------------------------------------------- */
 
 /* Counters that cannot be: rows would be read, or deleted, that are somebody else's or nobody's. */
 static int check_counters(const struct sfi_egresses *egresses, const struct sfi_egress *found)
 {
     if (found->number == 0 || found->number == UINT32_MAX || find_number(egresses, found->number))
-        return sfi_err(SF_ECORRUPT, "two egresses have the number %u, or it is none", found->number);
+        return sfi_err(SF_ECORRUPT, "two egresses have the number %u, or it is none",
+                       found->number);
     if (found->next == 0 || found->acked >= found->next || found->trimmed > found->acked ||
         found->acked_bytes > found->bytes)
         return sfi_err(SF_ECORRUPT,

@@ -2,14 +2,14 @@
  *
  * (1) Records of one egress are numbered 1, 2, 3, ... in the order of their turns.  A turn that is
  *     undone gives its numbers back.
- * (2) A record is a row of the outbox from its epoch until its acknowledgement is durable.  Delivery
- *     reads rows, first and again alike, so the bytes are the same.
- * (3) trimmed <= acked <= delivered <= safe <= durable <= sealed <= kept < next.  delivered lives in
- *     memory only: after a restart it is acked, and everything past it comes again.  What is durable
- *     but not safe a power cut could take back (store.h: 3), so it is not shown to anybody.
- * (4) Acknowledgements ride in the next epoch; rows up to `acked` are deleted, a bounded number in one
- *     epoch, up to `trimmed`.  Each epoch deletes at least as many rows as it adds, while there are any,
- *     up to ROWS_MAX: so the rows that wait to be deleted do not grow.
+ * (2) A record is a row of the outbox from its epoch until its acknowledgement is durable.
+ *     Delivery reads rows, first and again alike, so the bytes are the same.
+ * (3) trimmed <= acked <= delivered <= safe <= durable <= sealed <= kept < next.  delivered lives
+ *     in memory only: after a restart it is acked, and everything past it comes again.  What is
+ *     durable but not safe a power cut could take back (store.h: 3), so it is not shown to anybody.
+ * (4) Acknowledgements ride in the next epoch; rows up to `acked` are deleted, a bounded number in
+ *     one epoch, up to `trimmed`.  Each epoch deletes at least as many rows as it adds, while there
+ *     are any, up to ROWS_MAX: so the rows that wait to be deleted do not grow.
  * (5) What is not acknowledged is bounded for each egress, by records and bytes: a turn that emits
  *     beyond waits (sfi_egress_check).  One turn may go beyond the bound by what it emits itself.
  * (6) Nobody walks over all egresses but close: each is on a list for each thing that is to be done
@@ -20,12 +20,12 @@
  *      refused by its callback -> the heap of pauses -> READY
  *      sf_egress_ack()         -> ACKS
  *
- * Engine thread only, except what is under the runtime's lock: `safe`, `ack_request`, the list ACKS,
- * adding, and finding for others.
+ * Engine thread only, except what is under the runtime's lock: `safe`, `ack_request`, the list
+ * ACKS, adding, and finding for others.
  *
- * Record (outbox), version 2: from type:4, id size:1, id, kind size:2, body absent:1, written:8, kind,
- * body.  `written` is how many bytes were emitted up to and with this record.  Version 1 has neither
- * this nor `body absent`: its rows count no bytes. */
+ * Record (outbox), version 2: from type:4, id size:1, id, kind size:2, body absent:1, written:8,
+ * kind, body.  `written` is how many bytes were emitted up to and with this record.  Version 1 has
+ * neither this nor `body absent`: its rows count no bytes. */
 #ifndef SFI_ACTOR_EGRESS_H
 #define SFI_ACTOR_EGRESS_H
 
@@ -51,18 +51,19 @@ struct sfi_egress {
     uint8_t is_on[SFI_EGRESS_LISTS];
     struct sfi_egress *later, *earlier; /* among those with records not acknowledged, */
     uint8_t is_stalled;                 /* if it is one of them */
+    uint64_t retry_ns;                  /* when the last of those who wait for room may try again */
     uint64_t stalled_since_ns;          /* its last acknowledgement, or its first such record */
     uint32_t number;
-    uint64_t next;                 /* sequence of the next record */
-    uint64_t kept;                 /* newest sequence of a turn that was kept */
-    uint64_t bytes, kept_bytes;    /* ever emitted, likewise */
+    uint64_t next;              /* sequence of the next record */
+    uint64_t kept;              /* newest sequence of a turn that was kept */
+    uint64_t bytes, kept_bytes; /* ever emitted, likewise */
     uint64_t acked, trimmed, delivered;
-    uint64_t acked_bytes;          /* of `bytes`; at most those of `acked` */
-    uint64_t trim_to;              /* planned by save() */
-    uint64_t sealed;               /* newest sequence in the sealed batch */
+    uint64_t acked_bytes; /* of `bytes`; at most those of `acked` */
+    uint64_t trim_to;     /* planned by save() */
+    uint64_t sealed;      /* newest sequence in the sealed batch */
     uint64_t durable, safe;
-    uint64_t ack_request;          /* by sf_egress_ack() */
-    struct sfi_heap_node pause;    /* delivered again when it is due */
+    uint64_t ack_request;       /* by sf_egress_ack() */
+    struct sfi_heap_node pause; /* delivered again when it is due */
     uint32_t failures;
     sf_egress *callback;         /* NULL: not registered */
     const char *registered_name; /* borrowed; found by identity, and then compared */
@@ -79,10 +80,11 @@ struct sfi_egresses {
         struct sfi_egress *first, *last;
     } lists[SFI_EGRESS_LISTS];
     struct sfi_heap pauses;
-    struct sfi_egress *stalled_first, *stalled_last; /* who went longest without an acknowledgement */
+    struct sfi_egress *stalled_first,
+        *stalled_last; /* who went longest without an acknowledgement */
     uint32_t count, next_number;
     uint64_t records_max, bytes_max; /* (5) */
-    uint64_t lag;         /* kept and not acknowledged, of all */
+    uint64_t lag;                    /* kept and not acknowledged, of all */
     uint64_t undelivered; /* safe and not delivered, of all that have a callback or had one */
     uint64_t fresh;       /* of these, safe since delivery ran last */
     uint64_t untrimmed;   /* rows that may be deleted */
@@ -128,13 +130,18 @@ int sfi_egresses_register(struct sfi_egresses *egresses, const char *name, sf_eg
 
 /* (5): SF_EAGAIN with a sentence when the egress is full; 0. */
 int sfi_egress_check(const struct sfi_egresses *egresses, const struct sfi_egress *egress);
-/* The row of the next record, which it then is; undone by setting `next` and `bytes` to what they were. */
+/* In how many ms who found it full may try again.  The longer its sink has done nothing, the later;
+ * and one after another, so that many who wait do not take the thread from those who need not. */
+uint64_t sfi_egress_retry_ms(struct sfi_egresses *egresses, struct sfi_egress *egress);
+/* The row of the next record, which it then is; undone by setting `next` and `bytes` to what they
+ * were. */
 int sfi_egress_put(struct sfi_egress *egress, struct sfi_batch *batch, const struct sfi_actor *from,
                    const char *kind, size_t kind_size, sf_bytes body);
 /* The turn that emitted is kept. */
 void sfi_egress_keep(struct sfi_egresses *egresses, struct sfi_egress *egress);
 
-/* A row as the application sees it, copied into the arena; and the bytes emitted with it, 0: unknown. */
+/* A row as the application sees it, copied into the arena; and the bytes emitted with it, 0:
+ * unknown. */
 int sfi_egress_read(const struct sfi_egress *egress, sf_bytes key, sf_bytes record,
                     struct sfi_types *types, struct sfi_arena *arena, sf_message *out,
                     uint64_t *written);
@@ -166,9 +173,11 @@ static inline int sfi_egresses_dirty(const struct sfi_egresses *egresses)
     return egresses->lists[SFI_EGRESS_CHANGED].first != NULL;
 }
 
-/* The longest that an egress with such records has gone without an acknowledgement; 0: none has any. */
+/* The longest that an egress with such records has gone without an acknowledgement; 0: none has
+ * any. */
 uint64_t sfi_egresses_stalled_ns(const struct sfi_egresses *egresses);
-uint64_t sfi_egress_stalled_ns(const struct sfi_egresses *egresses, const struct sfi_egress *egress);
+uint64_t sfi_egress_stalled_ns(const struct sfi_egresses *egresses,
+                               const struct sfi_egress *egress);
 
 int sfi_egress_load(struct sfi_egresses *egresses, sf_bytes key, sf_bytes record);
 

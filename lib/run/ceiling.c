@@ -33,7 +33,8 @@ int sfi_ceiling_check(const struct sfi_ceiling *ceiling, enum sfi_door door, uin
 {
     if (ceiling->room >= room_needed(ceiling, door, bytes))
         return 0;
-    return sfi_err(SF_EDISK, "%s'%.200s': the database has nearly reached store_bytes_max (%llu bytes)",
+    return sfi_err(SF_EDISK,
+                   "%s'%.200s': the database has nearly reached store_bytes_max (%llu bytes)",
                    door == SFI_TURNS ? "turns wait in " : "", ceiling->dir,
                    (unsigned long long)ceiling->bytes_max);
 }

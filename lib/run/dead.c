@@ -73,13 +73,12 @@ int sfi_dead_add(sf_runtime *rt, const struct sfi_message *message, const char *
     return 0;
 }
 
-/* -- taken away ------------------------------------------------------------------------------------ */
+/* -- taken away -------------------------------------------------------------------------------- */
 
 static int is_removed(const struct sfi_dead *dead, uint64_t sequence)
 {
     uint32_t in_open = 0, in_sealed = 0;
-    return sequence < dead->first ||
-           sfi_lookup_next(&dead->removed[OPEN], sequence, &in_open) ||
+    return sequence < dead->first || sfi_lookup_next(&dead->removed[OPEN], sequence, &in_open) ||
            sfi_lookup_next(&dead->removed[SEALED], sequence, &in_sealed);
 }
 
@@ -94,9 +93,8 @@ static int delete_row(sf_runtime *rt, uint64_t sequence)
 /* Counters that lie do not wrap around. */
 static void discount(struct sfi_dead *dead, sf_bytes record)
 {
-    uint64_t bytes = record.size >= SFI_RECORD_HEADER && sfi_record_version(record) > 1
-                         ? bytes_of(record)
-                         : 0;
+    uint64_t bytes =
+        record.size >= SFI_RECORD_HEADER && sfi_record_version(record) > 1 ? bytes_of(record) : 0;
     dead->bytes -= bytes < dead->bytes ? bytes : dead->bytes;
     dead->count -= dead->count > 0;
 }
@@ -141,7 +139,7 @@ int sfi_dead_drop(sf_runtime *rt, uint64_t sequence)
     return with_row(rt, sequence, take_away);
 }
 
-/* -- sent again -------------------------------------------------------------------------------------- */
+/* -- sent again -------------------------------------------------------------------------------- */
 
 /* As it was sent, but that nobody waits for a reply any more.  NULL in *out: it cannot be sent. */
 static int make_message(sf_runtime *rt, const struct sfi_envelope *envelope,
@@ -193,7 +191,7 @@ int sfi_dead_resend(sf_runtime *rt, uint64_t sequence)
     return with_row(rt, sequence, send_again);
 }
 
-/* -- evicted --------------------------------------------------------------------------------------------- */
+/* -- evicted ----------------------------------------------------------------------------------- */
 
 static int is_over(const struct sfi_dead *dead)
 {
@@ -247,7 +245,7 @@ static void evict_slice(sf_runtime *rt)
         dead->first = dead->durable_next; /* what cannot be read is left alone */
 }
 
-/* -- as a part of the runtime --------------------------------------------------------------------------- */
+/* -- as a part of the runtime ------------------------------------------------------------------ */
 
 static void part_wake(sf_runtime *rt, uint64_t now_ns)
 {
@@ -285,7 +283,7 @@ const struct sfi_part sfi_part_dead = {.name = "dead letters",
                                        .wake = part_wake,
                                        .ready = part_ready};
 
-/* -- as commands ------------------------------------------------------------------------------------------ */
+/* -- as commands ------------------------------------------------------------------------------- */
 
 static int execute_resend(sf_runtime *rt, const struct sfi_command *command)
 {

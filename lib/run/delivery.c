@@ -17,7 +17,7 @@ enum {
     PAUSE_DOUBLINGS_MAX = 7
 };
 
-/* -- acknowledgements ----------------------------------------------------------------------------- */
+/* -- acknowledgements -------------------------------------------------------------------------- */
 
 int sfi_delivery_request_ack(sf_runtime *rt, struct sfi_egress *egress, uint64_t sequence)
 {
@@ -69,7 +69,7 @@ static void acknowledge_all(sf_runtime *rt)
                                    written_with(rt, egress, sequence));
 }
 
-/* -- records for one call ----------------------------------------------------------------------------- */
+/* -- records for one call ---------------------------------------------------------------------- */
 
 struct call {
     sf_message records[RECORDS_MAX];
@@ -116,7 +116,8 @@ static int read_rows(sf_runtime *rt, struct sfi_snapshot *snapshot, const struct
     return 0;
 }
 
-/* Copies the records past `delivered` into the arena.  0, or what the store says if there is none. */
+/* Copies the records past `delivered` into the arena.  0, or what the store says if there is not
+ * even one. */
 static int collect(sf_runtime *rt, const struct sfi_egress *egress, struct call *call)
 {
     struct sfi_snapshot *snapshot;
@@ -131,7 +132,7 @@ static int collect(sf_runtime *rt, const struct sfi_egress *egress, struct call 
     return rc < 0 && call->count == 0 ? rc : 0;
 }
 
-/* -- calls ---------------------------------------------------------------------------------------------- */
+/* -- calls ------------------------------------------------------------------------------------- */
 
 static int make_call(sf_runtime *rt, struct sfi_egress *egress, const struct call *call)
 {
@@ -205,7 +206,7 @@ int sfi_delivery_run(sf_runtime *rt)
     return rc;
 }
 
-/* -- as a part of the runtime, with the egresses ------------------------------------------------------ */
+/* -- as a part of the runtime, with the egresses ----------------------------------------------- */
 
 static int part_dirty(sf_runtime *rt)
 {
@@ -266,9 +267,9 @@ static int part_load(sf_runtime *rt, sf_bytes key, sf_bytes record)
     return sfi_egress_load(&rt->egresses, key, record);
 }
 
-/* Counters say which rows there are; if they were believed with none there, delivery and deletion would go
- * through numbers without end.  The first and the last row, and none past it: what is missing between them
- * is noticed when it is read. */
+/* Counters say which rows there are; if they were believed with none there, delivery and deletion
+ * would go through numbers without end.  The first and the last row, and none past it: what is
+ * missing between them is noticed when it is read. */
 static int check_rows(struct sfi_snapshot *snapshot, const struct sfi_egress *egress)
 {
     struct sfi_key at;

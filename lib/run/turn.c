@@ -12,10 +12,7 @@ enum {
     SCRATCH_BYTES = 64 * 1024,
     HOLD_MIN_MS = 1000,
     HOLD_MAX_MS = 60000,
-    HOLD_DOUBLINGS = 6,
-    WAIT_MIN_MS = 20,
-    WAIT_MAX_MS = 2000,
-    WAIT_PART = 4
+    HOLD_DOUBLINGS = 6
 };
 
 static int reserve(struct sf_turn *turn, struct sfi_scratch *scratch, size_t size)
@@ -503,12 +500,10 @@ static int hold_message(sf_runtime *rt, struct sfi_message *message)
     return 0;
 }
 
-/* What the actor emits to is full: its messages wait, and no attempt is counted.  The longer the sink has
- * done nothing, the less often it is worth a try. */
+/* What the actor emits to is full: its messages wait, and no attempt is counted. */
 static int wait_for_room(sf_runtime *rt)
 {
-    uint64_t wait_ms = sfi_egress_stalled_ns(&rt->egresses, rt->turn.full) / 1000000 / WAIT_PART;
-    wait_ms = wait_ms < WAIT_MIN_MS ? WAIT_MIN_MS : wait_ms > WAIT_MAX_MS ? WAIT_MAX_MS : wait_ms;
+    uint64_t wait_ms = sfi_egress_retry_ms(&rt->egresses, rt->turn.full);
     int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), wait_ms);
     if (rc == 0)
         rt->epoch.stats.turns_failed++;

@@ -66,7 +66,7 @@ struct sf_turn {
     struct sfi_effects effects;
     struct sfi_batch_mark mark; /* of the open batch, before the first record was put there */
     int emitted;
-    const struct sfi_egress *full; /* SFI_WAIT: for whose room */
+    struct sfi_egress *full; /* SFI_WAIT: for whose room */
     size_t bytes; /* staged */
     uint64_t now_ms;
     /* Handed out where a struct or a body is promised and there is none; apart, since what is written to

@@ -1,4 +1,5 @@
-/* test_dead.c - lib/run/dead: dead letters are bounded, dropped, sent again, and in nobody's way. */
+/* test_dead.c - lib/run/dead: dead letters are bounded, dropped, sent again, and in nobody's way.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -99,15 +100,14 @@ static uint64_t count_kept(sf_runtime *rt)
     return count;
 }
 
-/* -- bounds --------------------------------------------------------------------------------------------- */
+/* -- bounds ------------------------------------------------------------------------------------ */
 
 static void beyond_the_bound_the_oldest_go_and_are_counted(void **state)
 {
     struct place *place = *state;
     struct patient patient = {.accepts = 0};
     for (int run = 0; run < 2; run++) {
-        sf_runtime *rt =
-            open_patient(place, &patient, (sf_options)SF_OPTIONS(.dead_max = 3));
+        sf_runtime *rt = open_patient(place, &patient, (sf_options)SF_OPTIONS(.dead_max = 3));
         bury(rt, 10, 1);
         assert_string_equal(kept(rt, &place->notes), run ? "18 19 20 " : "8 9 10 ");
         assert_int_equal(stats_of(rt).dead_letters, 10);
@@ -143,8 +143,8 @@ static void the_bound_in_bytes_keeps_what_fits_and_always_the_newest(void **stat
 static void the_bound_holds_while_more_and_more_come(void **state)
 {
     struct patient patient = {.accepts = 0};
-    sf_runtime *rt = open_patient(
-        *state, &patient, (sf_options)SF_OPTIONS(.dead_max = 100, .commit_inline = 1));
+    sf_runtime *rt =
+        open_patient(*state, &patient, (sf_options)SF_OPTIONS(.dead_max = 100, .commit_inline = 1));
     for (int step = 0; step < 30; step++) {
         for (int i = 0; i < 2000; i++)
             OK(treat(rt, "x"));
@@ -209,7 +209,7 @@ static void a_database_full_of_letters_is_worked_off_beside_everything_else(void
     OK(sf_runtime_close(rt));
 }
 
-/* -- dropped ---------------------------------------------------------------------------------------------- */
+/* -- dropped ----------------------------------------------------------------------------------- */
 
 static void a_dropped_letter_is_gone_and_counted_once(void **state)
 {
@@ -243,7 +243,8 @@ static void a_dropped_letter_is_gone_and_counted_once(void **state)
     }
 }
 
-/* What was dropped in an epoch that is not durable yet is not evicted, and not counted, a second time. */
+/* What was dropped in an epoch that is not durable yet is not evicted, and not counted, a second
+ * time. */
 static void a_letter_that_was_dropped_is_not_evicted_too(void **state)
 {
     struct place *place = *state;
@@ -277,7 +278,7 @@ static void letters_can_be_dropped_from_a_database_that_is_full(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- sent again ---------------------------------------------------------------------------------------------- */
+/* -- sent again -------------------------------------------------------------------------------- */
 
 static void a_letter_sent_again_comes_last_as_a_first_attempt_from_whom_it_was(void **state)
 {
@@ -338,7 +339,7 @@ static void a_letter_to_a_type_that_nobody_registered_is_not_sent(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- without memory --------------------------------------------------------------------------------------------- */
+/* -- without memory ---------------------------------------------------------------------------- */
 
 struct scene {
     struct machine machine;
@@ -397,7 +398,7 @@ static void without_memory_nothing_happens_and_then_all_of_it(void **state)
         }
 }
 
-/* -- counters ------------------------------------------------------------------------------------------------- */
+/* -- counters ---------------------------------------------------------------------------------- */
 
 static void counters_that_contradict_each_other_are_damage(void **state)
 {

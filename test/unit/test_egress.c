@@ -225,6 +225,39 @@ static void how_long_nothing_was_acknowledged_is_told_of_the_one_that_waits_long
     rig_close(&rig);
 }
 
+static void who_waits_for_room_tries_again_later_the_longer_it_lasts(void **state)
+{
+    static const uint64_t after_ms[][2] = {
+        {0, 20}, {60, 20}, {400, 100}, {4000, 1000}, {90000, 2000}};
+    (void)state;
+    for (size_t i = 0; i < sizeof after_ms / sizeof *after_ms; i++) {
+        struct rig rig;
+        rig_open(&rig, 1, UINT64_MAX);
+        struct sfi_egress *egress = add(&rig, "out");
+        emit(&rig, egress, 1);
+        machine_advance_ms(&rig.machine, after_ms[i][0]);
+        assert_int_equal(sfi_egress_retry_ms(&rig.egresses, egress), after_ms[i][1]);
+        rig_close(&rig);
+    }
+}
+
+/* However many wait, their tries take a few turns of each millisecond. */
+static void those_who_wait_for_room_try_one_after_another(void **state)
+{
+    struct rig rig;
+    uint64_t last = 0;
+    (void)state;
+    rig_open(&rig, 1, UINT64_MAX);
+    struct sfi_egress *egress = add(&rig, "out"), *other = add(&rig, "other");
+    for (int i = 0; i < 4001; i++)
+        last = sfi_egress_retry_ms(&rig.egresses, egress);
+    assert_int_equal(last, 1020);
+    assert_int_equal(sfi_egress_retry_ms(&rig.egresses, other), 20);
+    machine_advance_ms(&rig.machine, 2000);
+    assert_int_equal(sfi_egress_retry_ms(&rig.egresses, egress), 20);
+    rig_close(&rig);
+}
+
 /* -- what is deleted --------------------------------------------------------------------------- */
 
 static void an_epoch_deletes_at_least_as_many_rows_as_it_adds(void **state)
@@ -348,9 +381,9 @@ static void a_row_says_all_of_a_record(void **state)
         assert_string_equal(read.from.type, "test/emitter");
         assert_string_equal(read.from.id, "e");
         assert_int_equal(read.sequence, i + 1);
-        assert_int_equal(sfi_egress_written(egress, sfi_key_bytes(&row.key),
-                                            SF_BYTES(row.bytes, row.size)),
-                         (i + 1) * 64 + bodies[i].size);
+        assert_int_equal(
+            sfi_egress_written(egress, sfi_key_bytes(&row.key), SF_BYTES(row.bytes, row.size)),
+            (i + 1) * 64 + bodies[i].size);
     }
     rig_close(&rig);
 }
@@ -405,8 +438,8 @@ static void a_row_of_format_2_is_read_and_counts_no_bytes(void **state)
     assert_int_equal(read.body.size, 4);
     assert_string_equal(read.body.data, "body");
     assert_int_equal(read.sequence, 7);
-    assert_int_equal(sfi_egress_written(egress, sfi_key_bytes(&row.key),
-                                        SF_BYTES(row.bytes, row.size)), 0);
+    assert_int_equal(
+        sfi_egress_written(egress, sfi_key_bytes(&row.key), SF_BYTES(row.bytes, row.size)), 0);
     rig_close(&rig);
 }
 
@@ -440,15 +473,15 @@ static void counters_that_contradict_each_other_are_damage(void **state)
     static const struct counters tries[] = {
         {2, 10, 9, 9, 100, 100, 0},
         {2, 1, 0, 0, 0, 0, 0},
-        {2, 10, 10, 5, 0, 0, SF_ECORRUPT},                 /* acknowledged beyond the last */
-        {2, 10, 5, 6, 0, 0, SF_ECORRUPT},                  /* deleted beyond the acknowledged */
-        {2, 0, 0, 0, 0, 0, SF_ECORRUPT},                   /* before the first */
+        {2, 10, 10, 5, 0, 0, SF_ECORRUPT}, /* acknowledged beyond the last */
+        {2, 10, 5, 6, 0, 0, SF_ECORRUPT},  /* deleted beyond the acknowledged */
+        {2, 0, 0, 0, 0, 0, SF_ECORRUPT},   /* before the first */
         {2, 10, UINT64_MAX, 5, 0, 0, SF_ECORRUPT},
         {2, 10, 5, UINT64_MAX, 0, 0, SF_ECORRUPT},
         /* more bytes acknowledged than emitted */
         {2, 10, 5, 5, 100, 101, SF_ECORRUPT},
-        {0, 10, 5, 5, 0, 0, SF_ECORRUPT},                  /* no number */
-        {1, 10, 5, 5, 0, 0, SF_ECORRUPT},                  /* another's */
+        {0, 10, 5, 5, 0, 0, SF_ECORRUPT}, /* no number */
+        {1, 10, 5, 5, 0, 0, SF_ECORRUPT}, /* another's */
         {UINT32_MAX, 10, 5, 5, 0, 0, SF_ECORRUPT},
     };
     (void)state;
@@ -495,6 +528,8 @@ int main(void)
         cmocka_unit_test(it_is_full_by_records_or_by_bytes_and_not_before),
         cmocka_unit_test(what_one_turn_emits_itself_does_not_stop_it),
         cmocka_unit_test(how_long_nothing_was_acknowledged_is_told_of_the_one_that_waits_longest),
+        cmocka_unit_test(who_waits_for_room_tries_again_later_the_longer_it_lasts),
+        cmocka_unit_test(those_who_wait_for_room_try_one_after_another),
         cmocka_unit_test(an_epoch_deletes_at_least_as_many_rows_as_it_adds),
         cmocka_unit_test(rows_go_in_order_and_once_and_every_egress_gets_its_share),
         cmocka_unit_test(a_seal_without_memory_is_repeated_whole),
