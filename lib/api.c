@@ -681,14 +681,25 @@ sf_bytes sf_addr_save(sf_turn *turn, sf_address address)
     return SF_BYTES(bytes, 1 + name_size + address.id_size);
 }
 
+/* A name that a type can have, and an id; or no name, and the id of an asker or none. */
+static int is_saved_address(sf_bytes saved)
+{
+    const unsigned char *bytes = saved.data;
+    if (!bytes || saved.size < 1 || bytes[0] > SF_TYPE_NAME_MAX || saved.size < 1u + bytes[0] ||
+        memchr(bytes + 1, 0, bytes[0]))
+        return 0;
+    size_t id_size = saved.size - 1 - bytes[0];
+    return bytes[0] ? id_size >= 1 && id_size <= SF_ID_MAX
+                    : id_size == 0 || id_size == sizeof(uint64_t);
+}
+
 sf_address sf_addr_load(sf_turn *turn, sf_bytes saved)
 {
     sf_address nobody = {NULL, "", 0};
     const unsigned char *bytes = saved.data;
     if (turn_check(turn) < 0)
         return nobody;
-    if (!bytes || saved.size < 1 || saved.size < 1u + bytes[0] ||
-        saved.size - 1 - bytes[0] > SF_ID_MAX) {
+    if (!is_saved_address(saved)) {
         turn_reject(turn, sfi_err(SF_EINVAL, "these bytes are no saved address"));
         return nobody;
     }

@@ -108,6 +108,22 @@ static const msgpack_object *field(const msgpack_object *map, const char *name,
     return NULL;
 }
 
+/* A name of a value, as registering would take it. */
+static int unpack_slot(const struct sfi_sys *sys, const msgpack_object *name, struct sfi_type *type)
+{
+    const msgpack_object_str *text = &name->via.str;
+    if (name->type != MSGPACK_OBJECT_STR || text->size == 0 || text->size > SF_NAME_MAX ||
+        memchr(text->ptr, 0, text->size))
+        return sfi_err(SF_ECORRUPT, "the record of type '%s' has a slot without a name",
+                       type->name);
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        if (strlen(type->slot_names[i]) == text->size &&
+            memcmp(type->slot_names[i], text->ptr, text->size) == 0)
+            return sfi_err(SF_ECORRUPT, "the record of type '%s' has two slots '%s'", type->name,
+                           type->slot_names[i]);
+    return sfi_type_add_slot(sys, type, text->ptr, text->size);
+}
+
 static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, struct sfi_type *type)
 {
     const msgpack_object *number = field(map, "number", MSGPACK_OBJECT_POSITIVE_INTEGER);
@@ -116,15 +132,16 @@ static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, str
     const msgpack_object *slots = field(map, "slots", MSGPACK_OBJECT_ARRAY);
     if (!number || !size || !version || !slots || slots->via.array.size > SFI_SLOTS_MAX)
         return sfi_err(SF_ECORRUPT, "the record of type '%s' lacks a field", type->name);
+    if (number->via.u64 == 0 || number->via.u64 > SF_TYPES_MAX || size->via.u64 > SF_STATE_MAX ||
+        version->via.u64 > UINT32_MAX)
+        return sfi_err(SF_ECORRUPT, "type '%s' has number %llu, %llu bytes in version %llu",
+                       type->name, (unsigned long long)number->via.u64,
+                       (unsigned long long)size->via.u64, (unsigned long long)version->via.u64);
     type->number = (uint32_t)number->via.u64;
     type->state_size = size->via.u64;
     type->state_version = version->via.u64;
     for (uint32_t i = 0; i < slots->via.array.size; i++) {
-        const msgpack_object *name = &slots->via.array.ptr[i];
-        if (name->type != MSGPACK_OBJECT_STR)
-            return sfi_err(SF_ECORRUPT, "the record of type '%s' has a slot without a name",
-                           type->name);
-        int rc = sfi_type_add_slot(sys, type, name->via.str.ptr, name->via.str.size);
+        int rc = unpack_slot(sys, &slots->via.array.ptr[i], type);
         if (rc < 0)
             return rc;
     }
@@ -150,10 +167,15 @@ int sfi_type_load(struct sfi_types *types, sf_bytes key, sf_bytes record)
     int rc = sfi_record_open(record, key, SFI_RECORD_TYPE, &payload);
     if (rc < 0)
         return rc;
-    struct sfi_type *type = sfi_type_new(types->sys, (const char *)key.data + 1, key.size - 1);
+    const char *name = (const char *)key.data + 1;
+    if (key.size < 2 || memchr(name, 0, key.size - 1))
+        return sfi_err(SF_ECORRUPT, "a type on disk has no name");
+    struct sfi_type *type = sfi_type_new(types->sys, name, key.size - 1);
     if (!type)
         return sfi_err(SF_ENOMEM, "out of memory");
-    rc = parse_type(types->sys, payload, type);
+    rc = sfi_type_name_check(type->name) < 0
+             ? sfi_err(SF_ECORRUPT, "a type on disk is called '%.200s'", type->name)
+             : parse_type(types->sys, payload, type);
     if (rc == 0)
         rc = sfi_types_place(types, type);
     if (rc < 0)

@@ -721,6 +721,45 @@ static void bytes_that_are_no_address_fail_the_turn(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* Loads what it is sent, and does nothing with it. */
+static int load_only(sf_turn *turn)
+{
+    (void)sf_addr_load(turn, sf_msg(turn)->body);
+    return 0;
+}
+
+static int is_loaded(sf_runtime *rt, const char *bytes, size_t size)
+{
+    uint64_t kept = stats_of(rt).turns;
+    OK(sf_send(rt, sf_addr("test/loader", "l"), "load", SF_BYTES(bytes, size)));
+    OK(sf_run_until_idle(rt));
+    return stats_of(rt).turns > kept;
+}
+
+/* Byte 0 is the length of the type's name; the id is the rest. */
+static void only_a_whole_saved_address_is_loaded(void **state)
+{
+    static const sf_type loader = SF_TYPE("test/loader", .handler = load_only, .attempts_max = 1);
+    sf_runtime *rt = open_counters(*state, NULL);
+    char saved[1 + 200 + 300] = "\6test/c";
+    OK(sf_register(rt, &loader, NULL));
+    for (size_t size = 0; size < 7 + 300; size++)
+        assert_int_equal(is_loaded(rt, saved, size), size >= 8 && size <= 7 + 255);
+    saved[3] = 0; /* a name does not end before its end */
+    assert_false(is_loaded(rt, saved, 10));
+    memset(saved, 'x', sizeof saved);
+    saved[0] = 127;
+    assert_true(is_loaded(rt, saved, 1 + 127 + 5));
+    saved[0] = (char)128;
+    assert_false(is_loaded(rt, saved, 1 + 128 + 5));
+    saved[0] = (char)255;
+    assert_false(is_loaded(rt, saved, 1 + 255 + 5));
+    saved[0] = 0; /* the outside: nobody, or the eight bytes of an asker */
+    for (size_t id_size = 0; id_size < 20; id_size++)
+        assert_int_equal(is_loaded(rt, saved, 1 + id_size), id_size == 0 || id_size == 8);
+    OK(sf_runtime_close(rt));
+}
+
 /* -- messages for nobody yet ------------------------------------------------------------------- */
 
 static void messages_wait_over_restarts_until_their_type_is_registered(void **state)
@@ -808,6 +847,7 @@ int main(void)
         TEST(another_actor_may_answer_the_asker),
         TEST(a_saved_address_comes_back_byte_for_byte),
         TEST(bytes_that_are_no_address_fail_the_turn),
+        TEST(only_a_whole_saved_address_is_loaded),
         TEST(messages_wait_over_restarts_until_their_type_is_registered),
     };
     return cmocka_run_group_tests_name("sending", tests, NULL, NULL);

@@ -7,11 +7,15 @@
 #include <cmocka.h>
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "actor/mailbox.h"
+#include "base/endian.h"
 #include "store/mem_store.h"
+#include "store/record.h"
 #include "support/machine.h"
+#include "support/support.h"
 #include "support/weighed.h"
 
 enum { STATE_BYTES = 64, VALUE = 1, ACTOR_BYTES = 128 + 16 /* with its gaps */ };
@@ -428,6 +432,52 @@ static void memory_stays_flat_when_five_times_more_is_on_disk(void **state)
     assert_true(weighed_most < BUDGET + 500 * ACTOR_BYTES + 65536 + 1000000);
 }
 
+/* -- records of structs ----------------------------------------------------------------------------------- */
+
+static int never_called(uint32_t version, sf_bytes old, void *fresh)
+{
+    (void)version, (void)old, (void)fresh;
+    return 0;
+}
+
+/* What a struct of so many bytes in that version is read as, with a checksum that fits. */
+static int decoded(struct fixture *f, size_t size, uint32_t version)
+{
+    static unsigned char record[SFI_RECORD_HEADER + 4 + 2 * STATE_BYTES];
+    struct sfi_old_state old;
+    unsigned char state[STATE_BYTES];
+    sf_bytes key = text("any key");
+    memset(record, 7, sizeof record);
+    sfi_le32_put(record + SFI_RECORD_HEADER, version);
+    sfi_record_finish(record, SFI_RECORD_HEADER + size, SFI_RECORD_STATE, key);
+    /* Copied to its size, so that a look past its end shows under the address sanitizer. */
+    unsigned char *exact = malloc(SFI_RECORD_HEADER + size);
+    memcpy(exact, record, SFI_RECORD_HEADER + size);
+    int rc = sfi_state_decode(&f->arena, &f->type, key,
+                              SF_BYTES(exact, SFI_RECORD_HEADER + size), state, &old);
+    free(exact);
+    return rc;
+}
+
+static void a_struct_on_disk_is_read_whole_or_not_at_all(void **state)
+{
+    struct fixture *f = *state;
+    f->type.desc.state_version = 3;
+    for (size_t size = 0; size < 4; size++) { /* not even a version */
+        assert_int_equal(decoded(f, size, 3), SF_ECORRUPT);
+        SAYS("cut short");
+    }
+    for (size_t size = 4; size < 4 + 2 * STATE_BYTES; size++)
+        assert_int_equal(decoded(f, size, 3), size == 4 + STATE_BYTES ? 0 : SF_ECORRUPT);
+    assert_int_equal(decoded(f, 4 + STATE_BYTES, 4), SF_ENEWER);
+    assert_int_equal(decoded(f, 4 + STATE_BYTES, UINT32_MAX), SF_ENEWER);
+    assert_int_equal(decoded(f, 4 + STATE_BYTES, 2), SF_ECORRUPT); /* nobody can read that */
+    f->type.desc.state_migrate = never_called;
+    for (size_t size = 4; size < 4 + 2 * STATE_BYTES; size++)
+        assert_int_equal(decoded(f, size, 2), 1); /* of any size: the application knows */
+    assert_int_equal(decoded(f, 3, 2), SF_ECORRUPT);
+}
+
 /* -- sizes that follow each other ------------------------------------------------------------------------ */
 
 enum { SIZES = 27 };
@@ -470,6 +520,38 @@ static void check_sized(struct fixture *f, struct sfi_type *types)
         assert_int_equal(*(uint64_t *)sfi_actor_state(actor), number);
     }
     assert_int_equal(found, f->actors.count);
+}
+
+/* A dirty one, the turn's: each is found where it was, while all others leave or move. */
+static void whoever_is_pointed_to_is_not_moved(void **state)
+{
+    enum { ACTORS = 20000 };
+    struct fixture *f = *state;
+    static struct sfi_actor *known[ACTORS];
+    uint64_t moved = 0;
+    for (uint64_t n = 0; n < ACTORS; n++) {
+        known[n] = get(f, n);
+        if (n % 100 == 2)
+            sfi_actor_touch(&f->actors, known[n], 0);
+    }
+    f->actors.bytes_max = f->actors.bytes / 4;
+    for (uint64_t i = 1; i < 3000; i++) { /* something became durable each time */
+        for (uint64_t n = 0; n < ACTORS; n += 10)
+            if (is_there(f, n))
+                get(f, n); /* so that it stays */
+        sfi_actors_trim(&f->actors, i, known[3]);
+    }
+    for (uint64_t n = 0; n < ACTORS; n++) {
+        if (!is_there(f, n))
+            continue;
+        struct sfi_actor *now = get(f, n);
+        moved += now != known[n];
+        if (n % 100 == 2 || n == 3)
+            assert_ptr_equal(now, known[n]);
+    }
+    assert_true(is_there(f, 2) && is_there(f, 3));
+    print_message("%" PRIu64 " moved, %zu left\n", moved, f->actors.count);
+    assert_true(moved > 0);
 }
 
 /* One size after another, up and down: a pool whose slabs serve one size for ever took the budget for each. */
@@ -522,6 +604,8 @@ int main(void)
         HERE(what_a_purged_actor_becomes_in_the_same_epoch_is_kept),
         HERE(all_rows_of_an_actor_are_deleted_without_it),
         cmocka_unit_test(any_budget_keeps_structs_and_values),
+        HERE(a_struct_on_disk_is_read_whole_or_not_at_all),
+        HERE(whoever_is_pointed_to_is_not_moved),
         HERE(memory_stays_near_the_budget_whatever_sizes_follow_each_other),
         HERE(memory_stays_flat_when_five_times_more_is_on_disk),
     };
