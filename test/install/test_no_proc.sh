@@ -1,5 +1,6 @@
 #!/bin/sh
-# test_no_proc.sh - README's example runs where there is no /proc, as in a bare chroot.
+# test_no_proc.sh - README's example runs where there is no /proc, as in a bare chroot; and whether a call was
+# left by longjmp is seen there too.
 set -eu
 source=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$source/build}
@@ -17,3 +18,4 @@ hidden test ! -e /proc/self || { echo "/proc is not hidden"; exit 1; }
 hidden "$build/examples/flights" --db "$work/db" --alerts "$work/alerts" \
     "$source/examples/data/flights-sample.csv" >"$work/report"
 [ "$(wc -l <"$work/report")" -gt 100 ] || { cat "$work/report"; exit 1; }
+hidden "$build/test/unit/test_stack" >"$work/stack" 2>&1 || { cat "$work/stack"; exit 1; }
