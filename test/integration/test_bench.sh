@@ -3,6 +3,7 @@
 #
 # Tiny runs in a directory of their own; what they measure means nothing.
 set -u
+[ -r /proc/self/io ] || { echo "there is no /proc/self/io, which counts the bytes written"; exit 77; }
 
 source=$(cd "$(dirname "$0")/../.." && pwd)
 build=${BUILD:-$source/build}
