@@ -12,7 +12,7 @@
 #include "pace.h"
 #include "samples.h"
 
-enum { ASKS_RATE = 1000 };
+enum { ASKS_RATE = 1000, ANSWERS_LATE_SECONDS = 60 };
 
 static const char ASK_KIND[] = "ask";
 static sf_runtime *rt;
@@ -129,8 +129,11 @@ static void ask_all(struct sender *asker, struct samples *samples)
         questions[i].due = pace_wait(&pace, i);
         ask_next(asker, &questions[i]);
     }
-    while (__atomic_load_n(&answered, __ATOMIC_ACQUIRE) < count)
+    while (__atomic_load_n(&answered, __ATOMIC_ACQUIRE) < count) {
+        if (workload_now() > pace_due(&pace, count) + ANSWERS_LATE_SECONDS)
+            workload_fail("some asks were not answered");
         clock_nanosleep(CLOCK_MONOTONIC, 0, &(struct timespec){0, 1000000}, NULL);
+    }
     for (uint64_t i = 0; i < count; i++)
         samples_add(samples, questions[i].seconds);
     free(questions);

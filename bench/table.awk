@@ -22,7 +22,7 @@ function ratio(ours, rival, sense, limit)
 }
 
 # `which`: "median" or "max".
-function value(ours, which, sense, limit)
+function own(ours, which, sense, limit)
 {
     ratio(ours, "", sense, limit)
     whiches[group_count, aim_count[group_count]] = which
@@ -39,7 +39,7 @@ BEGIN {
     ratio("ours, 65536 a transaction", "rocksdb cached, 65536 a transaction", ">=", 0)
     ratio("ours, 65536 a transaction", "sqlite cached, 65536 a transaction", ">=", 0)
     group("counters", "cpu_ns", 1, "counters: processor time of the thread that runs the handlers; ns a message")
-    value("ours --thread", "median", "<=", 170)
+    own("ours --thread", "median", "<=", 170)
     ratio("ours --thread", "lmdb cached, 65536 a transaction", "<=", 0)
     group("counters", "cpu_all_ns", 1, "counters: processor time of all threads; ns a message")
     group("instructions", "instructions", 1, "counters: instructions a message of the thread that sends and drives (callgrind)")
@@ -73,7 +73,7 @@ BEGIN {
     ratio("ours", "rocksdb cached", ">=", 0)
     group("paced", "p50_us", 0.001, "paced: 1 000 000 actors, send to durable while sweeps run, open loop; milliseconds, p50")
     group("paced", "p99_us", 0.001, "paced: the same, p99")
-    value("ours, at 10 % load", "median", "<=", 8)
+    own("ours, at 10 % load", "median", "<=", 8)
     group("paced", "max_us", 0.001, "paced: the same, the slowest of a round")
     group("asks", "p50_us", 0.001, "asks: 1 000 a second while others send, open loop; milliseconds, p50")
     group("asks", "p99_us", 0.001, "asks: the same, p99")
@@ -83,12 +83,12 @@ BEGIN {
     group("cache", "rss_quarter", 1 / 1048576, "cache: memory (RssAnon) after a quarter of the messages; MiB")
     group("cache", "rss_end", 1 / 1048576, "cache: memory (RssAnon) at the end; MiB")
     group("open", "open_ms", 1, "open after kill -9 with a full changelog; milliseconds")
-    value("ours, 100000 actors", "max", "<=", 1000)
-    value("ours, 1000000 actors", "max", "<=", 1000)
-    value("ours, 4000000 actors", "max", "<=", 1000)
+    own("ours, 100000 actors", "max", "<=", 1000)
+    own("ours, 1000000 actors", "max", "<=", 1000)
+    own("ours, 4000000 actors", "max", "<=", 1000)
     group("open", "first_ms", 1, "open: the same, until the first message is durable; milliseconds")
     group("memory", "bytes_each", 1, "memory: bytes of RssAnon for each actor in memory, beyond its 64-byte state")
-    value("ours", "median", "<=", 200)
+    own("ours", "median", "<=", 200)
 }
 
 function latencies()
@@ -142,7 +142,7 @@ function print_aim(g, i,    ours, rival, reached)
 function print_group(g,    i)
 {
     printf "\n%s\n", titles[g]
-    printf "  %-43s %9s %7s %10s %10s %10s %10s\n", "", "messages", "commits", fields[g] == "rate" ? "2nd half" : "",
+    printf "  %-43s %9s %7s %10s %10s %10s %10s\n", "", "messages", "commits", (fields[g] == "rate" ? "2nd half" : ""),
            "min", "median", "max"
     for (i = 1; i <= label_count[workloads[g]]; i++)
         print_series(g, labels[workloads[g], i])
