@@ -13,22 +13,13 @@
 #include "base/err.h"
 #include "dir/disk.h"
 #include "lmdb/check.h"
-#include "lmdb/value.h"
-#include "store/record.h"
+#include "lmdb/format.h"
+#include "lmdb/upgrade.h"
 
 enum {
     TABLES_MAX = 12,
-    READERS_MAX = SF_VIEWS_MAX + 26, /* the engine's own among them */
-    FORMAT_BYTES = SFI_RECORD_HEADER + 16 /* magic:4 format:4 epoch:8 */
+    READERS_MAX = SF_VIEWS_MAX + 26 /* the engine's own among them */
 };
-
-static const char *const table_names[SFI_DB_TABLES] = {
-    [SFI_META] = "meta",     [SFI_STATE] = "state",   [SFI_MAILBOX] = "mailbox",
-    [SFI_OUTBOX] = "outbox", [SFI_DEAD] = "dead",     [SFI_ENTRY] = "entry",
-    [SFI_TIMER] = "timer",   [SFI_ASYNC] = "async",   [SFI_HELD] = "held",
-    [SFI_PARKED] = "parked", [SFI_DB_LOG] = "changelog"};
-static const char format_magic[4] = {'S', 'F', 'D', 'B'};
-static const unsigned char format_key[1] = {0};
 
 /* -- errors ----------------------------------------------------------------------------------------- */
 
@@ -66,72 +57,25 @@ int sfi_db_error(const struct sfi_db *db, int error, const char *what)
     return sfi_err(SF_ECORRUPT, "%s: %s", doing, mdb_strerror(error));
 }
 
-/* -- the format record ------------------------------------------------------------------------------ */
+/* -- tables ------------------------------------------------------------------------------------------ */
 
-static void format_write(unsigned char record[FORMAT_BYTES], uint64_t epoch)
+const char *sfi_db_table_name(int table)
 {
-    unsigned char *payload = record + SFI_RECORD_HEADER;
-    memcpy(payload, format_magic, sizeof format_magic);
-    sfi_le32_put(payload + 4, SFI_DB_FORMAT);
-    sfi_le64_put(payload + 8, epoch);
-    sfi_record_finish(record, FORMAT_BYTES, SFI_RECORD_FORMAT,
-                      SF_BYTES(format_key, sizeof format_key));
-}
-
-static int format_read(sf_bytes record, uint64_t *out_epoch)
-{
-    const unsigned char *payload = (const unsigned char *)record.data + SFI_RECORD_HEADER;
-    sf_bytes checked;
-    if (record.size < FORMAT_BYTES || memcmp(payload, format_magic, sizeof format_magic) != 0)
-        return sfi_err(SF_EFOREIGN, "the database was not made by this library");
-    int rc = sfi_record_open(record, SF_BYTES(format_key, sizeof format_key), SFI_RECORD_FORMAT,
-                             &checked);
-    if (rc < 0)
-        return sfi_err_in(rc, "the record of the database's format");
-    uint32_t format = sfi_le32_get(payload + 4);
-    if (format > SFI_DB_FORMAT)
-        return sfi_err(SF_ENEWER, "the database has format %u, this library knows up to %d", format,
-                       SFI_DB_FORMAT);
-    if (format < SFI_DB_FORMAT)
-        return sfi_err(SF_EFOREIGN,
-                       "the database has format %u, from before the first release; "
-                       "this library reads %d",
-                       format, SFI_DB_FORMAT);
-    if (record.size != FORMAT_BYTES)
-        return sfi_err(SF_ECORRUPT, "the record of the database's format makes no sense");
-    *out_epoch = sfi_le64_get(payload + 8);
-    return 0;
-}
-
-int sfi_db_put_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t epoch)
-{
-    unsigned char record[FORMAT_BYTES];
-    MDB_val key = sfi_val(SF_BYTES(format_key, sizeof format_key)), value = {sizeof record, record};
-    format_write(record, epoch);
-    return mdb_put(txn, db->tables[SFI_META], &key, &value, 0);
-}
-
-int sfi_db_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t *out_epoch)
-{
-    MDB_val key = sfi_val(SF_BYTES(format_key, sizeof format_key)), value;
-    sf_bytes record;
-    int error = mdb_get(txn, db->tables[SFI_META], &key, &value);
-    if (error == MDB_NOTFOUND)
-        return sfi_err(SF_EFOREIGN, "the database was not made by this library");
-    if (error)
-        return sfi_db_error(db, error, "read the epoch of");
-    int rc = sfi_value_bytes(db, value, &record);
-    return rc == 0 ? format_read(record, out_epoch) : rc;
+    static const char *const names[SFI_DB_TABLES] = {
+        [SFI_META] = "meta",     [SFI_STATE] = "state", [SFI_MAILBOX] = "mailbox",
+        [SFI_OUTBOX] = "outbox", [SFI_DEAD] = "dead",   [SFI_ENTRY] = "entry",
+        [SFI_TIMER] = "timer",   [SFI_ASYNC] = "async", [SFI_HELD] = "held",
+        [SFI_PARKED] = "parked", [SFI_DB_LOG] = "changelog"};
+    return names[table];
 }
 
 int sfi_db_judge(int dir_fd)
 {
     unsigned char buffer[SFI_LMDB_PAGE_MAX];
+    struct sfi_format format;
     sf_bytes record;
-    uint64_t epoch;
-    int rc = sfi_lmdb_look(dir_fd, table_names[SFI_META], SF_BYTES(format_key, sizeof format_key),
-                           buffer, &record);
-    return rc == 0 ? format_read(record, &epoch) : rc;
+    int rc = sfi_lmdb_look(dir_fd, sfi_db_table_name(SFI_META), sfi_format_key(), buffer, &record);
+    return rc == 0 ? sfi_format_parse(record, &format) : rc;
 }
 
 /* -- make a database -------------------------------------------------------------------------------- */
@@ -140,13 +84,14 @@ static int fill_new(MDB_env *env)
 {
     MDB_txn *txn;
     struct sfi_db db = {.env = env};
+    struct sfi_format format = {.rows[SFI_META] = 1};
     int error = mdb_txn_begin(env, NULL, 0, &txn);
     if (error)
         return error;
     for (int i = 0; i < SFI_DB_TABLES && !error; i++)
-        error = mdb_dbi_open(txn, table_names[i], MDB_CREATE, &db.tables[i]);
+        error = mdb_dbi_open(txn, sfi_db_table_name(i), MDB_CREATE, &db.tables[i]);
     if (!error)
-        error = sfi_db_put_epoch(&db, txn, 0);
+        error = sfi_format_write(&db, txn, &format);
     if (!error)
         return mdb_txn_commit(txn);
     mdb_txn_abort(txn);
@@ -221,40 +166,61 @@ static int db_make(const struct sfi_db *db)
 
 /* -- open and close a database ---------------------------------------------------------------------- */
 
-static int open_table(struct sfi_db *db, MDB_txn *txn, int table)
+int sfi_db_open_table(struct sfi_db *db, MDB_txn *txn, int table, int is_made)
 {
+    const char *name = sfi_db_table_name(table);
     unsigned flags = 0;
-    int error = mdb_dbi_open(txn, table_names[table], 0, &db->tables[table]);
+    int error = mdb_dbi_open(txn, name, is_made ? MDB_CREATE : 0, &db->tables[table]);
     if (error == MDB_NOTFOUND)
         return sfi_err(SF_EFOREIGN,
-                       "the database has no table '%s': it was not made by this library",
-                       table_names[table]);
+                       "the database has no table '%s': it was not made by this library", name);
     if (!error)
         error = mdb_dbi_flags(txn, db->tables[table], &flags);
     if (error)
         return sfi_db_error(db, error, "open the tables of");
-    return flags ? sfi_err(SF_EFOREIGN, "the table '%s' is not one of ours", table_names[table])
-                 : 0;
+    return flags ? sfi_err(SF_EFOREIGN, "the table '%s' is not one of ours", name) : 0;
 }
 
-/* The epoch first: a newer format may have other tables. */
-static int open_tables(struct sfi_db *db, uint64_t *out_epoch)
+/* The format first: another may have other tables. */
+static int open_all(struct sfi_db *db, MDB_txn *txn, struct sfi_format *out)
+{
+    int rc = sfi_db_open_table(db, txn, SFI_META, 0);
+    if (rc == 0)
+        rc = sfi_format_read(db, txn, out);
+    if (rc < 0 || out->number < SFI_FORMAT)
+        return rc;
+    for (int i = SFI_META + 1; i < SFI_DB_TABLES && rc == 0; i++)
+        rc = sfi_db_open_table(db, txn, i, 0);
+    return rc == 0 ? sfi_format_check(db, txn, out) : rc;
+}
+
+static int open_tables(struct sfi_db *db, struct sfi_format *out)
 {
     MDB_txn *txn;
     int error = mdb_txn_begin(db->env, NULL, MDB_RDONLY, &txn);
     if (error)
         return sfi_db_error(db, error, "open the tables of");
-    int rc = open_table(db, txn, SFI_META);
-    if (rc == 0)
-        rc = sfi_db_epoch(db, txn, out_epoch);
-    for (int i = SFI_META + 1; i < SFI_DB_TABLES && rc == 0; i++)
-        rc = open_table(db, txn, i);
-    if (rc < 0) {
+    int rc = open_all(db, txn, out);
+    if (rc < 0 || out->number < SFI_FORMAT) {
         mdb_txn_abort(txn);
         return rc;
     }
     error = mdb_txn_commit(txn); /* keeps the handles */
     return error ? sfi_db_error(db, error, "open the tables of") : 0;
+}
+
+/* Carried over first, if it must be. */
+static int read_database(struct sfi_db *db, uint64_t *out_epoch)
+{
+    struct sfi_format format;
+    int rc = open_tables(db, &format);
+    if (rc == 0 && format.number < SFI_FORMAT) {
+        rc = sfi_upgrade(db);
+        if (rc == 0)
+            rc = open_tables(db, &format);
+    }
+    *out_epoch = format.epoch;
+    return rc;
 }
 
 static int close_on_exec(MDB_env *env)
@@ -412,7 +378,7 @@ int sfi_db_open(struct sfi_db *db, uint64_t *out_epoch)
     if (rc == 0)
         rc = sfi_db_sync(db);
     if (rc == 0)
-        rc = open_tables(db, out_epoch);
+        rc = read_database(db, out_epoch);
     if (rc < 0)
         sfi_db_close(db);
     return rc;

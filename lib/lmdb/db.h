@@ -1,7 +1,7 @@
 /* db.h - LMDB's file: made, opened, synced, closed; and what LMDB's codes mean.
  *
- *     DIR/data.mdb   the named tables of store.h and the changelog.  `meta` holds the format and the epoch under the key 00, written
- *                    by every commit together with what it commits.
+ *     DIR/data.mdb   the named tables of store.h and the changelog.  `meta` holds the format
+ *                    and the epoch, written by every commit with what it commits (format.h).
  *     DIR/lock.mdb   LMDB's own; opened by us only while no environment is, since closing it would drop
  *                    LMDB's locks
  *
@@ -29,7 +29,6 @@
 #include "lmdb/same_file.h"
 #include "store/store.h"
 
-enum { SFI_DB_FORMAT = 3 };
 enum { SFI_DB_LOG = SFI_TABLES, SFI_DB_TABLES };
 
 struct sfi_db {
@@ -48,7 +47,8 @@ struct sfi_db {
  * SF_EFOREIGN, SF_ENEWER, SF_ECORRUPT, SF_ENOTFOUND, SF_EACCESS, SF_EDISK, SF_ELOCKED. */
 int sfi_db_judge(int dir_fd);
 
-/* Opens the database in the directory, made if missing, and reads its epoch.  `db` has `sys`, `dir_fd`,
+/* Opens the database in the directory, made if missing, carried over if it is of an older format, and reads its
+ * epoch.  `db` has `sys`, `dir_fd`,
  * `relaxed` and `bytes_max` set; fini() is due in any case. */
 int sfi_db_init(struct sfi_db *db, const char *dir, uint64_t *out_epoch);
 void sfi_db_fini(struct sfi_db *db);
@@ -60,9 +60,10 @@ int sfi_db_sync(const struct sfi_db *db);
 /* Is it still the file at its name?  0, SF_ECORRUPT, or why that cannot be said. */
 int sfi_db_is_there(struct sfi_db *db);
 
-int sfi_db_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t *out_epoch);
-/* Returns LMDB's code. */
-int sfi_db_put_epoch(const struct sfi_db *db, MDB_txn *txn, uint64_t epoch);
+const char *sfi_db_table_name(int table); /* below SFI_DB_TABLES */
+
+/* Within a transaction; `is_made`: if it is missing.  SF_EFOREIGN: there is none, or none of ours. */
+int sfi_db_open_table(struct sfi_db *db, MDB_txn *txn, int table, int is_made);
 
 /* The code and the sentence for one of LMDB's codes met while doing `what`, a text that the directory's
  * name completes: "commit to". */

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "lmdb/committer.h"
+#include "lmdb/format.h"
 #include "lmdb/log.h"
 #include "lmdb/room.h"
 #include "lmdb/snapshot.h"
@@ -88,7 +89,7 @@ static int apply_rows(struct sfi_writer *writer, const struct sfi_batch *batch, 
 }
 
 static int apply_table(struct lmdb_store *store, MDB_txn *txn, int table,
-                       const struct sfi_batch *batch)
+                       const struct sfi_batch *batch, struct sfi_format *format)
 {
     struct sfi_writer writer;
     int rc = sfi_writer_open(&writer, &store->db, txn, table);
@@ -97,7 +98,8 @@ static int apply_table(struct lmdb_store *store, MDB_txn *txn, int table,
     rc = sfi_table_is_readable(table) ? apply_rows(&writer, batch, table)
                                       : apply_sorted(store, &writer, &batch->tables[table]);
     sfi_writer_close(&writer);
-    return rc;
+    int error = rc == 0 ? sfi_format_count(&store->db, txn, table, format) : 0;
+    return error ? sfi_db_error(&store->db, error, "commit to") : rc;
 }
 
 /* A disk or a map that is full may have room for the epoch and none for the sweep. */
@@ -106,29 +108,42 @@ static int may_sweep(const struct lmdb_store *store)
     return store->full_disks % 2 == 0;
 }
 
+/* The changelog and what the sweep writes are counted here, the other tables where they are written.
+ * LMDB's code. */
+static int write_format(struct lmdb_store *store, MDB_txn *txn, struct sfi_format *format)
+{
+    int error = sfi_format_count(&store->db, txn, SFI_STATE, format);
+    if (!error)
+        error = sfi_format_count(&store->db, txn, SFI_DB_LOG, format);
+    return error ? error : sfi_format_write(&store->db, txn, format);
+}
+
 /* Nothing of an epoch: a slice of sweeping, or just another transaction. */
 static int apply_tidying(struct lmdb_store *store, MDB_txn *txn)
 {
-    if (sfi_log_is_untidy(&store->log))
-        return sfi_log_tidy(&store->log, txn);
-    int error = sfi_db_put_epoch(&store->db, txn, store->committed);
-    return error ? sfi_db_error(&store->db, error, "tidy") : 0;
+    struct sfi_format format;
+    int rc = sfi_format_read(&store->db, txn, &format);
+    if (rc == 0 && sfi_log_is_untidy(&store->log))
+        rc = sfi_log_tidy(&store->log, txn);
+    int error = rc == 0 ? write_format(store, txn, &format) : 0;
+    return error ? sfi_db_error(&store->db, error, "tidy") : rc;
 }
 
 static int apply_batch(struct lmdb_store *store, MDB_txn *txn, const struct sfi_batch *batch)
 {
-    uint64_t epoch;
-    int rc = sfi_db_epoch(&store->db, txn, &epoch);
-    if (rc == 0 && epoch + 1 != batch->epoch)
+    struct sfi_format format;
+    int rc = sfi_format_read(&store->db, txn, &format);
+    if (rc == 0 && format.epoch + 1 != batch->epoch)
         return sfi_err(SF_ECORRUPT, "epoch %llu cannot follow epoch %llu on disk",
-                       (unsigned long long)batch->epoch, (unsigned long long)epoch);
+                       (unsigned long long)batch->epoch, (unsigned long long)format.epoch);
     if (rc == 0)
         rc = sfi_log_append(&store->log, txn, &batch->tables[SFI_STATE], may_sweep(store),
                             store->full_disks > 0);
     for (int i = 0; i < SFI_TABLES && rc == 0; i++)
         if (i != SFI_STATE && batch->tables[i].count)
-            rc = apply_table(store, txn, i, batch);
-    int error = rc == 0 ? sfi_db_put_epoch(&store->db, txn, batch->epoch) : 0;
+            rc = apply_table(store, txn, i, batch, &format);
+    format.epoch = batch->epoch;
+    int error = rc == 0 ? write_format(store, txn, &format) : 0;
     return error ? sfi_db_error(&store->db, error, "commit to") : rc;
 }
 

@@ -323,7 +323,7 @@ void with_lmdb(const struct place *place, const char *table, lmdb_edit *change)
 void write_format(MDB_txn *txn, MDB_dbi meta, const char *magic, uint32_t format, uint64_t epoch,
                   int is_damaged)
 {
-    unsigned char name = 0, record[SFI_RECORD_HEADER + 16] = {0};
+    unsigned char name = 0, record[SFI_FORMAT_BYTES_MAX] = {0};
     MDB_val key = {1, &name}, value = {sizeof record, record};
     memcpy(record + SFI_RECORD_HEADER, magic, 4);
     sfi_le32_put(record + SFI_RECORD_HEADER + 4, format);
@@ -331,4 +331,39 @@ void write_format(MDB_txn *txn, MDB_dbi meta, const char *magic, uint32_t format
     sfi_record_finish(record, sizeof record, SFI_RECORD_FORMAT, SF_OF(name));
     record[20] ^= (unsigned char)is_damaged;
     mdb_put(txn, meta, &key, &value, 0);
+}
+
+static uint64_t walked_rows(MDB_txn *txn, MDB_dbi table)
+{
+    MDB_cursor *cursor;
+    MDB_val key, value;
+    uint64_t rows = 0;
+    assert_int_equal(mdb_cursor_open(txn, table, &cursor), 0);
+    while (mdb_cursor_get(cursor, &key, &value, MDB_NEXT) == 0)
+        rows++;
+    mdb_cursor_close(cursor);
+    return rows;
+}
+
+void counts_are_exact(const struct place *place)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    struct sfi_format format;
+    MDB_val key = sfi_val(sfi_format_key()), value;
+    assert_int_equal(mdb_env_create(&env), 0);
+    mdb_env_set_maxdbs(env, SFI_DB_TABLES);
+    assert_int_equal(mdb_env_open(env, place->db, MDB_RDONLY, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    for (int i = 0; i < SFI_DB_TABLES; i++) {
+        MDB_dbi table;
+        assert_int_equal(mdb_dbi_open(txn, sfi_db_table_name(i), 0, &table), 0);
+        if (i == SFI_META) {
+            assert_int_equal(mdb_get(txn, table, &key, &value), 0);
+            OK(sfi_format_parse(sfi_val_bytes(value), &format));
+        }
+        assert_int_equal(walked_rows(txn, table), format.rows[i]);
+    }
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
 }

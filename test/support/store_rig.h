@@ -13,7 +13,7 @@
 #include <lmdb.h>
 
 #include "dir/dir.h"
-#include "lmdb/db.h"
+#include "lmdb/format.h"
 #include "lmdb/store.h"
 #include "store/batch.h"
 #include "store/mem_store.h"
@@ -108,5 +108,7 @@ void with_lmdb(const struct place *place, const char *table, lmdb_edit *change);
 /* As db.c has it, with the checksum made anew; `is_damaged`: but for one bit. */
 void write_format(MDB_txn *txn, MDB_dbi meta, const char *magic, uint32_t format, uint64_t epoch,
                   int is_damaged);
+/* Of a database that is closed: the rows that its record says are those that a walk finds. */
+void counts_are_exact(const struct place *place);
 
 #endif

@@ -301,3 +301,22 @@ void write_file(const char *path, const void *data, size_t size)
     assert_int_equal(write(fd, data, size), size);
     close(fd);
 }
+
+void place_copy(const struct place *place, const char *name)
+{
+    enum { BYTES_MAX = 1 << 20 };
+    const char *source = getenv("SOURCE");
+    char path[400];
+    char *bytes = malloc(BYTES_MAX);
+    assert_non_null(bytes);
+    snprintf(path, sizeof path, "%.300s/test/data/%s.mdb", source ? source : ".", name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    ssize_t size = read(fd, bytes, BYTES_MAX);
+    close(fd);
+    assert_true(size > 0 && size < BYTES_MAX);
+    assert_true(mkdir(place->db, 0700) == 0 || errno == EEXIST);
+    snprintf(path, sizeof path, "%s/data.mdb", place->db);
+    write_file(path, bytes, (size_t)size);
+    free(bytes);
+}

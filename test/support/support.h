@@ -92,6 +92,9 @@ struct counter stored_counter_of(sf_runtime *rt, sf_address address);
  * ended it before, or its exit status if it became another program. */
 int in_child(int (*body)(void *arg), void *arg);
 
+/* A database of an older format, as place->db: test/data/NAME.mdb. */
+void place_copy(const struct place *place, const char *name);
+
 /* A small file with that content; fails the test if it cannot be written. */
 void write_file(const char *path, const void *data, size_t size);
 

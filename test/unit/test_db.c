@@ -23,22 +23,22 @@
 
 static void newer(MDB_txn *txn, MDB_dbi meta)
 {
-    write_format(txn, meta, "SFDB", SFI_DB_FORMAT + 1, 0, 0);
+    write_format(txn, meta, "SFDB", SFI_FORMAT + 1, 0, 0);
 }
 
 static void of_another(MDB_txn *txn, MDB_dbi meta)
 {
-    write_format(txn, meta, "XFDB", SFI_DB_FORMAT, 0, 0);
+    write_format(txn, meta, "XFDB", SFI_FORMAT, 0, 0);
 }
 
 static void bitten(MDB_txn *txn, MDB_dbi meta)
 {
-    write_format(txn, meta, "SFDB", SFI_DB_FORMAT, 0, 4);
+    write_format(txn, meta, "SFDB", SFI_FORMAT, 0, 4);
 }
 
 static void without_tables(MDB_txn *txn, MDB_dbi meta)
 {
-    write_format(txn, meta, "SFDB", SFI_DB_FORMAT, 0, 0);
+    write_format(txn, meta, "SFDB", SFI_FORMAT, 0, 0);
 }
 
 static void older(MDB_txn *txn, MDB_dbi meta)
