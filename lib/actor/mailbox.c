@@ -42,8 +42,6 @@ void sfi_mailbox_recover(struct sfi_mailbox *mailbox, struct sfi_store *store,
         mailbox->backlog.first = 1;
         mailbox->backlog.last = next_sequence - 1;
         mailbox->backlog.count = waiting;
-    } else {
-        mailbox->passed = mailbox->passed_sealed = mailbox->passed_durable = next_sequence - 1;
     }
 }
 

@@ -385,6 +385,29 @@ static void a_purge_drops_what_is_older_wherever_it_waits(void **state)
     assert_int_equal(f->mailbox.holds.count, 0);
 }
 
+/* Nothing else moves: neither a later message nor a commit may be needed. */
+static void what_an_earlier_run_parked_comes_back_when_the_queue_is_empty(void **state)
+{
+    struct fixture *f = *state;
+    f->bytes_max = f->mailbox.bytes_max = 64 * 8; /* two in memory behind holds */
+    pause(f, whom(f, 0));
+    pause(f, whom(f, 1));
+    push(f, 1, 0);
+    push(f, 0, 0);
+    push(f, 0, 1);
+    assert_true(nothing_now(f));
+    resume(f, whom(f, 0));
+    resume(f, whom(f, 1));
+    commit(f);
+    assert_int_equal(f->stored.parked, 1);
+    restart(f);
+    handle(f, 1, 0);
+    handle(f, 0, 0);
+    handle(f, 0, 1);
+    assert_true(nothing_now(f));
+    assert_int_equal(f->mailbox.holds.count, 0);
+}
+
 /* -- where it waits ------------------------------------------------------------------------------------ */
 
 static void what_waits_behind_a_hold_is_bounded_in_memory_and_takes_no_quota(void **state)
@@ -846,6 +869,7 @@ int main(void)
         HERE(two_reasons_must_both_go),
         HERE(resuming_whoever_is_not_paused_does_nothing),
         HERE(a_purge_drops_what_is_older_wherever_it_waits),
+        HERE(what_an_earlier_run_parked_comes_back_when_the_queue_is_empty),
         HERE(what_waits_behind_a_hold_is_bounded_in_memory_and_takes_no_quota),
         HERE(a_type_that_is_not_registered_takes_no_memory),
         HERE(a_parked_row_that_is_missing_is_corruption),
