@@ -372,6 +372,13 @@ SF_API int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence);
 /* -- operate ----------------------------------------------------------------------------------------
  * Each takes effect in order with what was sent, and returns a ticket like sf_send().  [any] */
 
+/* From when it is taken in, before messages that wait already, no turn of that actor runs; without an id, of any
+ * actor of that type.  It outlives the process.  Messages are accepted and wait, on disk when they are many.
+ * `reason`: text up to 255 bytes, or NULL; paused again: the new one.  SF_ENOTFOUND: no such type. */
+SF_API SF_MUST int64_t sf_pause(sf_runtime *rt, sf_address address, const char *reason);
+/* What waits comes in, in order.  Also when the database is full.  Not paused: no effect. */
+SF_API SF_MUST int64_t sf_resume(sf_runtime *rt, sf_address address);
+
 /* A dead letter goes to the end of its actor's mailbox, as a first attempt, and nobody waits for its reply; or
  * away, also when the database is full.  Twice is once.  SF_ENOTFOUND: there is none with that number on disk,
  * or nobody has registered its type. */
@@ -418,6 +425,7 @@ typedef struct sf_stats {
                                  * acknowledgement */
     uint64_t dead_kept;        /* dead letters that are there */
     uint64_t dead_evicted;     /* gone since open, because there were more than sf_options lets */
+    uint64_t held;             /* actors that wait, paused or backing off, and types: paused or not registered */
 } sf_stats;
 SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step [any] */
 

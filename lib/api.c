@@ -393,6 +393,38 @@ int64_t sf_dead_drop(sf_runtime *rt, uint64_t sequence)
     return rc < 0 ? rc : command_dead(rt, SFI_DROP, sequence);
 }
 
+/* The command is about an actor or, without an id, about a type, one of an earlier run too. */
+static int64_t command_actor(sf_runtime *rt, enum sfi_verb_number verb, sf_address address,
+                             sf_bytes text)
+{
+    if (!address.type || address.id_size > SF_ID_MAX || (address.id_size && !address.id))
+        return sfi_err(SF_EINVAL, "an address is a type and an id of 1 to %d bytes, or none",
+                       SF_ID_MAX);
+    pthread_mutex_lock(&rt->lock);
+    struct sfi_type *type = sfi_types_find(&rt->types, address.type);
+    pthread_mutex_unlock(&rt->lock);
+    struct sfi_command command = {.type = type,
+                                  .id = address.id_size ? address.id : "",
+                                  .id_size = address.id_size,
+                                  .text = text};
+    return type ? sfi_command_give(rt, verb, &command) : not_registered("type", address.type);
+}
+
+int64_t sf_pause(sf_runtime *rt, sf_address address, const char *reason)
+{
+    size_t size = reason ? strnlen(reason, SFI_WHY_MAX + 1) : 0;
+    int rc = sfi_call_check(rt, SFI_HERE, "sf_pause()", NULL);
+    if (rc == 0 && size > SFI_WHY_MAX)
+        rc = sfi_err(SF_EINVAL, "a reason is at most %d bytes", SFI_WHY_MAX);
+    return rc < 0 ? rc : command_actor(rt, SFI_PAUSE, address, SF_BYTES(reason, size));
+}
+
+int64_t sf_resume(sf_runtime *rt, sf_address address)
+{
+    int rc = sfi_call_check(rt, SFI_HERE, "sf_resume()", NULL);
+    return rc < 0 ? rc : command_actor(rt, SFI_RESUME, address, SF_NONE);
+}
+
 /* -- drive --------------------------------------------------------------------------------------------------- */
 
 int sf_fd(const sf_runtime *rt)

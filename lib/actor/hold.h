@@ -124,7 +124,7 @@ void sfi_hold_lift(struct sfi_holds *holds, struct sfi_hold *hold, enum sfi_reas
 
 /* A reason that has one; again: the text is the new one.  SF_ENOMEM, and nothing changed. */
 int sfi_holds_pause(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
-                    enum sfi_reason reason, const char *text);
+                    enum sfi_reason reason, sf_bytes text);
 /* That reason is gone; there is none: no effect. */
 int sfi_holds_resume(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
                      enum sfi_reason reason);

@@ -64,10 +64,10 @@ static int set_reasons(struct sfi_holds *holds, struct sfi_batch *batch, struct 
 }
 
 int sfi_holds_pause(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
-                    enum sfi_reason reason, const char *text)
+                    enum sfi_reason reason, sf_bytes text)
 {
     struct sfi_hold *hold = sfi_holds_get(holds, whom);
-    struct sfi_why *why = hold ? why_new(holds->sys, sf_str(text ? text : "")) : NULL;
+    struct sfi_why *why = hold ? why_new(holds->sys, text) : NULL;
     int rc = SF_ENOMEM;
     if (why) {
         why->since_ms = holds->sys->wall_ms(holds->sys->ctx);

@@ -8,6 +8,8 @@ static const struct sfi_verb message = {"message", SFI_SENDS, NULL};
 static const struct sfi_verb *const verbs[] = {
     [SFI_MESSAGE] = &message,
     [SFI_ADVANCE] = &message,
+    [SFI_PAUSE] = &sfi_verb_pause,
+    [SFI_RESUME] = &sfi_verb_resume,
     [SFI_RESEND] = &sfi_verb_resend,
     [SFI_DROP] = &sfi_verb_drop};
 

@@ -1,6 +1,6 @@
-/* test_hold.c - holds and what waits behind them: reasons and their rows, and, against a model in random
- * schedules with tiny budgets, crashes and failing memory, that nobody held is handled, nothing is lost,
- * handled twice or out of order, and memory stays in its bound. */
+/* test_hold.c - holds and what waits behind them: reasons and their rows, and, against a model in
+ * random schedules with tiny budgets, crashes and failing memory, that nobody held is handled,
+ * nothing is lost, handled twice or out of order, and memory stays in its bound. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -65,7 +65,8 @@ static int setup(void **state)
     memset(&f, 0, sizeof f);
     machine_init(&f.machine);
     f.disk = sfi_mem_disk_new(&f.machine.sys);
-    f.types = (struct sfi_types){.sys = &f.machine.sys, .all = f.all, .count = TYPES, .capacity = TYPES};
+    f.types =
+        (struct sfi_types){.sys = &f.machine.sys, .all = f.all, .count = TYPES, .capacity = TYPES};
     for (int i = 0; i < TYPES; i++) {
         f.all[i] = &f.type[i];
         f.type[i].name = (char *)names[i];
@@ -210,8 +211,8 @@ static int nothing_now(struct fixture *f)
 
 static void pause(struct fixture *f, struct sfi_whom who)
 {
-    assert_int_equal(sfi_holds_pause(&f->mailbox.holds, batch(f), &who, SFI_HELD_PAUSED, "why not"),
-                     0);
+    assert_int_equal(
+        sfi_holds_pause(&f->mailbox.holds, batch(f), &who, SFI_HELD_PAUSED, sf_str("why not")), 0);
 }
 
 static void resume(struct fixture *f, struct sfi_whom who)
@@ -219,7 +220,7 @@ static void resume(struct fixture *f, struct sfi_whom who)
     assert_int_equal(sfi_holds_resume(&f->mailbox.holds, batch(f), &who, SFI_HELD_PAUSED), 0);
 }
 
-/* -- what a pause means ------------------------------------------------------------------------------- */
+/* -- what a pause means ------------------------------------------------------------------------ */
 
 static void a_paused_actor_waits_and_others_go_on(void **state)
 {
@@ -357,8 +358,8 @@ static void a_purge_drops_what_is_older_wherever_it_waits(void **state)
     assert_int_equal(f->mailbox.parking.unread, 4);
     push(f, 0, 6);
     struct sfi_whom who = whom(f, 0);
-    assert_int_equal(
-        sfi_hold_purge(&f->mailbox.holds, batch(f), &who, f->mailbox.next_sequence), 0);
+    assert_int_equal(sfi_hold_purge(&f->mailbox.holds, batch(f), &who, f->mailbox.next_sequence),
+                     0);
     push(f, 0, 7);
     for (uint64_t n = 0; n < 7; n++) {
         if (n == 3)
@@ -408,7 +409,7 @@ static void what_an_earlier_run_parked_comes_back_when_the_queue_is_empty(void *
     assert_int_equal(f->mailbox.holds.count, 0);
 }
 
-/* -- where it waits ------------------------------------------------------------------------------------ */
+/* -- where it waits ---------------------------------------------------------------------------- */
 
 static void what_waits_behind_a_hold_is_bounded_in_memory_and_takes_no_quota(void **state)
 {
@@ -562,7 +563,7 @@ static void a_failed_message_may_wait_on_disk_too(void **state)
     }
 }
 
-/* -- records ------------------------------------------------------------------------------------------- */
+/* -- records ----------------------------------------------------------------------------------- */
 
 static void a_row_of_held_that_is_cut_or_unknown_is_refused(void **state)
 {
@@ -589,13 +590,14 @@ static void a_row_of_held_that_is_cut_or_unknown_is_refused(void **state)
     assert_int_equal(sfi_held_parse(key, SF_BYTES(copy, row.size), &held), SF_ECORRUPT);
 }
 
-/* -- the model ------------------------------------------------------------------------------------------ */
+/* -- the model --------------------------------------------------------------------------------- */
 
 enum { STEPS = 6000, NUMBERS = 1 << 13 };
 
 struct model {
     uint64_t sent[ALL], waiting;
-    uint64_t next[ALL], purged[ALL]; /* to be handled; dropped, in any order, is what is below `purged` */
+    uint64_t next[ALL],
+        purged[ALL]; /* to be handled; dropped, in any order, is what is below `purged` */
     uint64_t due_ns[ALL];
     uint8_t done[ALL][NUMBERS];
     int paused[ALL], type_paused[TYPES];
@@ -693,13 +695,13 @@ static void model_command(struct run *r)
     uint64_t what = draw(f, 20);
     arm(f);
     if (what < 4) {
-        if (!disarmed(r, sfi_holds_pause(holds, batch(f), &one, SFI_HELD_PAUSED, "x")))
+        if (!disarmed(r, sfi_holds_pause(holds, batch(f), &one, SFI_HELD_PAUSED, sf_str("x"))))
             r->now.paused[actor] = 1;
     } else if (what < 13) {
         if (!disarmed(r, sfi_holds_resume(holds, batch(f), &one, SFI_HELD_PAUSED)))
             r->now.paused[actor] = 0;
     } else if (what < 14) {
-        if (!disarmed(r, sfi_holds_pause(holds, batch(f), &all, SFI_HELD_PAUSED, "")))
+        if (!disarmed(r, sfi_holds_pause(holds, batch(f), &all, SFI_HELD_PAUSED, SF_NONE)))
             r->now.type_paused[type] = 1;
     } else if (what < 19) {
         if (!disarmed(r, sfi_holds_resume(holds, batch(f), &all, SFI_HELD_PAUSED)))
@@ -769,8 +771,8 @@ static void model_check(struct run *r)
     }
     for (int i = 0; i < TYPES; i++)
         out += r->f->type[i].hold ? r->f->type[i].hold->out : 0;
-    uint64_t queued = length(&mailbox->queue, &let_go) + length(&mailbox->tail, &let_go) +
-                      mailbox->backlog.count;
+    uint64_t queued =
+        length(&mailbox->queue, &let_go) + length(&mailbox->tail, &let_go) + mailbox->backlog.count;
     assert_int_equal(mailbox->count, r->now.waiting);
     assert_int_equal(mailbox->queued, queued);
     assert_int_equal(mailbox->count, queued + held + mailbox->parking.unread);

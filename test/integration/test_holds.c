@@ -1,0 +1,294 @@
+/* test_holds.c - who must wait, and that nobody else does: actors that back off, paused actors
+ * and types, and types that are not registered. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "statefun.h"
+#include "support/support.h"
+
+static int fail_today(sf_turn *turn)
+{
+    return sf_fail(turn, "not today");
+}
+
+static int run_note(sf_turn *turn)
+{
+    struct place *place = sf_userdata(turn);
+    place->count++;
+    note(&place->notes, "%s%s ", sf_self(turn).id, sf_msg(turn)->kind);
+    return 0;
+}
+
+static int run_count(sf_turn *turn)
+{
+    struct place *place = sf_userdata(turn);
+    uint64_t number;
+    memcpy(&number, sf_msg(turn)->body.data, sizeof number);
+    if (number != place->count)
+        note(&place->notes, "%llu where %llu was due; ", (unsigned long long)number,
+             (unsigned long long)place->count);
+    place->count++;
+    return 0;
+}
+
+static const sf_type bad = SF_TYPE("test/bad", .handler = fail_today, .attempts_max = 100,
+                                   .backoff_ms = 3600000, .backoff_ms_max = 3600000);
+static const sf_type good = SF_TYPE("test/good", .handler = run_note);
+static const sf_type counting = SF_TYPE("test/bad", .handler = run_count);
+static const sf_options small =
+    SF_OPTIONS(.inbox_bytes_max = 64 << 10, .mailbox_bytes_max = 64 << 10,
+               .store_bytes_max = UINT64_C(1) << 30);
+
+/* Numbered from `from`, each 1 KiB; as soon as there is no room, the engine gets time. */
+static void send_numbers(sf_runtime *rt, const char *type, uint64_t from, uint64_t count)
+{
+    uint64_t body[128] = {0};
+    for (uint64_t i = 0; i < count;) {
+        body[0] = from + i;
+        int64_t ticket = sf_send(rt, sf_addr(type, "x"), "", SF_OF(body));
+        assert_true(ticket > 0 || ticket == SF_EAGAIN);
+        i += ticket > 0;
+        if (ticket < 0)
+            OK(sf_run_until_idle(rt));
+    }
+    OK(sf_run_until_idle(rt));
+}
+
+/* R15: fifty times the inbox waits for one actor; nobody else meets it. */
+static void senders_of_an_actor_that_backs_off_stop_nobody(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = place_open_with(place, &small);
+    OK(sf_register(rt, &bad, place));
+    OK(sf_register(rt, &good, place));
+    send_numbers(rt, "test/bad", 0, 3000);
+    assert_int_equal(stats_of(rt).messages_waiting, 3000);
+    assert_int_equal(stats_of(rt).held, 1);
+    OK(sf_send(rt, sf_addr("test/good", "y"), "1", SF_NONE));
+    OK(sf_wait_room(rt, 10000));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(noted(&place->notes), "y1 ");
+    assert_int_equal(stats_of(rt).dead_letters, 0);
+    OK(sf_runtime_close(rt));
+
+    /* And all of it comes in order, when the handler is better. */
+    static const sf_type mended = SF_TYPE("test/bad", .handler = run_count, .backoff_ms_max = 1);
+    place->count = 0;
+    notes_clear(&place->notes);
+    rt = place_open_with(place, &small);
+    assert_int_equal(stats_of(rt).messages_waiting, 3000);
+    OK(sf_register(rt, &mended, place));
+    OK(sf_register(rt, &good, place));
+    send_numbers(rt, "test/bad", 3000, 10);
+    drive_until_quiet(rt);
+    assert_int_equal(place->count, 3010);
+    assert_string_equal(noted(&place->notes), "");
+    assert_int_equal(stats_of(rt).messages_waiting, 0);
+    assert_int_equal(stats_of(rt).held, 0);
+    OK(sf_runtime_close(rt));
+}
+
+/* -- pause and resume -------------------------------------------------------------------------- */
+
+static void a_paused_actor_waits_until_it_is_resumed_also_over_a_restart(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = place_open_with(place, &small);
+    OK(sf_register(rt, &counting, place));
+    OK(sf_register(rt, &good, place));
+    OK(sf_wait(rt, sf_pause(rt, sf_addr("test/bad", "x"), "looked into"), -1));
+    assert_int_equal(stats_of(rt).held, 1);
+    send_numbers(rt, "test/bad", 0, 2000);
+    OK(sf_send(rt, sf_addr("test/good", "y"), "1", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(noted(&place->notes), "y1 ");
+    assert_int_equal(stats_of(rt).messages_waiting, 2000);
+    OK(sf_runtime_close(rt));
+
+    rt = place_open_with(place, &small);
+    OK(sf_register(rt, &counting, place));
+    OK(sf_register(rt, &good, place));
+    send_numbers(rt, "test/bad", 2000, 100);
+    assert_int_equal(stats_of(rt).messages_waiting, 2100);
+    place->count = 0;
+    notes_clear(&place->notes);
+    OK(sf_resume(rt, sf_addr("test/bad", "x")));
+    drive_until_quiet(rt);
+    assert_int_equal(place->count, 2100);
+    assert_string_equal(noted(&place->notes), "");
+    assert_int_equal(stats_of(rt).held, 0);
+    OK(sf_runtime_close(rt));
+
+    rt = place_open_with(place, &small);
+    assert_int_equal(stats_of(rt).held, 0);
+    OK(sf_runtime_close(rt));
+}
+
+static void a_pause_comes_before_what_was_sent_and_waits(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &good, place));
+    OK(sf_send(rt, sf_addr("test/good", "a"), "1", SF_NONE));
+    OK(sf_pause(rt, sf_addr("test/good", "a"), NULL));
+    OK(sf_send(rt, sf_addr("test/good", "b"), "1", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(noted(&place->notes), "b1 ");
+    OK(sf_resume(rt, sf_addr("test/good", "a")));
+    OK(sf_resume(rt, sf_addr("test/good", "b"))); /* not paused: no effect */
+    OK(sf_send(rt, sf_addr("test/good", "a"), "2", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(noted(&place->notes), "b1 a1 a2 ");
+    OK(sf_runtime_close(rt));
+}
+
+static void a_paused_type_waits_and_others_go_on(void **state)
+{
+    static const sf_type other = SF_TYPE("test/other", .handler = run_note);
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &good, place));
+    OK(sf_register(rt, &other, place));
+    OK(sf_pause(rt, (sf_address){"test/good", NULL, 0}, "all of them"));
+    OK(sf_send(rt, sf_addr("test/good", "a"), "1", SF_NONE));
+    OK(sf_send(rt, sf_addr("test/other", "o"), "1", SF_NONE));
+    OK(sf_send(rt, sf_addr("test/good", "b"), "1", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(noted(&place->notes), "o1 ");
+    OK(sf_runtime_close(rt));
+    rt = place_open(place);
+    OK(sf_register(rt, &good, place));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(noted(&place->notes), "o1 ");
+    OK(sf_resume(rt, (sf_address){"test/good", NULL, 0}));
+    drive_until_quiet(rt);
+    assert_string_equal(noted(&place->notes), "o1 a1 b1 ");
+    OK(sf_runtime_close(rt));
+}
+
+static int pause_oneself(sf_turn *turn)
+{
+    struct place *place = sf_userdata(turn);
+    sf_runtime *rt = *(sf_runtime **)place->notes.text; /* lent by the test */
+    place->count = (uint64_t)-sf_pause(rt, sf_self(turn), NULL);
+    return 0;
+}
+
+static void what_cannot_be_paused_is_refused(void **state)
+{
+    char long_reason[300];
+    memset(long_reason, 'x', sizeof long_reason - 1);
+    long_reason[sizeof long_reason - 1] = 0;
+    static const sf_type from_inside = SF_TYPE("test/inside", .handler = pause_oneself);
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    struct place lent = {.notes = {(char *)&rt, sizeof rt, sizeof rt}};
+    OK(sf_register(rt, &good, place));
+    OK(sf_register(rt, &from_inside, &lent));
+    REFUSED(sf_pause(rt, sf_addr("test/nobody", "a"), NULL), SF_ENOTFOUND);
+    SAYS("test/nobody");
+    REFUSED(sf_resume(rt, sf_addr("test/nobody", "a")), SF_ENOTFOUND);
+    REFUSED(sf_pause(rt, (sf_address){NULL, "a", 1}, NULL), SF_EINVAL);
+    REFUSED(sf_pause(rt, (sf_address){"test/good", "a", 256}, NULL), SF_EINVAL);
+    REFUSED(sf_pause(rt, (sf_address){"test/good", NULL, 1}, NULL), SF_EINVAL);
+    REFUSED(sf_pause(rt, sf_addr("test/good", "a"), long_reason), SF_EINVAL);
+    REFUSED(sf_pause(NULL, sf_addr("test/good", "a"), NULL), SF_EINVAL);
+    OK(sf_send(rt, sf_addr("test/inside", "a"), "", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(-(int64_t)lent.count, SF_ETURN);
+    OK(sf_runtime_close(rt));
+}
+
+/* An asker waits like everybody, and hears when the actor goes on. */
+static void a_question_to_a_paused_actor_is_answered_when_it_goes_on(void **state)
+{
+    sf_runtime *rt = place_open(*state);
+    sf_message *reply = NULL;
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(sf_pause(rt, sf_addr("test/counter", "c"), NULL));
+    REFUSED(sf_ask(rt, sf_addr("test/counter", "c"), "get", SF_NONE, 20, &reply), SF_ETIMEOUT);
+    OK(sf_resume(rt, sf_addr("test/counter", "c")));
+    OK(sf_ask(rt, sf_addr("test/counter", "c"), "get", SF_NONE, 10000, &reply));
+    sf_message_free(reply);
+    OK(sf_runtime_close(rt));
+}
+
+/* -- types that are not registered ------------------------------------------------------------- */
+
+static void messages_for_a_type_that_comes_late_take_no_memory_and_come_in_order(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = place_open_with(place, &small);
+    OK(sf_register(rt, &counting, place));
+    OK(sf_pause(rt, sf_addr("test/bad", "x"), NULL));
+    send_numbers(rt, "test/bad", 0, 5000);
+    OK(sf_resume(rt, sf_addr("test/bad", "x")));
+    OK(sf_runtime_close(rt));
+
+    rt = place_open_with(place, &small);
+    OK(sf_register(rt, &good, place));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).messages_waiting, 5000);
+    assert_true(stats_of(rt).held >= 1);
+    OK(sf_send(rt, sf_addr("test/good", "y"), "1", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(noted(&place->notes), "y1 ");
+    place->count = 0;
+    notes_clear(&place->notes);
+    OK(sf_register(rt, &counting, place));
+    drive_until_quiet(rt);
+    assert_int_equal(place->count, 5000);
+    assert_string_equal(noted(&place->notes), "");
+    OK(sf_runtime_close(rt));
+}
+
+static int fail_and_count(sf_turn *turn)
+{
+    struct place *place = sf_userdata(turn);
+    place->count = sf_msg(turn)->attempt;
+    return sf_fail(turn, "again");
+}
+
+/* A message that is tried again at once uses up its attempts, whenever the process ends. */
+static void attempts_without_back_off_are_not_forgotten_at_a_restart(void **state)
+{
+    static const sf_type type =
+        SF_TYPE("test/stubborn", .handler = fail_and_count, .attempts_max = 1000);
+    struct place *place = *state;
+    const sf_options options =
+        SF_OPTIONS(.epoch_turns_max = 10, .store_bytes_max = UINT64_C(1) << 30);
+    sf_runtime *rt = place_open_with(place, &options);
+    OK(sf_register(rt, &type, place));
+    OK(sf_send(rt, sf_addr("test/stubborn", "s"), "", SF_NONE));
+    for (int i = 0; i < 5; i++)
+        OK(sf_step(rt, 10));
+    uint64_t before = place->count;
+    assert_true(before >= 20);
+    OK(sf_runtime_close(rt));
+    rt = place_open_with(place, &options);
+    OK(sf_register(rt, &type, place));
+    OK(sf_step(rt, 1));
+    assert_int_equal(place->count, before + 1);
+    OK(sf_runtime_close(rt));
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(senders_of_an_actor_that_backs_off_stop_nobody),
+        TEST(a_paused_actor_waits_until_it_is_resumed_also_over_a_restart),
+        TEST(a_pause_comes_before_what_was_sent_and_waits),
+        TEST(a_paused_type_waits_and_others_go_on),
+        TEST(what_cannot_be_paused_is_refused),
+        TEST(a_question_to_a_paused_actor_is_answered_when_it_goes_on),
+        TEST(messages_for_a_type_that_comes_late_take_no_memory_and_come_in_order),
+        TEST(attempts_without_back_off_are_not_forgotten_at_a_restart),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
