@@ -518,12 +518,14 @@ static sf_options throw_options(struct run *run)
 {
     static const uint32_t log_records[] = {0, 24, 300};
     static const uint64_t budgets[] = {0, 0, 4 << 10, 64 << 10};
+    static const uint64_t egress_records[] = {0, 0, 0, 200};
     sf_options options = SF_OPTIONS(.epoch_turns_max = (uint32_t)(16 << dice_below(&run->dice, 8)));
     options.log_records_max = log_records[dice_below(&run->dice, 3)];
     options.commit_inline = (int)dice_below(&run->dice, 2);
     options.relaxed = run->is_relaxed = dice_below(&run->dice, 4) == 0;
     options.cache_bytes_max = budgets[dice_below(&run->dice, 4)];
     options.mailbox_bytes_max = budgets[dice_below(&run->dice, 4)];
+    options.egress_records_max = egress_records[dice_below(&run->dice, 4)];
     return options;
 }
 
