@@ -1,6 +1,7 @@
 #include "run/dead.h"
 
 #include "actor/key.h"
+#include "actor/rows.h"
 #include "base/err.h"
 #include "run/command.h"
 #include "run/part.h"
@@ -8,32 +9,15 @@
 #include "run/view.h"
 #include "store/record.h"
 
-enum {
-    EVICT_MIN = 1024, /* in one step, more than were buried, if so many are over */
-    OPEN = 0,
-    SEALED = 1
-};
+enum { EVICT_MIN = 1024 /* in one step, more than were buried, if so many are over */ };
 
 /* The largest row, more or less: what counts more is no count. */
 #define ROW_BYTES_MAX (UINT64_C(2) << 24)
 
-void sfi_dead_init(struct sfi_dead *dead, const struct sfi_sys *sys, uint64_t count_max,
-                   uint64_t bytes_max)
+void sfi_dead_init(struct sfi_dead *dead, uint64_t count_max, uint64_t bytes_max)
 {
-    *dead = (struct sfi_dead){.first = 1,
-                              .next = 1,
-                              .sealed_next = 1,
-                              .durable_next = 1,
-                              .count_max = count_max,
-                              .bytes_max = bytes_max};
-    sfi_lookup_init(&dead->removed[OPEN], sys);
-    sfi_lookup_init(&dead->removed[SEALED], sys);
-}
-
-void sfi_dead_fini(struct sfi_dead *dead)
-{
-    sfi_lookup_fini(&dead->removed[OPEN]);
-    sfi_lookup_fini(&dead->removed[SEALED]);
+    *dead =
+        (struct sfi_dead){.first = 1, .next = 1, .count_max = count_max, .bytes_max = bytes_max};
 }
 
 int sfi_dead_recover(struct sfi_dead *dead, uint64_t first, uint64_t next, uint64_t count,
@@ -46,7 +30,7 @@ int sfi_dead_recover(struct sfi_dead *dead, uint64_t first, uint64_t next, uint6
                        (unsigned long long)count, (unsigned long long)bytes,
                        (unsigned long long)first, (unsigned long long)next);
     dead->first = first;
-    dead->next = dead->sealed_next = dead->durable_next = next;
+    dead->next = next;
     dead->count = count;
     dead->bytes = bytes;
     return 0;
@@ -75,11 +59,22 @@ int sfi_dead_add(sf_runtime *rt, const struct sfi_message *message, const char *
 
 /* -- taken away -------------------------------------------------------------------------------- */
 
-static int is_removed(const struct sfi_dead *dead, uint64_t sequence)
+/* The letters as of now; what they lend lies in the arena of delivery, which is idle meanwhile. */
+static struct sfi_rows rows_now(sf_runtime *rt)
 {
-    uint32_t in_open = 0, in_sealed = 0;
-    return sequence < dead->first || sfi_lookup_next(&dead->removed[OPEN], sequence, &in_open) ||
-           sfi_lookup_next(&dead->removed[SEALED], sequence, &in_sealed);
+    sfi_arena_reset(&rt->delivery);
+    return (struct sfi_rows){.store = rt->store,
+                             .open = sfi_epoch_batch(&rt->epoch),
+                             .sealed = &rt->epoch.batches[!rt->epoch.open],
+                             .arena = &rt->delivery};
+}
+
+static int get_row(sf_runtime *rt, uint64_t sequence, sf_bytes *record)
+{
+    struct sfi_key key;
+    struct sfi_rows rows = rows_now(rt);
+    sfi_key_sequence(&key, sequence);
+    return sfi_rows_get(&rows, SFI_DEAD, sfi_key_bytes(&key), record);
 }
 
 static int delete_row(sf_runtime *rt, uint64_t sequence)
@@ -99,44 +94,19 @@ static void discount(struct sfi_dead *dead, sf_bytes record)
     dead->count -= dead->count > 0;
 }
 
-/* Does something with the row of a letter that is there.  0 if it is not. */
-typedef int row_user(sf_runtime *rt, uint64_t sequence, sf_bytes record);
-
-static int with_row(sf_runtime *rt, uint64_t sequence, row_user *use)
-{
-    struct sfi_snapshot *snapshot;
-    struct sfi_key key;
-    sf_bytes record;
-    if (is_removed(&rt->dead, sequence))
-        return 0;
-    int rc = sfi_snapshot_open(rt->store, &snapshot);
-    if (rc < 0)
-        return rc;
-    sfi_key_sequence(&key, sequence);
-    rc = sfi_snapshot_get(snapshot, SFI_DEAD, sfi_key_bytes(&key), &record);
-    if (rc > 0)
-        rc = use(rt, sequence, record);
-    sfi_snapshot_close(snapshot);
-    return rc;
-}
-
 static int take_away(sf_runtime *rt, uint64_t sequence, sf_bytes record)
 {
-    struct sfi_dead *dead = &rt->dead;
-    int rc = sfi_lookup_reserve(&dead->removed[OPEN]);
-    if (rc < 0)
-        return sfi_err(SF_ENOMEM, "out of memory");
-    rc = delete_row(rt, sequence);
-    if (rc < 0)
-        return rc;
-    sfi_lookup_add(&dead->removed[OPEN], sequence, dead);
-    discount(dead, record);
-    return 0;
+    int rc = delete_row(rt, sequence);
+    if (rc == 0)
+        discount(&rt->dead, record);
+    return rc;
 }
 
 int sfi_dead_drop(sf_runtime *rt, uint64_t sequence)
 {
-    return with_row(rt, sequence, take_away);
+    sf_bytes record;
+    int rc = get_row(rt, sequence, &record);
+    return rc > 0 ? take_away(rt, sequence, record) : rc;
 }
 
 /* -- sent again -------------------------------------------------------------------------------- */
@@ -188,43 +158,39 @@ static int send_again(sf_runtime *rt, uint64_t sequence, sf_bytes record)
 
 int sfi_dead_resend(sf_runtime *rt, uint64_t sequence)
 {
-    return with_row(rt, sequence, send_again);
+    sf_bytes record;
+    int rc = get_row(rt, sequence, &record);
+    return rc > 0 ? send_again(rt, sequence, record) : rc;
 }
 
 /* -- evicted ----------------------------------------------------------------------------------- */
 
-static int is_over(const struct sfi_dead *dead)
-{
-    return dead->count > 1 && (dead->count > dead->count_max || dead->bytes > dead->bytes_max);
-}
-
 static int can_evict(const struct sfi_dead *dead)
 {
-    return is_over(dead) && dead->first < dead->durable_next;
+    return dead->count > 1 && dead->first < dead->next &&
+           (dead->count > dead->count_max || dead->bytes > dead->bytes_max);
 }
 
 /* The oldest.  0, or what the store says. */
-static int evict(sf_runtime *rt, struct sfi_snapshot *snapshot)
+static int evict(sf_runtime *rt)
 {
     struct sfi_dead *dead = &rt->dead;
+    struct sfi_rows rows = rows_now(rt);
     struct sfi_key from;
     sf_bytes key, record;
     sfi_key_sequence(&from, dead->first);
-    int rc = sfi_snapshot_seek(snapshot, SFI_DEAD, sfi_key_bytes(&from), 0, &key, &record);
-    if (rc < 0)
-        return rc;
-    uint64_t sequence = rc > 0 && key.size == 8 ? sfi_be64_get(key.data) : UINT64_MAX;
-    if (sequence >= dead->durable_next) {
-        dead->first = dead->durable_next; /* there is none */
+    int rc = sfi_rows_seek(&rows, SFI_DEAD, sfi_key_bytes(&from), 0, &key, &record);
+    uint64_t sequence = rc > 0 && key.size == 8 ? sfi_be64_get(key.data) : dead->next;
+    if (rc >= 0 && sequence >= dead->next) { /* there is none, whatever was counted */
+        dead->first = dead->next;
+        dead->count = dead->bytes = 0;
         return 0;
     }
-    if (!is_removed(dead, sequence)) {
-        rc = delete_row(rt, sequence);
-        if (rc < 0)
-            return rc;
-        discount(dead, record);
-        rt->epoch.stats.dead_evicted++;
-    }
+    if (rc > 0)
+        rc = take_away(rt, sequence, record);
+    if (rc < 0)
+        return rc;
+    rt->epoch.stats.dead_evicted++;
     dead->first = sequence + 1;
     return 0;
 }
@@ -232,17 +198,13 @@ static int evict(sf_runtime *rt, struct sfi_snapshot *snapshot)
 static void evict_slice(sf_runtime *rt)
 {
     struct sfi_dead *dead = &rt->dead;
-    struct sfi_snapshot *snapshot;
-    int rc = sfi_snapshot_open(rt->store, &snapshot);
-    if (rc < 0)
-        return;
     uint64_t most = dead->buried + EVICT_MIN;
+    int rc = 0;
     for (uint64_t i = 0; i < most && rc == 0 && can_evict(dead); i++)
-        rc = evict(rt, snapshot);
-    sfi_snapshot_close(snapshot);
+        rc = evict(rt);
     dead->buried = 0;
     if (rc < 0 && rc != SF_ENOMEM && rc != SF_EDISK)
-        dead->first = dead->durable_next; /* what cannot be read is left alone */
+        dead->first = dead->next; /* what cannot be read is left alone */
 }
 
 /* -- as a part of the runtime ------------------------------------------------------------------ */
@@ -260,28 +222,8 @@ static int part_ready(sf_runtime *rt, uint64_t now_ns)
     return can_evict(&rt->dead);
 }
 
-static void part_saved(sf_runtime *rt, uint64_t epoch)
-{
-    struct sfi_dead *dead = &rt->dead;
-    struct sfi_lookup empty = dead->removed[SEALED];
-    (void)epoch;
-    dead->removed[SEALED] = dead->removed[OPEN];
-    dead->removed[OPEN] = empty;
-    dead->sealed_next = dead->next;
-}
-
-static void part_published(sf_runtime *rt)
-{
-    struct sfi_dead *dead = &rt->dead;
-    dead->durable_next = dead->sealed_next;
-    sfi_lookup_fini(&dead->removed[SEALED]);
-}
-
-const struct sfi_part sfi_part_dead = {.name = "dead letters",
-                                       .saved = part_saved,
-                                       .published = part_published,
-                                       .wake = part_wake,
-                                       .ready = part_ready};
+const struct sfi_part sfi_part_dead = {
+    .name = "dead letters", .wake = part_wake, .ready = part_ready};
 
 /* -- as commands ------------------------------------------------------------------------------- */
 

@@ -3,19 +3,19 @@
  * (1) Letters are numbered 1, 2, 3, ... and kept in that order.  They go when they are dropped,
  *     sent again, or evicted: the oldest first, when there are more than `count_max` or `bytes_max`
  *     says.  So they never stand in anybody's way.  The newest one stays whatever its size.
- * (2) Only what is durable is evicted, in slices, a step each: so beyond the bound there is what
- *     two epochs bury, and a database with far too many is worked off beside everything else.
+ * (2) They are evicted in slices, a step each, at least as many as were buried in the step before:
+ *     so beyond the bound there is what one step buries, and a database with far too many is worked
+ *     off beside everything else.
  * (3) first, next, count and bytes are stored with every epoch (counters.h).  A letter buried by
  *     format 2 counts no bytes.
- * (4) Whether a letter is there is asked of the newest snapshot, which does not know yet what the
- *     open and the sealed epoch take away: that is what is below `first`, and in `removed`.
+ * (4) Whether a letter is there is asked where also the open and the sealed epoch are known
+ *     (actor/rows.h): so what is taken away twice is taken away once.
  *
  * Engine thread only, except sfi_dead_find(). */
 #ifndef SFI_RUN_DEAD_H
 #define SFI_RUN_DEAD_H
 
 #include "actor/message.h"
-#include "base/lookup.h"
 
 enum { SFI_DEAD_RECORD_BYTES = 64 /* what a letter counts beside its row */ };
 
@@ -23,15 +23,10 @@ struct sfi_dead {
     uint64_t first, next; /* sequences of the oldest that may be there, and of the next */
     uint64_t count, bytes;
     uint64_t count_max, bytes_max;
-    uint64_t sealed_next, durable_next;
     uint64_t buried; /* since the last eviction */
-    struct sfi_lookup
-        removed[2]; /* sequences, by themselves: in the open epoch, in the sealed one */
 };
 
-void sfi_dead_init(struct sfi_dead *dead, const struct sfi_sys *sys, uint64_t count_max,
-                   uint64_t bytes_max);
-void sfi_dead_fini(struct sfi_dead *dead);
+void sfi_dead_init(struct sfi_dead *dead, uint64_t count_max, uint64_t bytes_max);
 /* What the stored counters say.  SF_ECORRUPT: that cannot be. */
 int sfi_dead_recover(struct sfi_dead *dead, uint64_t first, uint64_t next, uint64_t count,
                      uint64_t bytes);

@@ -97,7 +97,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     sfi_actors_init(&rt->actors, sys, options->cache_bytes_max);
     sfi_mailbox_init(&rt->mailbox, sys, &rt->actors, &rt->types, options->mailbox_bytes_max);
     sfi_epoch_init(&rt->epoch, sys, sfi_ceiling_epoch_bytes(&rt->ceiling));
-    sfi_dead_init(&rt->dead, sys, options->dead_max, options->dead_bytes_max);
+    sfi_dead_init(&rt->dead, options->dead_max, options->dead_bytes_max);
     sfi_arena_init(&rt->delivery, sys);
     return rt;
 }
@@ -110,7 +110,6 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_store_close(rt->store); /* first its thread, which reads the batch and signals the poll */
     sfi_gate_fini(&rt->gate);
     sfi_epoch_fini(&rt->epoch);
-    sfi_dead_fini(&rt->dead);
     sfi_mailbox_fini(&rt->mailbox);
     sfi_actors_fini(&rt->actors);
     sfi_egresses_fini(&rt->egresses);

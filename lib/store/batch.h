@@ -9,7 +9,7 @@
  * The bytes live in blocks owned by the batch, so operations stay where they are until reset.
  *
  * READABLE TABLES  Some tables are read while what was written to them is not durable yet (entries, timers,
- * operations).  Of these the batch keeps the keys in order, each with its newest operation:
+ * operations, dead letters).  Of these the batch keeps the keys in order, each with its newest operation:
  * (1) A key is listed as long as there is an operation on it.  Each operation names the one before it on its key,
  *     so that rolling back gives the list back as it was, byte for byte.
  * (2) Within one mark a put on the same key and of the same size takes the place of the former one: nobody can
@@ -69,7 +69,7 @@ void sfi_batch_rollback(struct sfi_batch *batch, struct sfi_batch_mark mark);
 
 static inline int sfi_table_is_readable(enum sfi_table table)
 {
-    return table == SFI_ENTRY || table == SFI_TIMER || table == SFI_ASYNC;
+    return table == SFI_DEAD || table == SFI_ENTRY || table == SFI_TIMER || table == SFI_ASYNC;
 }
 
 /* The newest operation on a key of a readable table; NULL: none. */

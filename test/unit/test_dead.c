@@ -339,6 +339,23 @@ static void a_letter_to_a_type_that_nobody_registered_is_not_sent(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* Counted, and not there: that is found out, and the next ones are kept. */
+static void letters_that_are_counted_and_missing_are_forgotten(void **state)
+{
+    struct place *place = *state;
+    struct patient patient = {.accepts = 0};
+    sf_runtime *rt = open_patient(place, &patient, (sf_options)SF_OPTIONS(.dead_max = 5));
+    rt->dead.next = 21;
+    rt->dead.count = 20;
+    rt->dead.bytes = 2000;
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(rt->dead.count, 0);
+    bury(rt, 3, 10);
+    assert_string_equal(kept(rt, &place->notes), "21 22 23 ");
+    assert_int_equal(rt->dead.count, 3);
+    OK(sf_runtime_close(rt));
+}
+
 /* -- without memory ---------------------------------------------------------------------------- */
 
 struct scene {
@@ -404,7 +421,7 @@ static void counters_that_contradict_each_other_are_damage(void **state)
 {
     struct sfi_dead dead;
     (void)state;
-    sfi_dead_init(&dead, sfi_sys_default(), 1, 1);
+    sfi_dead_init(&dead, 1, 1);
     assert_int_equal(sfi_dead_recover(&dead, 5, 10, 5, 1000), 0);
     assert_int_equal(dead.count, 5);
     assert_int_equal(sfi_dead_recover(&dead, 10, 10, 0, 0), 0);
@@ -414,7 +431,6 @@ static void counters_that_contradict_each_other_are_damage(void **state)
     assert_int_equal(sfi_dead_recover(&dead, 1, 0, 0, 0), SF_ECORRUPT);
     assert_int_equal(sfi_dead_recover(&dead, 5, 10, 1, UINT64_MAX), SF_ECORRUPT);
     assert_non_null(strstr(sf_errmsg(), "dead letters"));
-    sfi_dead_fini(&dead);
 }
 
 int main(void)
@@ -431,6 +447,7 @@ int main(void)
         TEST(a_letter_sent_again_comes_last_as_a_first_attempt_from_whom_it_was),
         TEST(a_letter_that_fails_again_is_a_new_one),
         TEST(a_letter_to_a_type_that_nobody_registered_is_not_sent),
+        TEST(letters_that_are_counted_and_missing_are_forgotten),
         TEST(without_memory_nothing_happens_and_then_all_of_it),
         TEST(counters_that_contradict_each_other_are_damage),
     };
