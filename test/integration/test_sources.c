@@ -5,10 +5,15 @@
 #include <setjmp.h>
 #include <cmocka.h>
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
+#include "run/life.h"
+#include "run/runtime.h"
+#include "support/machine.h"
 #include "support/support.h"
 
 static sf_runtime *open_counters(const struct place *place)
@@ -306,6 +311,210 @@ static void intake_is_bounded_by_messages_not_by_groups(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* The same when it is the database that has no room. */
+static void no_room_in_the_database_keeps_what_was_sent_too(void **state)
+{
+    sf_runtime *rt = open_counters(*state);
+    sf_source *source = open_source(rt, "input", 0);
+    for (uint64_t i = 1; i <= 3; i++) {
+        uint64_t room = rt->ceiling.room;
+        OK(sf_source_send(source, sf_addr("test/counter", "a"), "add", SF_OF(i)));
+        OK(sf_source_send(source, sf_addr("test/counter", "b"), "add", SF_OF(i)));
+        rt->ceiling.room = 0; /* nobody else uses it now */
+        REFUSED(sf_source_advance(source, i), SF_EDISK);
+        REFUSED(sf_source_advance(source, i), SF_EDISK);
+        rt->ceiling.room = room;
+        assert_int_equal(sf_source_advance(source, i), 0);
+        drive_until_quiet(rt);
+        assert_int_equal(counter_stored(rt, "a").messages, i);
+        assert_int_equal(counter_stored(rt, "b").messages, i);
+        assert_int_equal(sf_source_position(source), i);
+    }
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+}
+
+/* -- memory that fails ----------------------------------------------------------------------------- */
+
+struct tally {
+    uint64_t messages;
+};
+
+static int count_message(sf_turn *turn)
+{
+    struct tally *self = sf_state(turn);
+    self->messages++;
+    return 0;
+}
+
+/* Bodies so large that each message is asked of the system. */
+static const sf_type tally_type =
+    SF_TYPE("test/tally", .handler = count_message, .state_size = sizeof(struct tally));
+
+static uint64_t tallied(sf_runtime *rt)
+{
+    struct tally tally = {0};
+    sf_view *view = NULL;
+    OK(sf_view_open(rt, &view));
+    sf_bytes bytes = sf_view_state(view, sf_addr("test/tally", "t"));
+    if (bytes.data)
+        memcpy(&tally, bytes.data, sizeof tally);
+    sf_view_close(view);
+    return tally.messages;
+}
+
+/* 1: there is no such allocation any more. */
+static int take_in_without_memory(struct place *place, uint64_t nth)
+{
+    static char body[5000];
+    struct machine machine;
+    char name[32];
+    sf_runtime *rt;
+    sf_options options = SF_OPTIONS(.commit_inline = 1, .store_bytes_max = UINT64_C(1) << 30);
+    snprintf(name, sizeof name, "%d", (int)nth);
+    machine_init(&machine);
+    OK(sfi_runtime_open(&machine.sys, place_path(place, name), &options, &rt));
+    OK(sf_register(rt, &tally_type, NULL));
+    sf_source *source = open_source(rt, "input", 0);
+    for (int i = 0; i < 3; i++)
+        OK(sf_source_send(source, sf_addr("test/tally", "t"), "", SF_BYTES(body, sizeof body)));
+    assert_int_equal(sf_source_advance(source, 7), 0);
+    machine.fail_allocation = machine.allocations + nth;
+    int rc = sf_step(rt, 0), over = machine.allocations < machine.fail_allocation;
+    assert_true(rc >= 0 || (rc == SF_ENOMEM && !over));
+    machine.fail_allocation = 0;
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(tallied(rt), 3);
+    assert_int_equal(sf_source_position(source), 7);
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(machine.live, 0);
+    return over;
+}
+
+/* Neither half taken in, nor twice, nor leaked, whichever allocation fails. */
+static void a_group_without_memory_is_taken_in_whole_later(void **state)
+{
+    uint64_t nth = 1;
+    while (!take_in_without_memory(*state, nth))
+        assert_true(++nth < 500);
+    print_message("%d allocations\n", (int)nth - 1);
+    assert_true(nth > 4);
+}
+
+static int stage_without_memory(struct place *place, uint64_t nth)
+{
+    static char body[3000];
+    struct machine machine;
+    char name[32];
+    sf_runtime *rt;
+    sf_options options = SF_OPTIONS(.commit_inline = 1, .store_bytes_max = UINT64_C(1) << 30);
+    snprintf(name, sizeof name, "s%d", (int)nth);
+    machine_init(&machine);
+    OK(sfi_runtime_open(&machine.sys, place_path(place, name), &options, &rt));
+    OK(sf_register(rt, &tally_type, NULL));
+    sf_source *source = open_source(rt, "input", 0);
+    machine.fail_allocation = machine.allocations + nth;
+    int sent = 0, rc = 0;
+    while (sent < 5 && sf_source_send(source, sf_addr("test/tally", "t"), "",
+                                      SF_BYTES(body, sizeof body)) == 0)
+        sent++;
+    rc = sf_source_advance(source, 1);
+    int over = machine.allocations < machine.fail_allocation;
+    machine.fail_allocation = 0;
+    assert_int_equal(rc, over ? 0 : SF_ENOMEM);
+    if (!over) { /* dropped, as the header says: send it again */
+        for (int i = 0; i < 5; i++)
+            OK(sf_source_send(source, sf_addr("test/tally", "t"), "", SF_BYTES(body, sizeof body)));
+        assert_int_equal(sf_source_advance(source, 1), 0);
+    }
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(tallied(rt), 5);
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(machine.live, 0);
+    return over;
+}
+
+static void without_memory_a_record_is_dropped_whole_and_can_be_sent_again(void **state)
+{
+    uint64_t nth = 1;
+    while (!stage_without_memory(*state, nth))
+        assert_true(++nth < 500);
+    assert_true(nth > 2);
+}
+
+/* -- positions and what they promise ----------------------------------------------------------------- */
+
+/* Taken in but not on disk: who opens it again goes on after it, and reads on disk where it really is. */
+static void opened_again_before_its_records_are_durable_nothing_counts_twice(void **state)
+{
+    sf_runtime *rt = open_counters(*state);
+    sf_source *source = open_source(rt, "input", 0);
+    for (uint64_t i = 1; i <= 10; i++)
+        assert_int_equal(feed(source, "a", 1, i), 0);
+    sf_source_close(source);
+    source = open_source(rt, "input", 0);
+    assert_int_equal(sf_source_position(source), 0);
+    for (uint64_t i = 1; i <= 10; i++)
+        assert_int_equal(feed(source, "a", 1000, i), 1); /* the inbox has them */
+    assert_int_equal(feed(source, "a", 1, 11), 0);
+    REFUSED(feed(source, "a", 1000, 11), SF_EINVAL);
+    drive_until_quiet(rt);
+    assert_int_equal(sf_source_position(source), 11);
+    assert_int_equal(counter_stored(rt, "a").total, 11);
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+}
+
+struct promise {
+    struct place *place;
+    _Atomic uint64_t position; /* that sf_source_position() has shown */
+};
+
+/* More than one look takes in, and one step: what the position promises then must be there. */
+static int feed_much_step_once_and_die(void *arg)
+{
+    struct promise *promise = arg;
+    sf_options options = SF_OPTIONS(.commit_inline = 1, .store_bytes_max = UINT64_C(1) << 30);
+    sf_runtime *rt;
+    sf_source *source;
+    if (sf_runtime_open(promise->place->db, &options, &rt) < 0 ||
+        sf_register(rt, &counter_type, NULL) < 0 || sf_source_open(rt, "input", 0, &source) < 0)
+        return 2;
+    for (uint64_t i = 1; i <= 5000; i++) {
+        uint64_t one = 1;
+        if (sf_source_send(source, sf_addr("test/counter", "a"), "add", SF_OF(one)) < 0 ||
+            sf_source_advance(source, i) != 0)
+            return 3;
+    }
+    for (int i = 0; i < 3; i++) {
+        if (sf_step(rt, 10) < 0)
+            return 4;
+        promise->position = sf_source_position(source);
+    }
+    return 0;
+}
+
+static void everything_up_to_the_position_is_there_after_a_death(void **state)
+{
+    struct promise *promise = mmap(NULL, sizeof *promise, PROT_READ | PROT_WRITE,
+                                   MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    assert_true(promise != MAP_FAILED);
+    promise->place = *state;
+    assert_int_equal(in_child(feed_much_step_once_and_die, promise), 0);
+    assert_true(promise->position > 0 && promise->position < 5000);
+    sf_runtime *rt = open_counters(*state);
+    sf_source *source = open_source(rt, "input", 0);
+    uint64_t position = sf_source_position(source);
+    assert_true(position >= promise->position);
+    drive_until_quiet(rt);
+    assert_int_equal(counter_stored(rt, "a").messages, position);
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+    munmap(promise, sizeof *promise);
+}
+
 /* Reads on where the position says, and dies after some records and a commit now and then. */
 static int feed_and_die(void *arg)
 {
@@ -362,6 +571,11 @@ int main(void)
         TEST(a_group_beyond_its_bound_is_refused_whole),
         TEST(a_group_is_bounded_in_bytes_too),
         TEST(intake_is_bounded_by_messages_not_by_groups),
+        TEST(no_room_in_the_database_keeps_what_was_sent_too),
+        TEST(a_group_without_memory_is_taken_in_whole_later),
+        TEST(without_memory_a_record_is_dropped_whole_and_can_be_sent_again),
+        TEST(opened_again_before_its_records_are_durable_nothing_counts_twice),
+        TEST(everything_up_to_the_position_is_there_after_a_death),
         TEST(each_record_counts_once_through_any_number_of_deaths),
     };
     return cmocka_run_group_tests_name("sources", tests, NULL, NULL);

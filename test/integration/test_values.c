@@ -184,6 +184,34 @@ static void state_lives_through_many_restarts(void **state)
     }
 }
 
+/* The place of a value that was added is kept for it, though nothing else about the type changed. */
+static void a_value_added_in_one_run_is_not_anothers_in_the_next(void **state)
+{
+    static const sf_value third = SF_VALUE("third");
+    sf_type with_first = player, with_second = player;
+    struct place *place = *state;
+    with_first.values[1] = NULL;
+    with_second.values[0] = &third;
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &with_first, place));
+    tell(rt, "x", "p", "one");
+    OK(sf_runtime_close(rt));
+    rt = place_open(place);
+    OK(sf_register(rt, &player, place)); /* the second is new */
+    tell(rt, "x", "P", "two");
+    OK(sf_runtime_close(rt));
+    rt = place_open(place);
+    OK(sf_register(rt, &with_second, place)); /* and now the third */
+    sf_view *view = NULL;
+    OK(sf_view_open(rt, &view));
+    assert_null(sf_view_value(view, sf_addr("test/player", "x"), &third).data);
+    sf_bytes two = sf_view_value(view, sf_addr("test/player", "x"), &SECOND);
+    assert_int_equal(two.size, 3);
+    assert_memory_equal(two.data, "two", 3);
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
 struct old_form { uint32_t count; };
 struct new_form { uint64_t count, migrated_from; };
 
@@ -426,6 +454,7 @@ int main(void)
         TEST(a_value_that_the_type_does_not_list_fails_the_turn),
         TEST(a_value_may_be_as_large_as_the_limit),
         TEST(state_lives_through_many_restarts),
+        TEST(a_value_added_in_one_run_is_not_anothers_in_the_next),
         TEST(a_struct_of_an_older_version_is_migrated_when_used_and_when_viewed),
         TEST(a_new_version_waits_for_a_restart),
         TEST(another_size_at_the_same_version_is_refused),
