@@ -241,6 +241,8 @@ fill_in = URL='$(URL)' VERSION=$(VERSION) ABI=$(ABI) REQUIRES='lmdb $(msgpack)' 
  LIBS_PRIVATE='$(strip $(deps_libs))' PREFIX='$(PREFIX)' INCLUDEDIR='$(INCLUDEDIR)' \
  LIBDIR='$(LIBDIR)' package/fill-in
 
+docs = README.md CHANGELOG LICENSE
+
 install: $(archive) $(so) ## to DESTDIR, PREFIX, LIBDIR
 	install -d '$(DESTDIR)$(INCLUDEDIR)' '$(DESTDIR)$(LIBDIR)' '$(DESTDIR)$(PKGCONFIGDIR)' \
 	 '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)'
@@ -252,13 +254,16 @@ install: $(archive) $(so) ## to DESTDIR, PREFIX, LIBDIR
 	$(fill_in) statefun.pc '$(PKGCONFIGDIR)' '$(DESTDIR)'
 	$(fill_in) statefun-config.cmake '$(CMAKEDIR)' '$(DESTDIR)'
 	$(fill_in) statefun-config-version.cmake '$(CMAKEDIR)' '$(DESTDIR)'
-	install -m 644 README.md CHANGELOG LICENSE '$(DESTDIR)$(DOCDIR)'
+	install -m 644 $(docs) '$(DESTDIR)$(DOCDIR)'
 
 uninstall: ## what install put there
 	rm -f '$(DESTDIR)$(INCLUDEDIR)/statefun.h' '$(DESTDIR)$(LIBDIR)/libstatefun.a'
 	rm -f '$(DESTDIR)$(LIBDIR)/libstatefun.so' '$(DESTDIR)$(LIBDIR)/libstatefun.so.$(ABI)'
 	rm -f '$(DESTDIR)$(LIBDIR)/$(notdir $(so))' '$(DESTDIR)$(PKGCONFIGDIR)/statefun.pc'
-	rm -rf '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)'
+	rm -f '$(DESTDIR)$(CMAKEDIR)'/statefun-config.cmake
+	rm -f '$(DESTDIR)$(CMAKEDIR)'/statefun-config-version.cmake
+	rm -f $(foreach file,$(docs),'$(DESTDIR)$(DOCDIR)'/$(file))
+	rmdir '$(DESTDIR)$(CMAKEDIR)' '$(DESTDIR)$(DOCDIR)' 2>/dev/null || true
 
 clean: ## all that was built
 	$(if $(link_to_build),rm -rf "$$(readlink $(BUILD))")
