@@ -1,10 +1,22 @@
 /* statefun.h - durable stateful actors inside your own process.
  *
  * MODEL      An actor is an address: a type ("shop/cart") and an id ("ada").  It is never created or
- *            destroyed; it is there when a message reaches it, zeroed at first and after sf_clear().  A message runs the type's handler
- *            once: a turn.  All that a turn did (state, messages, egress records) happens together
- *            or not at all.  Turns are committed in groups, epochs; nothing leaves the process
- *            before its epoch is on disk.
+ *            destroyed; it is there when a message reaches it, zeroed at first and after sf_clear().
+ *            A message runs the type's handler once: a turn.  All that a turn did (state, messages,
+ *            egress records) happens together or not at all.  Turns are committed in groups, epochs;
+ *            nothing leaves the process before its epoch is on disk.  What is sent from outside lies
+ *            in the inbox until it is taken in: put into its actor's mailbox, in the order sent.
+ * VERBS                      from outside (sf_runtime)    in a turn (sf_turn)
+ *            one way         sf_send()                    sf_tell()
+ *            with an answer  sf_ask(), sf_ask_then()      sf_tell(), and the answer is a message that
+ *                                                         comes later; to answer: sf_reply()
+ *            exactly once    sf_source_send(), then       all of it
+ *                            sf_source_advance()
+ *            out             sf_egress_register()         sf_emit()
+ *            look            sf_view_open()               sf_state(), sf_value_get()
+ *            how it ends                                  return 0: kept; sf_fail(): tried again;
+ *                                                         sf_reject(): a dead letter.  A "no" to the
+ *                                                         sender is a reply, and kept
  * THREADS    One thread at a time drives, and handlers and callbacks run there, never with a lock of ours
  *            held: the one inside sf_step() or sf_run_for(); or ours after sf_runtime_start(); or, when
  *            nobody else does, one that waits inside a function marked [drives].  That one gives way after
@@ -84,7 +96,7 @@ enum {
     SF_ETIMEOUT = -4,  /* not yet */
     SF_ENOTFOUND = -5, /* nobody is registered under that name, or nothing is there */
     SF_EFAILED = -6,   /* for good: the asked actor failed; the reason is in sf_errmsg() */
-    SF_EBUSY = -7,     /* another thread drives, or this is inside a callback, or it, or too many, are open */
+    SF_EBUSY = -7,     /* another thread drives; this is inside a callback; open already; too many open */
     SF_ETURN = -8,     /* not inside a handler; that turn will be undone */
     SF_ELOCKED = -9,   /* the directory is open elsewhere */
     SF_EACCESS = -10,  /* no permission, or not safe to use */
@@ -212,7 +224,7 @@ typedef struct sf_type {
     const sf_value *values[SF_VALUES_MAX];
     uint32_t attempts_max;   /* turns a message may fail before it is a dead letter; 0: 3 */
     uint32_t backoff_ms;     /* pause before the second attempt, doubled for each further; 0: none.
-                              * Later messages to that actor wait behind it, those to others do not */
+                              * Later messages to that actor wait meanwhile, those to others do not */
     uint32_t backoff_ms_max; /* the longest pause; 0: 60 s */
 } sf_type;
 
@@ -253,11 +265,12 @@ typedef struct sf_options {
     uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk, also those of an actor that
                                  * backs off, or of a type not registered yet; 0: 64 MiB */
     uint64_t cache_bytes_max; /* actors in memory; more are read when needed; 0: 256 MiB */
-    uint64_t store_bytes_max; /* ceiling of the database file, reserved as address space; at least
-                               * 1 MiB; 0: 32 GiB.  Sends are refused before it is met, and one turn
-                               * may send and store no more than a 16th of it, or 64 MiB.  What waits
-                               * at the ceiling, and cannot be handled there, goes on when it is opened
-                               * with a higher one */
+    uint64_t store_bytes_max; /* how large the database file may grow; so much address space is
+                               * reserved; at least 1 MiB; 0: 32 GiB.  When it is nearly that large
+                               * sends are SF_EDISK, later turns wait as well.  They go on when
+                               * acknowledged egress records and dropped dead letters have made room,
+                               * or after opening with more.  One turn may send and store a 16th of
+                               * it, 64 MiB at most */
     uint64_t egress_records_max; /* of one egress, emitted and not acknowledged: actors that emit more
                                   * wait; 0: 4 Mi */
     uint64_t egress_bytes_max;   /* the same in bytes of bodies and 64 for each record; 0: an 8th of
@@ -328,7 +341,7 @@ SF_API SF_MUST int sf_ask_then(sf_runtime *rt, sf_address to, const char *kind, 
 SF_API int sf_then_cancel(sf_runtime *rt, void *userdata);
 
 /* -- from outside: an input that can be replayed --------------------------------------------------
- * For each record: send any number of messages, then advance to the position behind it.  Messages
+ * For each record: send any number of messages, then advance to the position after it.  Messages
  * and position are taken in together and commit together, so after a crash reading goes on at
  * sf_source_position() and every record counts once.  One thread at a time uses a source. */
 
@@ -347,10 +360,9 @@ enum { SF_ADVANCE_MESSAGES_MAX = 65536, SF_ADVANCE_BYTES_MAX = 16 << 20 };
  * SF_EINVAL beyond.  A failure sticks until the advance, which then takes in nothing and returns it. */
 SF_API int sf_source_send(sf_source *source, sf_address to, const char *kind, sf_bytes body);
 
-/* 0: taken in.  1: skipped, because an earlier run had it (the position is not behind what had been taken
- * in when the source was opened).  SF_EAGAIN, SF_EDISK: no room; all is kept, call again later.
- * SF_EINVAL: the position does not rise.  Every other failure drops what was sent: after SF_ENOMEM send
- * it again. */
+/* 0: taken in.  1: skipped, because what had been taken in when the source was opened reaches that far.
+ * SF_EAGAIN, SF_EDISK: no room; all is kept, call again later.  SF_EINVAL: the position does not rise.
+ * Every other failure drops what was sent: after SF_ENOMEM send it again. */
 SF_API SF_MUST int sf_source_advance(sf_source *source, uint64_t position);
 
 /* -- out: egress ---------------------------------------------------------------------------------- */
@@ -493,7 +505,7 @@ SF_API const sf_entry *sf_next(sf_cursor *cursor); /* lent until the next call; 
 SF_API int sf_cursor_error(const sf_cursor *cursor); /* 0: the walk is whole so far */
 SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until the next call */
 SF_API sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value);
-/* The first dead letter behind `after_sequence`; NULL: none.  Lent until the next call. */
+/* The first dead letter whose number is greater; NULL: none.  Lent until the next call. */
 SF_API const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence);
 /* Why the newest of these three calls lent nothing; 0: nothing is there.  SF_ENOTFOUND (type),
  * SF_EFAILED (sf_migrate), SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_EINVAL, SF_ENOMEM.  A cursor has its own. */
