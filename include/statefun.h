@@ -511,6 +511,19 @@ SF_API const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence);
  * SF_EFAILED (sf_migrate), SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_EINVAL, SF_ENOMEM.  A cursor has its own. */
 SF_API int sf_view_error(const sf_view *view);
 
+/* -- damage -------------------------------------------------------------------------------------- */
+
+/* A sentence lent during the call: which table, which key (what is no letter as \xHH), what is wrong. */
+typedef void sf_problem(const char *sentence, void *userdata);
+
+/* Looks at all that a directory holds, whether it is open or not, here or in another process: pages, rows and
+ * their checksums, and how they belong together.  Reads only, and maps nothing, so that no damage is a
+ * signal.  Returns the number of problems; up to 10000 of them are told, at the end.  A directory that is
+ * not open cannot be opened meanwhile; one that is open here must stay so until this returns, and its file
+ * does not reuse room.  Errors: SF_ENOTFOUND, SF_EACCESS, SF_EFOREIGN, SF_ENEWER, SF_ELOCKED (somebody opens
+ * or verifies it just now), SF_EAGAIN, SF_EDISK, SF_ENOMEM.  The way on from damage is a backup.  [any] */
+SF_API int64_t sf_verify(const char *dir, sf_problem *problem, void *userdata);
+
 #ifdef __cplusplus
 }
 #endif

@@ -14,6 +14,7 @@
 #include "run/runtime.h"
 #include "run/source.h"
 #include "run/step.h"
+#include "run/verify.h"
 #include "run/view.h"
 #include "run/wait.h"
 
@@ -760,4 +761,9 @@ void sf_view_close(sf_view *view)
 {
     if (view)
         sfi_view_close(view);
+}
+
+int64_t sf_verify(const char *dir, sf_problem *problem, void *userdata)
+{
+    return sfi_verify(sfi_sys_default(), dir, problem, userdata);
 }

@@ -344,6 +344,59 @@ int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist, sfi_dir_
     return rc;
 }
 
+static const struct sfi_dir *find_other(const struct sfi_dir *dir)
+{
+    const struct sfi_dir *other = registry.first;
+    while (other && (other == dir || other->device != dir->device || other->inode != dir->inode))
+        other = other->next;
+    return other;
+}
+
+static int open_to_look(struct sfi_dir *dir, const char *path)
+{
+    struct stat info;
+    int rc = dir->fd = open_trimmed(path, 1);
+    if (rc < 0)
+        return rc;
+    if (fstat(dir->fd, &info) < 0)
+        return sfi_disk_error(dir->fd, errno, "look at the directory");
+    dir->device = info.st_dev;
+    dir->inode = info.st_ino;
+    rc = has_data(dir->fd);
+    return rc == 0 ? sfi_err(SF_ENOTFOUND, "there is no database in the directory") : rc;
+}
+
+/* What is open here is not locked once more. */
+static int enter_to_look(struct sfi_dir *dir, const struct sfi_dir **here)
+{
+    pthread_mutex_lock(&registry.lock);
+    const struct sfi_dir *other = find_other(dir);
+    int rc = 0;
+    if (!other)
+        rc = enter_locked(dir);
+    else if (other->inspects)
+        rc = sfi_err(SF_ELOCKED, "the directory is looked into in this process already");
+    if (!other && rc == 0)
+        rc = take_lock_locked(dir, 0);
+    *here = other;
+    pthread_mutex_unlock(&registry.lock);
+    return rc;
+}
+
+int sfi_dir_inspect(struct sfi_dir *dir, const char *path, const struct sfi_dir **here)
+{
+    *dir = (struct sfi_dir){.fd = -1, .lock_fd = -1, .pid = getpid(), .inspects = 1};
+    *here = NULL;
+    int rc = open_to_look(dir, path);
+    if (rc >= 0)
+        rc = enter_to_look(dir, here);
+    if (rc == SF_ELOCKED && !*here)
+        return 1;
+    if (rc < 0)
+        sfi_dir_close(dir);
+    return rc < 0 ? rc : 0;
+}
+
 void sfi_dir_close(struct sfi_dir *dir)
 {
     if (!dir)

@@ -22,6 +22,7 @@ struct sfi_dir {
     uint64_t device, inode;
     pid_t pid;
     int forked;
+    int inspects; /* is only looked into */
     struct sfi_dir *next; /* in the list of open directories */
 };
 
@@ -32,6 +33,12 @@ typedef int sfi_dir_judge(int dir_fd);
 /* `must_exist`: nothing is made, and there must be a database.  SF_EINVAL, SF_ENOTFOUND, SF_ELOCKED,
  * SF_EACCESS, SF_EFOREIGN, SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_ENOMEM; then `dir` needs no close. */
 int sfi_dir_open(struct sfi_dir *dir, const char *path, int must_exist, sfi_dir_judge *judge);
+/* To look into a database without opening it, whoever has it open.
+ *   0  nobody has, and nobody can until `dir` is closed; or it is open in this process: `*here` is what it
+ *      was opened with, and NULL else
+ *   1  another process has it open
+ * Else as sfi_dir_open(); then `dir` needs no close.  Nothing is judged, and nothing made. */
+int sfi_dir_inspect(struct sfi_dir *dir, const char *path, const struct sfi_dir **here);
 void sfi_dir_close(struct sfi_dir *dir); /* also in a forked child, and again */
 
 static inline int sfi_dir_forked(const struct sfi_dir *dir)

@@ -69,6 +69,16 @@ const char *sfi_db_table_name(int table)
     return names[table];
 }
 
+int sfi_db_table(sf_bytes name)
+{
+    for (int i = 0; i < SFI_DB_TABLES; i++) {
+        const char *one = sfi_db_table_name(i);
+        if (strlen(one) == name.size && memcmp(one, name.data, name.size) == 0)
+            return i;
+    }
+    return -1;
+}
+
 int sfi_db_judge(int dir_fd)
 {
     unsigned char buffer[SFI_LMDB_PAGE_MAX];

@@ -65,6 +65,9 @@ const char *sfi_db_table_name(int table); /* below SFI_DB_TABLES */
 /* Within a transaction; `is_made`: if it is missing.  SF_EFOREIGN: there is none, or none of ours. */
 int sfi_db_open_table(struct sfi_db *db, MDB_txn *txn, int table, int is_made);
 
+/* The number of the table with that name; -1: none of ours. */
+int sfi_db_table(sf_bytes name);
+
 /* The code and the sentence for one of LMDB's codes met while doing `what`, a text that the directory's
  * name completes: "commit to". */
 int sfi_db_error(const struct sfi_db *db, int error, const char *what);

@@ -151,6 +151,20 @@ int sfi_page_metas(int fd, uint64_t *out_size, struct sfi_meta *newest)
     return rc;
 }
 
+int sfi_page_meta_of(int fd, size_t transaction, uint64_t *out_size, struct sfi_meta *out)
+{
+    int rc = sfi_page_metas(fd, out_size, out);
+    if (rc < 0 || out->transaction == transaction)
+        return rc;
+    size_t page_size = out->trees[SFI_TREE_FREE].page_size;
+    rc = read_meta(fd, transaction % 2 * page_size, out);
+    if (rc < 0)
+        return rc;
+    return out->transaction == transaction
+               ? 0
+               : sfi_err(SF_EAGAIN, "others commit faster than can be looked at " SFI_DISK_DATA);
+}
+
 int sfi_page_is_kept(int fd, const struct sfi_meta *meta)
 {
     size_t page_size = meta->trees[SFI_TREE_FREE].page_size;

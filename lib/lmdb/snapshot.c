@@ -2,6 +2,7 @@
 
 #include "base/err.h"
 #include "lmdb/overlay.h"
+#include "lmdb/store.h"
 #include "lmdb/value.h"
 #include "store/key_order.h"
 
@@ -153,6 +154,11 @@ void sfi_lmdb_snapshot_close(struct sfi_snapshot *base)
 MDB_txn *sfi_lmdb_snapshot_txn(const struct sfi_snapshot *base)
 {
     return ((const struct sfi_lmdb_snapshot *)base)->txn;
+}
+
+size_t sfi_lmdb_snapshot_id(const struct sfi_snapshot *base)
+{
+    return mdb_txn_id(sfi_lmdb_snapshot_txn(base));
 }
 
 /* -- get --------------------------------------------------------------------------------------------- */

@@ -40,6 +40,8 @@ struct sfi_lmdb_options {
 
 /* Of a directory's contents, for sfi_dir_open(). */
 int sfi_lmdb_judge(int dir_fd);
+/* LMDB's number of the transaction that a snapshot sees. */
+size_t sfi_lmdb_snapshot_id(const struct sfi_snapshot *snapshot);
 /* SF_EINVAL: no database can have that ceiling. */
 int sfi_lmdb_check_ceiling(uint64_t bytes_max);
 /* In the locked directory `dir` (path) / `dir_fd`; created there if missing. */
