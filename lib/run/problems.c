@@ -21,14 +21,19 @@ void sfi_problems_fini(struct sfi_problems *problems)
 /* Letters as they are, all else as \xHH. */
 static void escape(sf_bytes key, char out[4 * KEY_SHOWN + 4])
 {
+    static const char digits[] = "0123456789abcdef";
     const unsigned char *bytes = key.data;
     size_t shown = key.size < KEY_SHOWN ? key.size : KEY_SHOWN;
-    for (size_t i = 0; i < shown; i++)
-        if (bytes[i] > ' ' && bytes[i] < 127 && bytes[i] != '\\')
+    for (size_t i = 0; i < shown; i++) {
+        if (bytes[i] > ' ' && bytes[i] < 127 && bytes[i] != '\\') {
             *out++ = (char)bytes[i];
-        else
-            out += sprintf(out, "\\x%02x", bytes[i]);
-    strcpy(out, shown < key.size ? "..." : "");
+            continue;
+        }
+        const char code[] = {'\\', 'x', digits[bytes[i] >> 4], digits[bytes[i] & 15]};
+        memcpy(out, code, sizeof code);
+        out += sizeof code;
+    }
+    memcpy(out, shown < key.size ? "..." : "\0\0\0", 4);
 }
 
 static void write_sentence(char text[TEXT_MAX], sf_bytes table, sf_bytes key)
