@@ -43,6 +43,8 @@
  * MEMORY     What you pass is copied, except sf_type, sf_value and their names, which are borrowed
  *            until close (so keep them static).  What you are lent is aligned for every type, is
  *            followed by a zero byte, and is gone when the handler or callback returns.
+ *            A struct that begins with its size may be shorter or longer than here, as programs compiled
+ *            against other versions make it: what is missing is 0, and what is not known must be (SF_EINVAL).
  * ERRORS     0, a count or a ticket; else one of SF_E*, and sf_errmsg() has the sentence.  A call
  *            that failed changed nothing, left its outputs alone and will not call you back; but one
  *            that waited or drove in vain (sf_wait, sf_ask, sf_step) has sent what it sent and run
@@ -302,8 +304,8 @@ SF_API SF_MUST int sf_register(sf_runtime *rt, const sf_type *type, void *userda
 
 /* -- from outside: send, wait, ask --------------------------------------------------------------- */
 
-/* Accepts a message and returns its ticket (> 0); tickets rise.  It is durable once sf_durable() has
- * reached the ticket.  Messages of one thread to one actor arrive in order.
+/* Accepts a message and returns its ticket (> 0); tickets rise, and begin at 1 with each open, so they mean
+ * nothing to another process.  It is durable once sf_durable() has reached the ticket.  Messages of one thread to one actor arrive in order.
  * Errors: SF_EINVAL, SF_ENOTFOUND (type), SF_EAGAIN (inbox full), SF_EDISK (database full),
  * SF_ETURN (inside a handler: use sf_tell()), SF_ECORRUPT, SF_ENOMEM.  [any] */
 SF_API SF_MUST int64_t sf_send(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "base/abi.h"
 #include "base/cancel.h"
 #include "base/err.h"
 #include "run/background.h"
@@ -96,15 +97,25 @@ static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes
     return 0;
 }
 
+/* How little of each a program may give; see base/abi.h. */
+static const struct sfi_abi options_abi = {"sf_options", "SF_OPTIONS", sizeof(size_t),
+                                           sizeof(sf_options)};
+static const struct sfi_abi type_abi = {
+    "sf_type", "SF_TYPE", offsetof(sf_type, name) + sizeof(char *), sizeof(sf_type)};
+
 /* -- open and close -------------------------------------------------------------------------------------- */
 
 int sf_runtime_open(const char *dir, const sf_options *options, sf_runtime **out)
 {
+    sf_options ours;
     if (!dir || !dir[0] || !out)
         return sfi_err(SF_EINVAL, "open: %s",
                        out ? "no directory given" : "no place for the runtime");
+    int rc = options ? sfi_abi_take(&options_abi, options, &ours) : 0;
+    if (rc < 0)
+        return rc;
     SFI_NO_CANCELLATION;
-    return sfi_runtime_open(sfi_sys_default(), dir, options, out);
+    return sfi_runtime_open(sfi_sys_default(), dir, options ? &ours : NULL, out);
 }
 
 static int has_handles(sf_runtime *rt)
@@ -147,9 +158,12 @@ int sf_runtime_close(sf_runtime *rt)
 
 int sf_register(sf_runtime *rt, const sf_type *type, void *userdata)
 {
-    struct sfi_session session SFI_DRIVES = {0};
+    struct sfi_session session SFI_DRIVES = {.rt = NULL};
+    sf_type ours;
     int rc = sfi_drive_begin(&session, rt, SFI_HERE, "sf_register()", SFI_STEPS);
-    return rc < 0 ? rc : sfi_runtime_register(rt, type, userdata);
+    if (rc == 0)
+        rc = sfi_abi_take(&type_abi, type, &ours);
+    return rc < 0 ? rc : sfi_runtime_register(rt, &ours, userdata);
 }
 
 /* -- send and wait ---------------------------------------------------------------------------------------- */
@@ -484,14 +498,16 @@ int sf_runtime_stop(sf_runtime *rt)
 
 int sf_stats_get(sf_runtime *rt, sf_stats *stats)
 {
+    enum { HEAD = sizeof stats->size, SIZE_MAX_EVER = 1 << 16 };
     int rc = sfi_life_check(rt, "sf_stats_get()");
     if (rc < 0)
         return rc;
-    if (!stats || stats->size < sizeof stats->size)
+    if (!stats || stats->size < HEAD || stats->size > SIZE_MAX_EVER)
         return sfi_err(SF_EINVAL, "sf_stats.size is not set");
     size_t size = stats->size < sizeof *stats ? stats->size : sizeof *stats;
+    memset((char *)stats + size, 0, stats->size - size); /* what a later version counts */
     pthread_mutex_lock(&rt->lock);
-    memcpy((char *)stats + sizeof size, (char *)&rt->stats + sizeof size, size - sizeof size);
+    memcpy((char *)stats + HEAD, (char *)&rt->stats + HEAD, size - HEAD);
     pthread_mutex_unlock(&rt->lock);
     return 0;
 }
@@ -506,7 +522,7 @@ static int turn_check(sf_turn *turn)
     int rc = sfi_life_check(turn->rt, "a turn");
     if (rc < 0)
         return rc;
-    return turn->verdict == SFI_KEEP ? 0 : sfi_err(turn->code, "%s", turn->reason);
+    return turn->verdict == SFI_KEEP ? 0 : sfi_turn_error(turn);
 }
 
 /* What the handler passed broke a rule: it will again, so the message is not tried again. */
@@ -534,6 +550,7 @@ const void *sf_body(sf_turn *turn, size_t size)
         return turn->view.body.data ? turn->view.body.data : "";
     sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "the body of '%s' has %zu bytes, not %zu",
                   turn->view.kind, turn->view.body.size, size);
+    sfi_turn_error(turn);
     return sfi_turn_no_body(turn, size);
 }
 
@@ -631,7 +648,7 @@ static int doom_formatted(sf_turn *turn, enum sfi_verdict verdict, const char *f
         return sfi_err(SF_EINVAL, "this turn is over");
     vsnprintf(reason, sizeof reason, format ? format : "", args);
     sfi_turn_doom(turn, verdict, SF_EFAILED, "%s", reason);
-    return SF_EFAILED;
+    return sfi_err(SF_EFAILED, "%s", reason);
 }
 
 int sf_fail(sf_turn *turn, const char *format, ...)

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "base/abi.h"
 #include "base/err.h"
 
 enum { ATTEMPTS_DEFAULT = 3, BACKOFF_MAX_DEFAULT_MS = 60000 };
@@ -199,14 +200,16 @@ static int check_handlers(const sf_type *desc)
     return 0;
 }
 
+static const struct sfi_abi value_abi = {"sf_value", "SF_VALUE", sizeof(sf_value),
+                                         sizeof(sf_value)};
+
 static int check_values(const sf_type *desc)
 {
     int count = 0;
     for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++, count++) {
         const sf_value *value = desc->values[i];
-        if (value->size != sizeof *value)
-            return sfi_err(SF_EINVAL, "type '%s': sf_value.size is %zu: use SF_VALUE()", desc->name,
-                           value->size);
+        if (sfi_abi_check(&value_abi, value) < 0)
+            return sfi_err_in(SF_EINVAL, "type '%s'", desc->name);
         if (!value->name || !value->name[0] || strlen(value->name) > SF_NAME_MAX)
             return sfi_err(SF_EINVAL, "type '%s': a value's name is 1 to %d bytes", desc->name,
                            SF_NAME_MAX);

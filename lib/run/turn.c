@@ -71,6 +71,11 @@ void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, con
     va_end(args);
 }
 
+int sfi_turn_error(const struct sf_turn *turn)
+{
+    return sfi_err(turn->code, "%s", turn->reason);
+}
+
 static int trouble(struct sf_turn *turn, int code)
 {
     sfi_turn_doom(turn, SFI_TROUBLE, code, "%s", sf_errmsg());
@@ -161,6 +166,7 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
     if (number == 0) {
         sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "type '%s' does not list value '%.100s'",
                       actor->type->name, value && value->name ? value->name : "(null)");
+        sfi_turn_error(turn);
         return NULL;
     }
     int rc = sfi_actor_load_slot(&turn->rt->actors, turn->rt->store, actor, number, &slot);
@@ -179,7 +185,7 @@ static int charge(struct sf_turn *turn, size_t bytes)
         return 0;
     sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "one turn sent and stored more than %llu bytes",
                   (unsigned long long)max);
-    return SF_EINVAL;
+    return sfi_turn_error(turn);
 }
 
 int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)

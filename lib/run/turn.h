@@ -90,6 +90,8 @@ int sfi_turn_abandon(sf_runtime *rt);
 /* Makes the running turn fail from outside its own functions. */
 void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, const char *format,
                    ...) __attribute__((__format__(__printf__, 4, 5)));
+/* The failure that stuck, as the result and the sentence of a call. */
+int sfi_turn_error(const struct sf_turn *turn);
 
 /* What handlers call, behind the argument checks of api.c. */
 void *sfi_turn_state(struct sf_turn *turn);
