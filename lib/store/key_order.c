@@ -35,6 +35,8 @@ void sfi_key_order_fini(struct sfi_key_order *order)
 void sfi_key_order_reset(struct sfi_key_order *order)
 {
     order->count = order->next = order->sorted = 0;
+    order->common = 0;
+    order->is_begun = 0;
     order->part_count = 1;
     order->parts[0] = (struct sfi_key_part){.end = 0, .at = 0, .is_loaded = 1};
 }
@@ -64,10 +66,27 @@ static uint64_t key_number(sf_bytes key, size_t at)
     return number;
 }
 
+/* How many of the bytes that all have this one has too. */
+static uint32_t common_bytes(const struct sfi_key_order *order, sf_bytes key)
+{
+    const unsigned char *bytes = key.data;
+    uint32_t most = order->common < key.size ? order->common : (uint32_t)key.size, same = 0;
+    if (memcmp(order->first, bytes, most) == 0)
+        return most;
+    while (order->first[same] == bytes[same])
+        same++;
+    return same;
+}
+
 void sfi_key_order_add(struct sfi_key_order *order, uint32_t item, sf_bytes key)
 {
-    order->refs[order->count++] = (struct sfi_key_ref){key_number(key, 0), item, 0};
-    order->parts[0].end = order->count;
+    if (order->count == 0) {
+        order->common = key.size < SFI_KEY_MAX ? (uint32_t)key.size : SFI_KEY_MAX;
+        memcpy(order->first, key.data, order->common);
+    }
+    order->common = common_bytes(order, key);
+    order->refs[order->count++] =
+        (struct sfi_key_ref){key_number(key, order->common), item, order->common};
 }
 
 int sfi_key_compare(sf_bytes a, sf_bytes b)
@@ -254,10 +273,35 @@ static void work_on_part(struct sfi_key_order *order, struct keys *keys)
     push_part(order, first + low, part.at, 1);
 }
 
+/* The prefix of a key from `by` bytes before where it was loaded; these are as in `first`. */
+static uint64_t move_prefix(uint64_t prefix, uint32_t by, uint64_t first)
+{
+    if (by == 0)
+        return prefix;
+    if (by >= PREFIX_BYTES)
+        return first;
+    return prefix >> 8 * by | (first & ~(~UINT64_C(0) >> 8 * by));
+}
+
+/* See (4). */
+static void begin(struct sfi_key_order *order)
+{
+    uint64_t first = key_number(SF_BYTES(order->first, SFI_KEY_MAX), order->common);
+    for (uint32_t i = 0; i < order->count; i++) {
+        struct sfi_key_ref *ref = &order->refs[i];
+        ref->prefix = move_prefix(ref->prefix, ref->is_older - order->common, first);
+        ref->is_older = 0;
+    }
+    order->parts[0] = (struct sfi_key_part){order->count, (uint16_t)order->common, 1};
+    order->is_begun = 1;
+}
+
 int sfi_key_order_next(struct sfi_key_order *order, sfi_key_of *key_of, void *ctx,
                        uint32_t *out_item)
 {
     struct keys keys = {key_of, ctx, 0};
+    if (!order->is_begun)
+        begin(order);
     for (;;) {
         while (order->next == order->sorted && order->part_count)
             work_on_part(order, &keys);

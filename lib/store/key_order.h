@@ -6,14 +6,19 @@
  * ends of the parts that are still unsorted, and only the foremost part is partitioned further.  The
  * first of n keys costs about 2n comparisons, each later one little, so that a long list can be worked
  * off in slices without one long pause.  Keys are compared by eight bytes at a time (multikey quicksort,
- * Bentley and Sedgewick 1997), since they begin alike: a type's number, an id's first letters.
+ * Bentley and Sedgewick 1997), since they begin alike: a type's number, an id's first letters.  What all of
+ * them begin with is known when they were added, and passed over: else the first of n keys would fetch n keys
+ * again, one look into distant memory each, to find the bytes that differ.
  *
  * (1) Keys are named by a number, their item; `key_of` finds the bytes.  The same item must have the
  *     same bytes at every call, though not at the same address.
  * (2) Order is LMDB's: bytes, then size.  Of items with equal keys only the greatest, that is the
  *     newest, is handed out.
  * (3) refs[0, sorted) are in their final places; refs[0, next) were handed out or passed over.
- * (4) Ids chosen by strangers may defeat the choice of pivots: when the stack is full the foremost part
+ * (4) All keys begin with the first `common` bytes of the one that was added first.  Until next() each ref's
+ *     prefix is what it was loaded as, at the `common` of that time, which only sinks; then all are moved to
+ *     the last one, without a look at the keys, since what a ref lacks there is common to all before it.
+ * (5) Ids chosen by strangers may defeat the choice of pivots: when the stack is full the foremost part
  *     is sorted by heapsort.
  *
  * next() allocates nothing. */
@@ -22,13 +27,14 @@
 
 #include "base/sys.h"
 #include "statefun.h"
+#include "store/store.h"
 
 typedef sf_bytes sfi_key_of(void *ctx, uint32_t item);
 
 struct sfi_key_ref {
     uint64_t prefix; /* bytes of the key as a number; which ones, the part says */
     uint32_t item;
-    uint32_t is_older; /* a newer item with the same key lies before it */
+    uint32_t is_older; /* a newer item with the same key lies before it; until next(): see (4) */
 };
 
 enum { SFI_ORDER_PARTS = 96 };
@@ -43,6 +49,9 @@ struct sfi_key_order {
     const struct sfi_sys *sys;
     struct sfi_key_ref *refs;
     uint32_t count, capacity, next, sorted;
+    uint32_t common;
+    int is_begun;                     /* next() was called */
+    unsigned char first[SFI_KEY_MAX]; /* the key that was added first */
     int part_count;
     struct sfi_key_part parts[SFI_ORDER_PARTS]; /* the last one is foremost */
 };

@@ -384,18 +384,60 @@ static void add_states(struct rig *rig, uint32_t count)
         add_state_key(rig, 7, draw(rig, count * UINT64_C(4)), (uint16_t)draw(rig, 2));
 }
 
-/* The first eight bytes are taken when a key is added, the next eight are looked at once for those
- * that lie in front: what is after them is neither looked at nor put in its place. */
-static void the_first_of_many_costs_about_a_look_at_each(void **state)
+/* Eight bytes past those that all have are taken when a key is added: what is after the first one is
+ * neither looked at nor put in its place. */
+static void the_first_of_many_costs_a_few_looks(void **state)
 {
     enum { MANY = 100000 };
     struct rig *rig = *state;
     add_states(rig, MANY);
     begin(rig);
     assert_int_equal(rig->looks, 0);
-    rig->looks_most = MANY + 1000;
+    rig->looks_most = 1000;
     next(rig);
     assert_true(rig->order.sorted < 1000);
+}
+
+/* However long: "user-0000012345" and so on, under one type's number. */
+static void keys_that_begin_alike_are_not_fetched_for_it(void **state)
+{
+    enum { MANY = 20000, ALIKE = 60 };
+    struct rig *rig = *state;
+    for (size_t alike = 0; alike <= ALIKE; alike++) {
+        sfi_key_order_reset(&rig->order);
+        forget_keys(rig);
+        for (uint32_t i = 0; i < MANY; i++) {
+            unsigned char key[ALIKE + 8];
+            memset(key, 'u', alike);
+            sfi_be64_put(key + alike, draw(rig, UINT64_MAX));
+            add_key(rig, SF_BYTES(key, alike + 8));
+        }
+        begin(rig);
+        rig->looks_most = 100;
+        next(rig);
+        assert_true(rig->order.sorted < 100);
+    }
+}
+
+/* What they have in common becomes less and less with each that comes. */
+static void the_start_that_all_have_may_sink(void **state)
+{
+    enum { MANY = 300 };
+    struct rig *rig = *state;
+    for (uint32_t sink = 1; sink <= 24; sink++) {
+        sfi_key_order_reset(&rig->order);
+        forget_keys(rig);
+        for (uint32_t i = 0; i < MANY; i++) {
+            unsigned char key[80];
+            size_t same = sizeof key > i / 4 * sink ? sizeof key - i / 4 * sink : 0;
+            memset(key, 7, sizeof key);
+            for (size_t at = same; at < sizeof key; at++)
+                key[at] = (unsigned char)draw(rig, 3) + 6;
+            add_key(rig, SF_BYTES(key, sizeof key - draw(rig, 3)));
+        }
+        rig->looks_most = UINT64_MAX;
+        comes_out_as_expected(rig);
+    }
 }
 
 static void each_later_one_costs_little(void **state)
@@ -576,7 +618,7 @@ static void keys_that_defeat_the_pivots_do_not_cost_their_square(void **state)
     uint64_t least, *values = killer_values(MANY, &least);
     for (uint32_t i = 0; i < MANY; i++) {
         unsigned char key[16];
-        sfi_be64_put(key, values[i]);
+        sfi_be64_put(key, values[i] * (UINT64_MAX / MANY)); /* not alike in any byte */
         sfi_be64_put(key + 8, draw(rig, UINT64_MAX));
         add_key(rig, SF_OF(key));
     }
@@ -766,7 +808,9 @@ int main(void)
         HERE(keys_that_differ_in_zeroes_at_their_end_are_told_apart),
         HERE(zeroes_after_a_long_start_are_told_apart_too),
         HERE(bytes_are_numbers_without_sign),
-        HERE(the_first_of_many_costs_about_a_look_at_each),
+        HERE(the_first_of_many_costs_a_few_looks),
+        HERE(keys_that_begin_alike_are_not_fetched_for_it),
+        HERE(the_start_that_all_have_may_sink),
         HERE(each_later_one_costs_little),
         HERE(keys_that_differ_early_are_hardly_looked_at),
         HERE(all_of_them_cost_a_few_looks_each),
