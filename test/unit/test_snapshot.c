@@ -64,6 +64,40 @@ static void a_seek_finds_the_first_key_from_there_on(struct store_rig *rig)
     sfi_snapshot_close(snapshot);
 }
 
+static void comes_before(struct sfi_snapshot *snapshot, sf_bytes before, const char *expected)
+{
+    sf_bytes key, value;
+    int rc = (int)OK(sfi_snapshot_seek_before(snapshot, SFI_TIMER, before, &key, &value));
+    assert_int_equal(rc, expected != NULL);
+    if (!expected)
+        return;
+    assert_int_equal(key.size, strlen(expected));
+    assert_memory_equal(key.data, expected, key.size);
+    assert_memory_equal(value.data, expected, key.size);
+}
+
+static void a_seek_backwards_finds_the_last_key_before(struct store_rig *rig)
+{
+    static const char *const keys[] = {"b", "ba", "bb", "d"};
+    struct sfi_snapshot *snapshot;
+    OK(sfi_snapshot_open(rig->store, &snapshot));
+    comes_before(snapshot, SF_NONE, NULL);
+    comes_before(snapshot, sf_str("z"), NULL);
+    sfi_snapshot_close(snapshot);
+    for (int i = 0; i < 4; i++)
+        put_text(rig, SFI_TIMER, keys[i], keys[i]);
+    store_rig_settle_batch(rig);
+    OK(sfi_snapshot_open(rig->store, &snapshot));
+    comes_before(snapshot, SF_NONE, "d");
+    comes_before(snapshot, sf_str("e"), "d");
+    comes_before(snapshot, sf_str("d"), "bb");
+    comes_before(snapshot, sf_str("c"), "bb");
+    comes_before(snapshot, sf_str("ba"), "b");
+    comes_before(snapshot, sf_str("b"), NULL);
+    comes_before(snapshot, sf_str("a"), NULL);
+    sfi_snapshot_close(snapshot);
+}
+
 /* -- snapshots on another thread --------------------------------------------------------------- */
 
 struct reader {
@@ -179,6 +213,7 @@ static void a_key_longer_than_ours_is_damage(void **state)
 
 ON_ALL(a_snapshot_keeps_its_epoch)
 ON_ALL(a_seek_finds_the_first_key_from_there_on)
+ON_ALL(a_seek_backwards_finds_the_last_key_before)
 ON_ALL(snapshots_of_other_threads_see_whole_epochs)
 
 int main(void)
@@ -186,6 +221,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         RIG_TESTS(a_snapshot_keeps_its_epoch),
         RIG_TESTS(a_seek_finds_the_first_key_from_there_on),
+        RIG_TESTS(a_seek_backwards_finds_the_last_key_before),
         RIG_TESTS(snapshots_of_other_threads_see_whole_epochs),
         RIG_TEST(a_key_longer_than_ours_is_damage),
     };
