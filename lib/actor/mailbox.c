@@ -316,7 +316,7 @@ void sfi_mailbox_saved(struct sfi_mailbox *mailbox)
 static void drop_front(struct sfi_mailbox *mailbox, struct sfi_message_list *list)
 {
     while (list->first && list->first->sequence < mailbox->durable_next &&
-           mailbox->bytes > mailbox->bytes_max / 2) {
+           mailbox->bytes > sfi_mailbox_budget(mailbox) / 2) {
         struct sfi_message *message = sfi_list_pop(list);
         sfi_backlog_add(&mailbox->backlog, message->sequence);
         sfi_mailbox_free(mailbox, message);
@@ -328,8 +328,8 @@ static void cut_queue(struct sfi_mailbox *mailbox)
 {
     struct sfi_message_list *queue = &mailbox->queue;
     struct sfi_message *last = NULL, *next = queue->first;
-    uint64_t kept = 0;
-    while (next && (!last || next->sequence <= mailbox->passed || kept < mailbox->bytes_max / 4)) {
+    uint64_t kept = 0, budget = sfi_mailbox_budget(mailbox);
+    while (next && (!last || next->sequence <= mailbox->passed || kept < budget / 4)) {
         kept += sfi_mailbox_memory(mailbox, next);
         last = next;
         next = next->next;
@@ -345,7 +345,7 @@ void sfi_mailbox_published(struct sfi_mailbox *mailbox)
     mailbox->passed_durable = mailbox->passed_sealed;
     mailbox->published = mailbox->seals;
     sfi_hold_list_move(&mailbox->holds.ready, &mailbox->holds.later);
-    if (mailbox->bytes <= mailbox->bytes_max)
+    if (mailbox->bytes <= sfi_mailbox_budget(mailbox))
         return;
     if (!sfi_backlog_is_open(&mailbox->backlog))
         cut_queue(mailbox);

@@ -19,7 +19,8 @@
  *     is the first of the latter.  Sealing saves exactly these.  With a gap it is in `tail`.
  * (2) Messages behind a hold are saved when they get there.
  * (3) A message met at the head of the queue whose actor or type is held goes behind the hold: in
- *     memory, or to table parked (parking.h) once `held_bytes` is a quarter of the budget,
+ *     memory, or to table parked (parking.h) once `held_bytes` is a quarter of the budget, or as
+ *     much lies idle in slabs because of those that stay,
  *     something of its is parked before it, or the hold is a type's.  So the memory of what waits
  *     so is bounded.
  * (4) In the run queue, and from there through the hold's `waiting` to what is parked, the
@@ -146,6 +147,21 @@ void sfi_mailbox_published(struct sfi_mailbox *mailbox);
 static inline int sfi_mailbox_dirty(const struct sfi_mailbox *mailbox)
 {
     return mailbox->unsaved || mailbox->handled.first;
+}
+
+/* What lies idle in slabs beside messages, but for a slab of each size: those who stay behind hold a place in
+ * each of many slabs, and other sizes have no use for the rest of it. */
+static inline uint64_t sfi_mailbox_idle(const struct sfi_mailbox *mailbox)
+{
+    uint64_t needed = mailbox->bytes + (uint64_t)mailbox->pool.classes * SFI_SLAB_BYTES;
+    return mailbox->pool.used > needed ? mailbox->pool.used - needed : 0;
+}
+
+/* Idle memory is memory too; but half of the budget is for messages at least. */
+static inline uint64_t sfi_mailbox_budget(const struct sfi_mailbox *mailbox)
+{
+    uint64_t idle = sfi_mailbox_idle(mailbox), half = mailbox->bytes_max / 2;
+    return mailbox->bytes_max - (idle < half ? idle : half);
 }
 
 /* Over budget, and the open epoch holds too much of it: only a commit makes room. */

@@ -170,9 +170,9 @@ static int put_behind(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int ag
                       uint64_t retry_ms, struct sfi_batch *batch)
 {
     const struct sfi_message *message = mailbox->queue.first;
-    if (hold->id_size && !is_past(hold, message) &&
-        mailbox->held_bytes + sfi_mailbox_memory(mailbox, message) <=
-            mailbox->bytes_max / HELD_PART)
+    uint64_t part = mailbox->bytes_max / HELD_PART;
+    if (hold->id_size && !is_past(hold, message) && sfi_mailbox_idle(mailbox) <= part &&
+        mailbox->held_bytes + sfi_mailbox_memory(mailbox, message) <= part)
         return wait_in_memory(mailbox, hold, again, retry_ms, batch);
     return wait_on_disk(mailbox, hold, again, retry_ms, batch);
 }

@@ -298,12 +298,75 @@ static void memory_is_bounded_while_the_backlog_is_not(void **state)
     assert_int_equal(weighed_live, 0);
 }
 
+/* -- sizes that follow each other ------------------------------------------------------------------------- */
+
+enum { SIZED_TURNS = 150, SIZED_FAN_OUT = 100, SIZED_BUDGET = 2 << 20 };
+
+/* Many messages of a size, one in some dozens to somebody who backs off for long. */
+static int fan_out(sf_turn *turn)
+{
+    static const char body[1024];
+    const uint64_t *size = sf_body(turn, sizeof *size);
+    for (uint64_t i = 0; i < SIZED_FAN_OUT; i++) {
+        uint64_t to = sf_random(turn) % 1000;
+        sf_tell(turn, (sf_address){to % 40 ? "test/taker" : "test/failing", (const char *)&to, sizeof to},
+                "x", SF_BYTES(body, *size));
+    }
+    return 0;
+}
+
+static int take_it(sf_turn *turn)
+{
+    (void)turn;
+    return 0;
+}
+
+static int fail_it(sf_turn *turn)
+{
+    return sf_fail(turn, "not now");
+}
+
+/* Those who wait hold a place in nearly every slab, and other sizes have no use for the rest of it. */
+static void memory_is_bounded_whatever_sizes_of_messages_follow_each_other(void **state)
+{
+    static const sf_type fan = SF_TYPE("test/fan", .handler = fan_out),
+                         taker = SF_TYPE("test/taker", .handler = take_it),
+                         failing = SF_TYPE("test/failing", .handler = fail_it, .attempts_max = 9,
+                                           .backoff_ms = 3600000, .backoff_ms_max = 3600000);
+    struct place *place = *state;
+    struct sfi_sys sys = *sfi_sys_default();
+    sf_options options = SF_OPTIONS(.mailbox_bytes_max = SIZED_BUDGET, .cache_bytes_max = 1 << 20,
+                                    .commit_inline = 1, .store_bytes_max = UINT64_C(1) << 30);
+    uint64_t first = 0;
+    sf_runtime *rt;
+    weighed_reset();
+    sys.resize = weighed_resize;
+    sys.aligned = weighed_aligned;
+    OK(sfi_runtime_open(&sys, place->db, &options, &rt));
+    OK(sf_register(rt, &fan, NULL));
+    OK(sf_register(rt, &taker, NULL));
+    OK(sf_register(rt, &failing, NULL));
+    for (uint64_t size = 900; size > 60; size -= 64) {
+        weighed_most = weighed_live;
+        for (uint64_t i = 0; i < SIZED_TURNS; i++)
+            OK(sf_send(rt, sf_addr("test/fan", "f"), "go", SF_OF(size)));
+        OK(sf_run_until_idle(rt));
+        first = first ? first : weighed_most;
+        print_message("%" PRIu64 " bytes: %" PRIu64 " KiB at most, %" PRIu64 " KiB left\n", size,
+                      weighed_most / 1024, weighed_live / 1024);
+        assert_true(weighed_most < first + SIZED_BUDGET);
+    }
+    OK(sf_runtime_close(rt));
+    assert_int_equal(weighed_live, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(small_budgets_keep_order_and_lose_nothing),
         TEST(small_budgets_do_the_same_on_a_disk),
         TEST(memory_is_bounded_while_the_backlog_is_not),
+        TEST(memory_is_bounded_whatever_sizes_of_messages_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
