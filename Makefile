@@ -3,7 +3,7 @@
 # Everything made lies in $(BUILD): build/, and build/asan, build/tsan for the sanitizer variants.
 # What is yours to set is in the first block; what the library needs is added to it, never instead.
 #
-#   lib/*.c lib/*/*.c        libstatefun.a, libstatefun.so      -Ilib -Iinclude
+#   lib/*/*.c                libstatefun.a, libstatefun.so      -Ilib -Iinclude
 #   examples/*.c             one program each, shared library   -Iinclude
 #   bench/*.c                one program each, shared library   -Iinclude
 #   bench/rivals/*.c         linked to three of those           lmdb; sqlite3, rocksdb if installed
@@ -86,7 +86,7 @@ endif
 so = $(BUILD)/libstatefun.so.$(VERSION)
 so_links = $(BUILD)/libstatefun.so.$(ABI) $(BUILD)/libstatefun.so
 archive = $(BUILD)/libstatefun.a
-lib_objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard lib/*.c lib/*/*.c)))
+lib_objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard lib/*/*.c)))
 support_objs = $(patsubst %.c,$(BUILD)/obj/%.o,$(sort $(wildcard test/support/*.c)))
 programs = $(patsubst %.c,$(BUILD)/%,$(sort $(wildcard $(1))))
 examples = $(call programs,examples/*.c)

@@ -459,11 +459,20 @@ SF_API uint64_t sf_random(sf_turn *turn);
 
 /* Sends when the turn is kept.  To any registered type, oneself included. */
 SF_API int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body);
-/* sf_tell() to the sender.  Nobody waits for an answer: dropped. */
+/* sf_tell() to the sender, or the answer to sf_ask() and sf_call(); dropped when nobody waits for one. */
 SF_API int sf_reply(sf_turn *turn, const char *kind, sf_bytes body);
 /* Appends a record to an egress.  SF_EAGAIN: more of its records wait for acknowledgement than
  * sf_options lets; the turn is undone and its actor waits until there is room again, no attempt counts. */
 SF_API int sf_emit(sf_turn *turn, const char *egress, const char *kind, sf_bytes body);
+
+/* A turn of another actor now, inside this one, before the messages that wait for it.  Returns its first
+ * reply; kind "" and no body if it gave none; never NULL; lent until this turn ends.  Both turns are kept or undone
+ * together: when the inner one fails this one has failed, with the same reason, and its message is tried again
+ * as its own type says.  To call who is in the middle of a turn (oneself, a caller), or deeper than 16, is a
+ * fault of the program: rejected.  Who is paused cannot be called either: this turn is undone, and tried again
+ * later without counting an attempt.  A struct that was lent stays where it is, and nobody else changes it.
+ * While the inner turn runs only its own sf_turn may be used. */
+SF_API const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind, sf_bytes body);
 
 /* Undo this turn; the type says how often it is tried again. */
 SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);

@@ -111,14 +111,20 @@ static int actors_grow(struct sfi_actors *actors)
     return 0;
 }
 
-static int dirty_grow(struct sfi_actors *actors)
+static int dirty_grow(struct sfi_actors *actors, uint64_t need)
 {
-    void *dirty = sfi_grow(actors->sys, actors->dirty, &actors->dirty_capacity,
-                           (uint64_t)actors->dirty_count + 1, DIRTY_MIN, sizeof *actors->dirty);
+    void *dirty = sfi_grow(actors->sys, actors->dirty, &actors->dirty_capacity, need, DIRTY_MIN,
+                           sizeof *actors->dirty);
     if (!dirty)
         return SF_ENOMEM;
     actors->dirty = dirty;
     return 0;
+}
+
+int sfi_actors_reserve(struct sfi_actors *actors, uint32_t count)
+{
+    uint64_t need = (uint64_t)actors->dirty_count + count + 1;
+    return need > actors->dirty_capacity ? dirty_grow(actors, need) : 0;
 }
 
 /* The struct is not zeroed: loading does that. */
@@ -156,7 +162,8 @@ struct sfi_actor *sfi_actors_find(const struct sfi_actors *actors, const struct 
 struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
                                  const void *id, size_t id_size)
 {
-    if (actors->dirty_count == actors->dirty_capacity && dirty_grow(actors) < 0)
+    if (actors->dirty_count == actors->dirty_capacity &&
+        dirty_grow(actors, (uint64_t)actors->dirty_count + 1) < 0)
         return NULL;
     struct sfi_actor *actor = sfi_actors_find(actors, type, hash, id, id_size);
     if (actor) {

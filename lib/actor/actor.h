@@ -53,6 +53,8 @@ struct sfi_actor {
     uint64_t has_state : 1; /* the struct is loaded */
     uint64_t used : 1;      /* since the hand passed */
     uint64_t emptied : 1, to_clear : 1; /* see (3) */
+    uint64_t busy : 1;      /* a turn of it is under way */
+    uint64_t copied : 1;    /* the work under way has a copy of its struct */
     char id[];              /* and a zero byte, and the struct */
 };
 
@@ -97,6 +99,10 @@ struct sfi_actor *sfi_actors_find(const struct sfi_actors *actors, const struct 
  * cannot fail.  NULL: no memory. */
 struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
                                  const void *id, size_t id_size);
+
+/* Room in the dirty list for so many actors that get() gave and nobody touched yet, beside the next one.
+ * SF_ENOMEM. */
+int sfi_actors_reserve(struct sfi_actors *actors, uint32_t count);
 
 /* Hints to the machine: the place of an address will be looked at; the actor there will. */
 void sfi_actors_expect_place(const struct sfi_actors *actors, uint64_t hash);

@@ -144,9 +144,9 @@ static int check_outside(sf_runtime *rt, struct sfi_frame here, const char *call
     int rc = sfi_life_check(rt, call);
     if (rc < 0 || !is_inside(rt, &rt->drive.guard.handlers, here))
         return rc;
-    sfi_turn_doom(&rt->turn, SFI_FAIL, SF_ETURN, "%s called inside a handler%s%s", call,
+    sfi_work_doom(&rt->turns.work, SFI_FAIL, SF_ETURN, "%s called inside a handler%s%s", call,
                   instead ? ": use " : "", instead ? instead : "");
-    return sfi_err(SF_ETURN, "%s", rt->turn.reason);
+    return sfi_err(SF_ETURN, "%s", rt->turns.work.reason);
 }
 
 static int check_broken(sf_runtime *rt)
@@ -187,7 +187,7 @@ static int undo_left(sf_runtime *rt, enum sfi_drive_kind kind)
 {
     if (rt->drive.ask)
         sfi_ask_abandon(rt);
-    int rc = rt->turn.active ? sfi_turn_abandon(rt) : 0;
+    int rc = rt->turns.depth ? sfi_turn_abandon(rt) : 0;
     return kind == SFI_CLOSES ? 0 : rc;
 }
 

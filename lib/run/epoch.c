@@ -55,7 +55,7 @@ int sfi_epoch_is_full(sf_runtime *rt)
     if (epoch->turns >= rt->epoch_turns_max ||
         now_ns - epoch->started_ns >= TIME_MAX_MS * UINT64_C(1000000))
         return 1;
-    return (epoch->turns % WEIGH_EVERY == 0 || rt->turn.bytes >= epoch->heavy_bytes) && weighs_enough(rt);
+    return (epoch->turns % WEIGH_EVERY == 0 || rt->turns.work.bytes >= epoch->heavy_bytes) && weighs_enough(rt);
 }
 
 /* Rounded up, so that the epoch is weighed next. */

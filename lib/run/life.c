@@ -86,7 +86,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->commit_inline = options->commit_inline;
     rt->tidy_ns = options->commit_inline; /* what an earlier run left, at once */
     rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
-    rt->turn.rt = rt; /* so that a half-built runtime can be dropped */
+    rt->turns.work.rt = rt; /* so that a half-built runtime can be dropped */
     pthread_mutex_init(&rt->lock, NULL);
     sfi_drive_init(&rt->drive);
     sfi_inbox_init(&rt->inbox, options->inbox_bytes_max, options->inbox_ms_max);
@@ -105,7 +105,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
 void sfi_runtime_drop(sf_runtime *rt)
 {
     const struct sfi_sys *sys = rt->sys;
-    sfi_turn_fini(&rt->turn);
+    sfi_turns_fini(&rt->turns);
     sfi_arena_fini(&rt->delivery);
     sfi_store_close(rt->store); /* first its thread, which reads the batch and signals the poll */
     sfi_gate_fini(&rt->gate);
@@ -127,7 +127,7 @@ void sfi_runtime_drop(sf_runtime *rt)
 
 static int bring_up(sf_runtime *rt)
 {
-    int rc = sfi_turn_init(&rt->turn, rt);
+    int rc = sfi_turns_init(&rt->turns, rt);
     rt->ceiling.dir = rt->store->name;
     if (rc == 0)
         rc = sfi_recover(rt);
@@ -219,7 +219,7 @@ int sfi_runtime_register(sf_runtime *rt, const sf_type *desc, void *userdata)
 {
     struct sfi_type *type;
     int rc = desc && desc->state_size <= SF_STATE_MAX
-                 ? sfi_turn_reserve_state(&rt->turn, desc->state_size)
+                 ? sfi_turns_reserve_state(&rt->turns, desc->state_size)
                  : 0;
     if (rc < 0)
         return rc;

@@ -77,7 +77,7 @@ struct sf_runtime {
     struct sfi_epoch epoch;
     struct sfi_gate gate;
     struct sfi_dead dead;
-    struct sf_turn turn;
+    struct sfi_turns turns;
     struct sfi_arena delivery; /* what an egress callback is lent */
     struct sfi_poll poll;
 };

@@ -1,43 +1,28 @@
-/* turn.h - one handler call for one message, undone whole or kept whole.
+/* turn.h - one handler call for one message.
  *
- * (1) State and values are changed in place; a copy and the undo stack hold what they were.  Messages and
- *     effects (gate.h) are staged; egress rows go into the open batch behind a mark.  So keeping a turn cannot
- *     fail, and undoing it leaves nothing.
- * (2) The first failure sticks (`code`): every later call does nothing, and the turn is undone.
- * (3) What the machine refuses (no memory, a disk that cannot be read) is not the message's fault:
- *     the turn is undone, no attempt is counted, and the step returns the code.
- *     Nor is a migration that fails: it is a fault of the program, and the next one may mend it.  The message
- *     is held, no attempt is counted, and the actor is tried again after a pause.
- *     Where an egress is full its actor waits, and nobody else.
- * (4) One turn object serves all turns; `active` says whether a handler runs.  A handler left by longjmp, an
- *     exception or the end of its thread leaves it active: who drives next undoes that turn (drive.h).
+ * (1) The turn of a message is the outermost; sf_call() nests others in it.  What they do is one work (work.h),
+ *     kept or undone with the outermost one.
+ * (2) Only the innermost turn may do something; `depth` says which one that is.  After its handler returned the
+ *     object is no turn any more.
+ * (3) A migration that fails is a fault of the program, not of the message; an egress without room, or a call to
+ *     an actor that is held, is nobody's: see failure.h.
+ * (4) An outermost handler left by longjmp, an exception or the end of its thread leaves its turn under way: who
+ *     drives next undoes it (drive.h).  An inner one left into the handler that called it dooms the work.
  *
  * Engine thread only. */
 #ifndef SFI_RUN_TURN_H
 #define SFI_RUN_TURN_H
 
-#include "actor/egress.h"
-#include "base/arena.h"
-#include "run/ask.h"
+#include "run/work.h"
 
-enum { SFI_REASON_MAX = 256 };
+enum { SFI_DEPTH_MAX = 16, SFI_CALL_BYTES = 256 /* what a call takes beside its body, about */ };
 
-enum sfi_verdict {
-    SFI_KEEP = 0,
-    SFI_FAIL,   /* again, as the type says */
-    SFI_REJECT, /* never again */
-    SFI_HOLD,   /* not its fault either: the program's; it waits, and the actor with it */
-    SFI_WAIT,   /* again when there may be room; no attempt is counted */
-    SFI_TROUBLE /* not its fault; `code` says what */
-};
-
-struct sfi_undo {
-    enum { UNDO_SLOT, UNDO_EGRESS } what;
-    struct sfi_slot *slot;
-    struct sfi_egress *egress;
-    void *old; /* the slot's former data, ours */
-    size_t size;
-    uint64_t sequence, bytes;
+struct sf_turn {
+    sf_runtime *rt;
+    struct sfi_actor *actor; /* its target; stays in memory while the turn is under way */
+    int depth;               /* 1: the outermost; 0: over */
+    sf_message view;         /* what sf_msg() shows */
+    sf_message *answer;      /* to the turn that called; NULL: none yet */
 };
 
 struct sfi_scratch {
@@ -45,56 +30,33 @@ struct sfi_scratch {
     size_t size;
 };
 
-struct sf_turn {
-    sf_runtime *rt;
-    struct sfi_message *message;
-    struct sfi_actor *actor; /* its target; stays in memory while the turn is active */
-    int active;
-    int migrating; /* the application's state_migrate runs */
-    enum sfi_verdict verdict;
-    int code;
-    char reason[SFI_REASON_MAX];
-    sf_message view; /* what sf_msg() shows */
-    struct sfi_arena arena;
-    /* sf_clear() was called, and what the actor was before. */
-    int cleared, had_state, was_emptied;
-    struct sfi_slot *had_slots;
-    void *old_state; /* a copy in the arena of what the struct was; NULL: it was not handed out */
-    struct sfi_undo *undo;
-    uint32_t undo_count, undo_capacity;
-    struct sfi_message_list sent;
-    struct sfi_effects effects;
-    struct sfi_batch_mark mark; /* of the open batch, before the first record was put there */
-    int emitted;
-    struct sfi_egress *full; /* SFI_WAIT: for whose room */
-    size_t bytes; /* staged */
-    uint64_t now_ms;
+struct sfi_turns {
+    struct sfi_work work;
+    struct sf_turn all[SFI_DEPTH_MAX];
+    int depth;                   /* of the innermost; 0: none is under way */
+    uint32_t met;                /* actors that the work found */
+    int migrating;               /* the application's state_migrate runs */
+    struct sfi_message *message; /* of the outermost */
     /* Handed out where a struct or a body is promised and there is none; apart, since what is written to
      * the one must not be read in the other. */
     struct sfi_scratch no_state, no_body;
 };
 
-int sfi_turn_init(struct sf_turn *turn, sf_runtime *rt);
-void sfi_turn_fini(struct sf_turn *turn);
-
-/* Zeroes to lend in place of a body; NULL only above 64 KiB. */
-const void *sfi_turn_no_body(struct sf_turn *turn, size_t size);
+int sfi_turns_init(struct sfi_turns *turns, sf_runtime *rt);
+void sfi_turns_fini(struct sfi_turns *turns);
 /* So that there are always zeroes to lend in place of such a struct. */
-int sfi_turn_reserve_state(struct sf_turn *turn, size_t size);
+int sfi_turns_reserve_state(struct sfi_turns *turns, size_t size);
 
 /* Runs the head of the mailbox.  1: kept; 0: it failed and was dealt with (again, later, or dead);
  * negative: trouble, nothing happened. */
 int sfi_turn_run(sf_runtime *rt, struct sfi_message *message);
 /* Undoes a turn whose handler was left without returning. */
 int sfi_turn_abandon(sf_runtime *rt);
-/* Makes the running turn fail from outside its own functions. */
-void sfi_turn_doom(struct sf_turn *turn, enum sfi_verdict verdict, int code, const char *format,
-                   ...) __attribute__((__format__(__printf__, 4, 5)));
-/* The failure that stuck, as the result and the sentence of a call. */
-int sfi_turn_error(const struct sf_turn *turn);
 
-/* What handlers call, behind the argument checks of api.c. */
+/* What handlers call, after the argument checks of the public functions. */
 void *sfi_turn_state(struct sf_turn *turn);
+/* Zeroes to lend in place of a body; NULL only above 64 KiB. */
+const void *sfi_turn_no_body(struct sf_turn *turn, size_t size);
 struct sfi_slot *sfi_turn_slot(struct sf_turn *turn,
                                const sf_value *value); /* NULL: the turn failed */
 int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot,
@@ -106,5 +68,11 @@ int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, co
 int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_bytes body);
 int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind,
                   size_t kind_size, sf_bytes body);
+
+/* Of an inner turn, to the one that called: the first counts. */
+int sfi_turn_answer_call(struct sf_turn *turn, const char *kind, sf_bytes body);
+/* Its turn now, inside this one.  Never NULL: what it answered, or an empty message. */
+const sf_message *sfi_turn_call(struct sf_turn *turn, struct sfi_type *type, sf_address to,
+                                const char *kind, sf_bytes body);
 
 #endif

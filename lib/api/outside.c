@@ -1,9 +1,10 @@
-/* api.c - the public functions, but those on a view: check what a stranger may pass, then hand on. */
-#include <stdarg.h>
+/* outside.c - the public functions around the handlers, but those on a view: check what a stranger may pass, then
+ * hand on. */
 #include <stdio.h>
 #include <string.h>
 
 #include "actor/key.h"
+#include "api/check.h"
 #include "base/abi.h"
 #include "base/cancel.h"
 #include "base/err.h"
@@ -39,54 +40,19 @@ int sf_is(const sf_message *msg, const char *kind)
     return msg && msg->kind && kind && strcmp(msg->kind, kind) == 0;
 }
 
-/* -- checks -------------------------------------------------------------------------------------------- */
-
-static int check_id(sf_address to)
-{
-    if (to.id && to.id_size >= 1 && to.id_size <= SF_ID_MAX)
-        return 0;
-    return sfi_err(SF_EINVAL, "%s: an id has 1 to %d bytes, this one %zu", to.type, SF_ID_MAX,
-                   to.id ? to.id_size : 0);
-}
-
-static int check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
-{
-    if (kind && strnlen(kind, SF_KIND_MAX + 1) > SF_KIND_MAX)
-        return sfi_err(SF_EINVAL, "a kind has at most %d bytes", SF_KIND_MAX);
-    if (!body.data && body.size)
-        return sfi_err(SF_EINVAL, "a body of %zu bytes without data", body.size);
-    if (body.size > rt->payload_max)
-        return sfi_err(SF_EINVAL, "%zu bytes are more than payload_max, %u", body.size,
-                       rt->payload_max);
-    return 0;
-}
-
-/* A name of an egress or a source. */
-static int check_name(const char *what, const char *name)
-{
-    if (name && name[0] && strnlen(name, SF_NAME_MAX + 1) <= SF_NAME_MAX)
-        return 0;
-    return sfi_err(SF_EINVAL, "a name of %s has 1 to %d bytes", what, SF_NAME_MAX);
-}
-
-static int not_registered(const char *what, const char *name)
-{
-    return sfi_err(SF_ENOTFOUND, "%s '%.200s' is not registered", what, name);
-}
-
 /* Under the lock: finds the type and checks the rest. */
 static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
                        struct sfi_parcel *out)
 {
-    int rc = to.type ? check_id(to) : sfi_err(SF_EINVAL, "an address needs a type");
+    int rc = to.type ? sfi_check_id(to) : sfi_err(SF_EINVAL, "an address needs a type");
     if (rc == 0)
-        rc = check_payload(rt, kind, body);
+        rc = sfi_check_payload(rt, kind, body);
     if (rc < 0)
         return rc;
     struct sfi_type *type = sfi_types_find(&rt->types, to.type);
     if (!type || !type->registered) {
         rc = sfi_type_name_check(to.type);
-        return rc < 0 ? rc : not_registered("type", to.type);
+        return rc < 0 ? rc : sfi_not_registered("type", to.type);
     }
     *out = (struct sfi_parcel){.type = type,
                                .id = to.id,
@@ -309,7 +275,7 @@ int sf_source_open(sf_runtime *rt, const char *name, uint32_t partition, sf_sour
     if (rc == 0 && !out)
         rc = sfi_err(SF_EINVAL, "sf_source_open: no place for the source");
     if (rc == 0)
-        rc = check_name("a source", name);
+        rc = sfi_check_name("a source", name);
     return rc < 0 ? rc : sfi_source_open(rt, name, partition, out);
 }
 
@@ -365,7 +331,7 @@ int sf_source_advance(sf_source *source, uint64_t position)
 int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata)
 {
     struct sfi_session session SFI_DRIVES = {0};
-    int rc = check_name("an egress", name);
+    int rc = sfi_check_name("an egress", name);
     if (rc == 0 && !egress)
         rc = sfi_err(SF_EINVAL, "egress '%s' needs a callback", name);
     if (rc == 0)
@@ -377,12 +343,12 @@ int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence)
 {
     int rc = sfi_call_check(rt, SFI_HERE, "sf_egress_ack()", NULL);
     if (rc == 0)
-        rc = check_name("an egress", name);
+        rc = sfi_check_name("an egress", name);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&rt->lock);
     struct sfi_egress *egress = sfi_egresses_find(&rt->egresses, name);
-    rc = egress ? sfi_delivery_request_ack(rt, egress, sequence) : not_registered("egress", name);
+    rc = egress ? sfi_delivery_request_ack(rt, egress, sequence) : sfi_not_registered("egress", name);
     pthread_mutex_unlock(&rt->lock);
     return rc;
 }
@@ -422,7 +388,7 @@ static int64_t command_actor(sf_runtime *rt, enum sfi_verb_number verb, sf_addre
                                   .id = address.id_size ? address.id : "",
                                   .id_size = address.id_size,
                                   .text = text};
-    return type ? sfi_command_give(rt, verb, &command) : not_registered("type", address.type);
+    return type ? sfi_command_give(rt, verb, &command) : sfi_not_registered("type", address.type);
 }
 
 int64_t sf_pause(sf_runtime *rt, sf_address address, const char *reason)
@@ -510,257 +476,6 @@ int sf_stats_get(sf_runtime *rt, sf_stats *stats)
     memcpy((char *)stats + HEAD, (char *)&rt->stats + HEAD, size - HEAD);
     pthread_mutex_unlock(&rt->lock);
     return 0;
-}
-
-/* -- in a turn ------------------------------------------------------------------------------------------------ */
-
-/* May this turn still do something?  After its handler returned the object is not a turn any more. */
-static int turn_check(sf_turn *turn)
-{
-    if (!turn || !turn->active)
-        return sfi_err(SF_EINVAL, "this turn is over");
-    int rc = sfi_life_check(turn->rt, "a turn");
-    if (rc < 0)
-        return rc;
-    return turn->verdict == SFI_KEEP ? 0 : sfi_turn_error(turn);
-}
-
-/* What the handler passed broke a rule: it will again, so the message is not tried again. */
-static int turn_reject(sf_turn *turn, int code)
-{
-    sfi_turn_doom(turn, SFI_REJECT, code, "%s", sf_errmsg());
-    return code;
-}
-
-void *sf_state(sf_turn *turn)
-{
-    return turn && turn->active ? sfi_turn_state(turn) : NULL;
-}
-
-const sf_message *sf_msg(sf_turn *turn)
-{
-    return turn && turn->active ? &turn->view : NULL;
-}
-
-const void *sf_body(sf_turn *turn, size_t size)
-{
-    if (!turn || !turn->active)
-        return NULL;
-    if (turn->view.body.size == size)
-        return turn->view.body.data ? turn->view.body.data : "";
-    sfi_turn_doom(turn, SFI_REJECT, SF_EINVAL, "the body of '%s' has %zu bytes, not %zu",
-                  turn->view.kind, turn->view.body.size, size);
-    sfi_turn_error(turn);
-    return sfi_turn_no_body(turn, size);
-}
-
-sf_address sf_self(sf_turn *turn)
-{
-    return turn && turn->active ? turn->view.to : (sf_address){NULL, "", 0};
-}
-
-void *sf_userdata(sf_turn *turn)
-{
-    return turn && turn->active ? turn->actor->type->userdata : NULL;
-}
-
-uint64_t sf_now_ms(sf_turn *turn)
-{
-    if (!turn || !turn->active)
-        return 0;
-    if (!turn->now_ms)
-        turn->now_ms = turn->rt->sys->wall_ms(turn->rt->sys->ctx);
-    return turn->now_ms;
-}
-
-uint64_t sf_random(sf_turn *turn)
-{
-    if (!turn || !turn->active)
-        return 0;
-    sf_runtime *rt = turn->rt;
-    uint64_t number = rt->sys->random(rt->sys->ctx);
-    if (number)
-        return number;
-    rt->randoms++; /* denied since it was opened: a key that was drawn then goes on */
-    return sfi_hash(&rt->types.key, 1, &rt->randoms, sizeof rt->randoms);
-}
-
-static int answer_outside(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
-{
-    uint64_t number = 0;
-    if (to.id_size != 0 && (to.id_size != sizeof number || !to.id))
-        return turn_reject(turn, sfi_err(SF_EINVAL, "this is no address of an asker"));
-    if (to.id_size)
-        memcpy(&number, to.id, sizeof number);
-    return number ? sfi_turn_answer(turn, number, kind ? kind : "", body) : 0;
-}
-
-int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
-{
-    int rc = turn_check(turn);
-    if (rc < 0)
-        return rc;
-    rc = check_payload(turn->rt, kind, body);
-    if (rc == 0 && to.type)
-        rc = check_id(to);
-    if (rc < 0)
-        return turn_reject(turn, rc);
-    if (!to.type)
-        return answer_outside(turn, to, kind, body);
-    struct sfi_type *type = sfi_types_find(&turn->rt->types, to.type);
-    if (!type || !type->registered) {
-        rc = not_registered("type", to.type);
-        sfi_turn_doom(turn, SFI_FAIL, rc, "%s", sf_errmsg());
-        return rc;
-    }
-    return sfi_turn_send(turn, type, to, kind ? kind : "", kind ? strlen(kind) : 0, body);
-}
-
-int sf_reply(sf_turn *turn, const char *kind, sf_bytes body)
-{
-    int rc = turn_check(turn);
-    return rc < 0 ? rc : sf_tell(turn, turn->view.from, kind, body);
-}
-
-int sf_emit(sf_turn *turn, const char *name, const char *kind, sf_bytes body)
-{
-    int rc = turn_check(turn);
-    if (rc < 0)
-        return rc;
-    rc = check_name("an egress", name);
-    if (rc == 0)
-        rc = check_payload(turn->rt, kind, body);
-    if (rc < 0)
-        return turn_reject(turn, rc);
-    struct sfi_egress *egress = sfi_egresses_find(&turn->rt->egresses, name);
-    if (!egress || !egress->callback) {
-        rc = not_registered("egress", name);
-        sfi_turn_doom(turn, SFI_FAIL, rc, "%s", sf_errmsg());
-        return rc;
-    }
-    return sfi_turn_emit(turn, egress, kind ? kind : "", kind ? strlen(kind) : 0, body);
-}
-
-static int doom_formatted(sf_turn *turn, enum sfi_verdict verdict, const char *format, va_list args)
-{
-    char reason[SFI_REASON_MAX];
-    if (!turn || !turn->active)
-        return sfi_err(SF_EINVAL, "this turn is over");
-    vsnprintf(reason, sizeof reason, format ? format : "", args);
-    sfi_turn_doom(turn, verdict, SF_EFAILED, "%s", reason);
-    return sfi_err(SF_EFAILED, "%s", reason);
-}
-
-int sf_fail(sf_turn *turn, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int rc = doom_formatted(turn, SFI_FAIL, format, args);
-    va_end(args);
-    return rc;
-}
-
-int sf_reject(sf_turn *turn, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    int rc = doom_formatted(turn, SFI_REJECT, format, args);
-    va_end(args);
-    return rc;
-}
-
-sf_bytes sf_value_get(sf_turn *turn, const sf_value *value)
-{
-    struct sfi_slot *slot = turn_check(turn) < 0 ? NULL : sfi_turn_slot(turn, value);
-    return slot && slot->data ? SF_BYTES(slot->data, slot->size) : SF_NONE;
-}
-
-static int set_value(sf_turn *turn, const sf_value *value, sf_bytes bytes)
-{
-    int rc = turn_check(turn);
-    if (rc < 0)
-        return rc;
-    struct sfi_slot *slot = sfi_turn_slot(turn, value);
-    return slot ? sfi_turn_set(turn, slot, bytes) : turn->code;
-}
-
-int sf_value_put(sf_turn *turn, const sf_value *value, sf_bytes bytes)
-{
-    int rc = turn_check(turn);
-    if (rc == 0 && !bytes.data)
-        rc = turn_reject(turn, sfi_err(SF_EINVAL, "a value without data: use sf_value_del()"));
-    if (rc == 0 && check_payload(turn->rt, NULL, bytes) < 0)
-        rc = turn_reject(turn, SF_EINVAL);
-    return rc < 0 ? rc : set_value(turn, value, bytes);
-}
-
-int sf_value_del(sf_turn *turn, const sf_value *value)
-{
-    return set_value(turn, value, SF_NONE);
-}
-
-int sf_clear(sf_turn *turn)
-{
-    int rc = turn_check(turn);
-    return rc < 0 ? rc : sfi_turn_clear(turn);
-}
-
-/* Saved address: type's name size:1, name, id; an empty name is the outside. */
-_Static_assert(1 + SF_TYPE_NAME_MAX + SF_ID_MAX <= SF_ADDRESS_MAX, "a saved address fits");
-
-sf_bytes sf_addr_save(sf_turn *turn, sf_address address)
-{
-    if (turn_check(turn) < 0)
-        return SF_NONE;
-    size_t name_size = address.type ? strlen(address.type) : 0;
-    if (name_size > SF_TYPE_NAME_MAX || address.id_size > SF_ID_MAX) {
-        turn_reject(turn, sfi_err(SF_EINVAL, "this is no address"));
-        return SF_NONE;
-    }
-    unsigned char *bytes = sfi_arena_alloc(&turn->arena, 2 + name_size + address.id_size);
-    if (!bytes) {
-        sfi_turn_doom(turn, SFI_TROUBLE, SF_ENOMEM, "out of memory");
-        return SF_NONE;
-    }
-    bytes[0] = (unsigned char)name_size;
-    if (name_size)
-        memcpy(bytes + 1, address.type, name_size);
-    if (address.id_size)
-        memcpy(bytes + 1 + name_size, address.id, address.id_size);
-    bytes[1 + name_size + address.id_size] = 0;
-    return SF_BYTES(bytes, 1 + name_size + address.id_size);
-}
-
-/* A name that a type can have, and an id; or no name, and the id of an asker or none. */
-static int is_saved_address(sf_bytes saved)
-{
-    const unsigned char *bytes = saved.data;
-    if (!bytes || saved.size < 1 || bytes[0] > SF_TYPE_NAME_MAX || saved.size < 1u + bytes[0] ||
-        memchr(bytes + 1, 0, bytes[0]))
-        return 0;
-    size_t id_size = saved.size - 1 - bytes[0];
-    return bytes[0] ? id_size >= 1 && id_size <= SF_ID_MAX
-                    : id_size == 0 || id_size == sizeof(uint64_t);
-}
-
-sf_address sf_addr_load(sf_turn *turn, sf_bytes saved)
-{
-    sf_address nobody = {NULL, "", 0};
-    const unsigned char *bytes = saved.data;
-    if (turn_check(turn) < 0)
-        return nobody;
-    if (!is_saved_address(saved)) {
-        turn_reject(turn, sfi_err(SF_EINVAL, "these bytes are no saved address"));
-        return nobody;
-    }
-    size_t name_size = bytes[0], id_size = saved.size - 1 - name_size;
-    const char *name = sfi_arena_copy(&turn->arena, bytes + 1, name_size);
-    const char *id = sfi_arena_copy(&turn->arena, bytes + 1 + name_size, id_size);
-    if (!name || !id) {
-        sfi_turn_doom(turn, SFI_TROUBLE, SF_ENOMEM, "out of memory");
-        return nobody;
-    }
-    return (sf_address){name_size ? name : NULL, id, id_size};
 }
 
 /* -- look in ----------------------------------------------------------------------------------------------------- */

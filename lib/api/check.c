@@ -1,0 +1,38 @@
+#include "api/check.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "run/runtime.h"
+
+int sfi_check_id(sf_address to)
+{
+    if (to.id && to.id_size >= 1 && to.id_size <= SF_ID_MAX)
+        return 0;
+    return sfi_err(SF_EINVAL, "%s: an id has 1 to %d bytes, this one %zu", to.type, SF_ID_MAX,
+                   to.id ? to.id_size : 0);
+}
+
+int sfi_check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
+{
+    if (kind && strnlen(kind, SF_KIND_MAX + 1) > SF_KIND_MAX)
+        return sfi_err(SF_EINVAL, "a kind has at most %d bytes", SF_KIND_MAX);
+    if (!body.data && body.size)
+        return sfi_err(SF_EINVAL, "a body of %zu bytes without data", body.size);
+    if (body.size > rt->payload_max)
+        return sfi_err(SF_EINVAL, "%zu bytes are more than payload_max, %u", body.size,
+                       rt->payload_max);
+    return 0;
+}
+
+int sfi_check_name(const char *what, const char *name)
+{
+    if (name && name[0] && strnlen(name, SF_NAME_MAX + 1) <= SF_NAME_MAX)
+        return 0;
+    return sfi_err(SF_EINVAL, "a name of %s has 1 to %d bytes", what, SF_NAME_MAX);
+}
+
+int sfi_not_registered(const char *what, const char *name)
+{
+    return sfi_err(SF_ENOTFOUND, "%s '%.200s' is not registered", what, name);
+}

@@ -1,0 +1,124 @@
+#include "run/failure.h"
+
+#include "base/err.h"
+#include "run/dead.h"
+#include "run/runtime.h"
+
+enum {
+    HOLD_MIN_MS = 1000,
+    HOLD_MAX_MS = 60000,
+    HOLD_DOUBLINGS = 6,
+    WAIT_MS = 50
+};
+
+/* What an asker is told whose message is given up; NULL: nobody asked. */
+static int refusal(sf_runtime *rt, const struct sfi_message *message, const char *reason,
+                   struct sfi_reply **out)
+{
+    uint64_t ask = sfi_message_ask(message);
+    *out = ask ? sfi_reply_new(rt->sys, ask, SF_EFAILED, NULL, "", SF_NONE, reason) : NULL;
+    return ask && !*out ? sfi_err(SF_ENOMEM, "out of memory") : 0;
+}
+
+int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message)
+{
+    struct sfi_reply *reply;
+    int rc = refusal(rt, message, "the actor was purged", &reply);
+    if (rc < 0)
+        return rc;
+    if (reply)
+        sfi_effects_push(&rt->gate.open, &reply->effect);
+    sfi_mailbox_done(&rt->mailbox);
+    return 0;
+}
+
+static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
+{
+    struct sfi_reply *reply;
+    int rc = refusal(rt, message, reason, &reply);
+    if (rc < 0)
+        return rc;
+    message->attempts++;
+    rc = sfi_dead_add(rt, message, reason);
+    if (rc < 0) {
+        message->attempts--;
+        sfi_reply_free(reply);
+        return rc;
+    }
+    if (reply)
+        sfi_effects_push(&rt->gate.open, &reply->effect);
+    sfi_mailbox_done(&rt->mailbox);
+    return 0;
+}
+
+static uint64_t backoff_ms(const struct sfi_type *type, uint32_t failed)
+{
+    uint64_t pause_ms = type->backoff_ms;
+    while (--failed && pause_ms < type->backoff_ms_max)
+        pause_ms *= 2;
+    return pause_ms < type->backoff_ms_max ? pause_ms : type->backoff_ms_max;
+}
+
+static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject, const char *reason)
+{
+    const struct sfi_type *type = message->to_type;
+    int rc = 0;
+    if (reject || message->attempts + 1 >= type->attempts_max) {
+        rc = bury(rt, message, reason);
+    } else {
+        message->attempts++;
+        if (type->backoff_ms)
+            rc = sfi_mailbox_back_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch),
+                                      backoff_ms(type, message->attempts));
+        else
+            rc = sfi_mailbox_again(&rt->mailbox, sfi_epoch_batch(&rt->epoch));
+        if (rc < 0)
+            message->attempts--;
+    }
+    if (rc == 0)
+        rt->epoch.stats.turns_failed++;
+    return rc;
+}
+
+/* The program cannot read what the actor is.  Its row says nothing of the pause: a restart may bring a program
+ * that can. */
+static int hold_message(sf_runtime *rt, struct sfi_message *message)
+{
+    struct sfi_type *type = message->to_type;
+    uint64_t pause_ms = type->refused < HOLD_DOUBLINGS ? (uint64_t)HOLD_MIN_MS << type->refused
+                                                       : HOLD_MAX_MS;
+    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), pause_ms);
+    if (rc < 0)
+        return rc;
+    type->refused++;
+    rt->epoch.stats.turns_failed++;
+    rt->epoch.stats.turns_held++;
+    return 0;
+}
+
+/* What the actor emits to is full, or whom it calls is held: its messages wait, and no attempt is counted. */
+static int wait_for_room(sf_runtime *rt, struct sfi_egress *full)
+{
+    uint64_t wait_ms = full ? sfi_egress_retry_ms(&rt->egresses, full) : WAIT_MS;
+    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), wait_ms);
+    if (rc == 0)
+        rt->epoch.stats.turns_failed++;
+    return rc;
+}
+
+int sfi_failure_settle(const struct sfi_work *work, struct sfi_message *message)
+{
+    switch (work->verdict) {
+    case SFI_HOLD:
+        return hold_message(work->rt, message);
+    case SFI_WAIT:
+        return wait_for_room(work->rt, work->full);
+    case SFI_FAIL:
+    case SFI_REJECT:
+        return fail_message(work->rt, message, work->verdict == SFI_REJECT, work->reason);
+    case SFI_TROUBLE:
+    case SFI_KEEP:
+        break;
+    }
+    return sfi_work_error(work);
+}

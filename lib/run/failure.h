@@ -1,0 +1,21 @@
+/* failure.h - what becomes of a message whose work was undone.
+ *
+ *      verdict       attempts   the message
+ *      SFI_FAIL      +1         again, at once or after the type's back-off; at last a dead letter
+ *      SFI_REJECT    +1         a dead letter
+ *      SFI_HOLD      as before  waits with its actor: its program is at fault, and the next one may mend it
+ *      SFI_WAIT      as before  waits with its actor for room
+ *      SFI_TROUBLE   as before  stays where it is; the step returns the code
+ *
+ * Everything that can fail comes first, so that a dead letter, its count and the asker's answer are one step. */
+#ifndef SFI_RUN_FAILURE_H
+#define SFI_RUN_FAILURE_H
+
+#include "run/work.h"
+
+/* The head of the mailbox, as the undone work says.  0, or negative: nothing happened. */
+int sfi_failure_settle(const struct sfi_work *work, struct sfi_message *message);
+/* The head was sent before its actor was purged: dropped, which is a way to handle it. */
+int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message);
+
+#endif

@@ -1,0 +1,264 @@
+#include "run/work.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "run/runtime.h"
+
+enum { UNDO_MIN = 16 };
+
+void sfi_work_init(struct sfi_work *work, sf_runtime *rt)
+{
+    *work = (struct sfi_work){.rt = rt};
+    sfi_arena_init(&work->arena, rt->sys);
+}
+
+void sfi_work_fini(struct sfi_work *work)
+{
+    sfi_arena_fini(&work->arena);
+    sfi_free(work->rt->sys, work->undo);
+    work->undo = NULL;
+}
+
+void sfi_work_begin(struct sfi_work *work)
+{
+    sfi_arena_reset(&work->arena);
+    work->verdict = SFI_KEEP;
+    work->code = 0;
+    work->reason[0] = 0;
+    work->bytes = 0;
+    work->now_ms = 0;
+    work->undo_count = 0;
+    work->clears = 0;
+    work->is_marked = 0;
+}
+
+void sfi_work_doom(struct sfi_work *work, enum sfi_verdict verdict, int code, const char *format,
+                   ...)
+{
+    va_list args;
+    if (work->verdict != SFI_KEEP)
+        return;
+    work->verdict = verdict;
+    work->code = code;
+    va_start(args, format);
+    vsnprintf(work->reason, sizeof work->reason, format, args);
+    va_end(args);
+}
+
+int sfi_work_error(const struct sfi_work *work)
+{
+    return sfi_err(work->code, "%s", work->reason);
+}
+
+int sfi_work_trouble(struct sfi_work *work, int code)
+{
+    sfi_work_doom(work, SFI_TROUBLE, code, "%s", sf_errmsg());
+    return code;
+}
+
+int sfi_work_no_memory(struct sfi_work *work)
+{
+    return sfi_work_trouble(work, sfi_err(SF_ENOMEM, "out of memory"));
+}
+
+int sfi_work_charge(struct sfi_work *work, size_t bytes)
+{
+    uint64_t max = work->rt->turn_bytes_max;
+    work->bytes += bytes;
+    if (work->bytes <= max)
+        return 0;
+    sfi_work_doom(work, SFI_REJECT, SF_EINVAL, "one turn sent and stored more than %llu bytes",
+                  (unsigned long long)max);
+    return sfi_work_error(work);
+}
+
+struct sfi_undo *sfi_work_push(struct sfi_work *work, int what)
+{
+    if (work->undo_count == work->undo_capacity) {
+        void *undo = sfi_grow(work->rt->sys, work->undo, &work->undo_capacity,
+                              (uint64_t)work->undo_count + 1, UNDO_MIN, sizeof *work->undo);
+        if (!undo) {
+            sfi_work_no_memory(work);
+            return NULL;
+        }
+        work->undo = undo;
+    }
+    struct sfi_undo *entry = &work->undo[work->undo_count++];
+    entry->what = what;
+    work->clears += what == UNDO_CLEAR;
+    return entry;
+}
+
+struct sfi_batch *sfi_work_batch(struct sfi_work *work)
+{
+    struct sfi_batch *batch = sfi_epoch_batch(&work->rt->epoch);
+    if (!work->is_marked)
+        work->mark = sfi_batch_mark(batch);
+    work->is_marked = 1;
+    return batch;
+}
+
+uint64_t sfi_work_now_ms(struct sfi_work *work)
+{
+    if (!work->now_ms)
+        work->now_ms = work->rt->sys->wall_ms(work->rt->sys->ctx);
+    return work->now_ms;
+}
+
+/* -- undone ------------------------------------------------------------------------------------------- */
+
+static size_t state_size(const struct sfi_actor *actor)
+{
+    return actor->type->desc.state_size;
+}
+
+static void undo_state(const struct sfi_undo *undo)
+{
+    memcpy(sfi_actor_state(undo->actor), undo->old, state_size(undo->actor));
+    undo->actor->copied = 0;
+}
+
+static void undo_slot(struct sfi_actors *actors, const struct sfi_undo *undo)
+{
+    actors->bytes -= sfi_slot_bytes(undo->slot->data, undo->slot->size);
+    sfi_free(actors->sys, undo->slot->data);
+    undo->slot->data = undo->old;
+    undo->slot->size = undo->size;
+}
+
+/* Slots made since say that nothing is there, but on disk there may be. */
+static void undo_clear(struct sfi_actors *actors, const struct sfi_undo *undo)
+{
+    sfi_actor_drop_slots(actors, undo->actor, undo->slot);
+    undo->actor->has_state = undo->had_state != 0;
+    undo->actor->emptied = undo->was_emptied != 0;
+}
+
+static void undo_egress(const struct sfi_undo *undo)
+{
+    undo->egress->next = undo->sequence;
+    undo->egress->bytes = undo->bytes;
+}
+
+static void undo_one(struct sfi_actors *actors, const struct sfi_undo *undo)
+{
+    switch (undo->what) {
+    case UNDO_STATE:
+        undo_state(undo);
+        break;
+    case UNDO_SLOT:
+        undo_slot(actors, undo);
+        break;
+    case UNDO_CLEAR:
+        undo_clear(actors, undo);
+        break;
+    case UNDO_EGRESS:
+        undo_egress(undo);
+        break;
+    }
+}
+
+void sfi_work_undo(struct sfi_work *work)
+{
+    while (work->undo_count)
+        undo_one(&work->rt->actors, &work->undo[--work->undo_count]);
+    sfi_message_list_free(&work->rt->mailbox.pool, &work->sent);
+    sfi_effects_drop(&work->effects);
+    if (work->is_marked)
+        sfi_batch_rollback(sfi_epoch_batch(&work->rt->epoch), work->mark);
+}
+
+/* -- kept --------------------------------------------------------------------------------------------- */
+
+/* In words first: a wide load over a word that the handler has just written would wait for it. */
+static int differs(const char *a, const char *b, size_t size)
+{
+    enum { WORD = 8, WORDS_MAX = 8 };
+    for (int i = 0; i < WORDS_MAX && size >= WORD; i++, a += WORD, b += WORD, size -= WORD) {
+        uint64_t x, y;
+        memcpy(&x, a, WORD);
+        memcpy(&y, b, WORD);
+        if (x != y)
+            return 1;
+    }
+    return size && memcmp(a, b, size) != 0;
+}
+
+/* The struct was handed out; whether it was changed is seen by looking, unless it is to be saved anyhow. */
+static void keep_state(sf_runtime *rt, const struct sfi_undo *undo)
+{
+    struct sfi_actor *actor = undo->actor;
+    size_t size = state_size(actor);
+    actor->copied = 0;
+    if (actor->state_dirty || !differs(sfi_actor_state(actor), undo->old, size))
+        return;
+    sfi_actor_touch(&rt->actors, actor, size);
+    actor->state_dirty = 1;
+    if (!sfi_type_is_raised(actor->type))
+        sfi_type_raise(&rt->types, actor->type);
+}
+
+static void keep_slot(struct sfi_actors *actors, const struct sfi_undo *undo)
+{
+    sfi_actor_touch(actors, undo->actor, undo->slot->size);
+    undo->slot->dirty = 1;
+    actors->bytes -= sfi_slot_bytes(undo->old, undo->size);
+    sfi_free(actors->sys, undo->old);
+}
+
+static void keep_one(sf_runtime *rt, const struct sfi_undo *undo)
+{
+    switch (undo->what) {
+    case UNDO_STATE:
+        keep_state(rt, undo);
+        break;
+    case UNDO_SLOT:
+        keep_slot(&rt->actors, undo);
+        break;
+    case UNDO_CLEAR:
+        break; /* keep_clears() */
+    case UNDO_EGRESS:
+        sfi_egress_keep(&rt->egresses, undo->egress);
+        break;
+    }
+}
+
+/* What was there before goes; what handlers have written since is new, and so is a struct that is not zeroes. */
+static void keep_clear(struct sfi_work *work, struct sfi_actor *actor)
+{
+    sfi_actor_clear(&work->rt->actors, actor);
+    for (uint32_t i = 0; i < work->undo_count; i++)
+        if (work->undo[i].what == UNDO_STATE && work->undo[i].actor == actor)
+            memset(work->undo[i].old, 0, state_size(actor));
+}
+
+/* Values before clears before structs: each needs what the one before it has done. */
+static void keep_clears(struct sfi_work *work)
+{
+    for (uint32_t i = 0; i < work->undo_count; i++)
+        if (work->undo[i].what != UNDO_STATE)
+            keep_one(work->rt, &work->undo[i]);
+    for (uint32_t i = 0; i < work->undo_count; i++)
+        if (work->undo[i].what == UNDO_CLEAR)
+            keep_clear(work, work->undo[i].actor);
+    for (uint32_t i = 0; i < work->undo_count; i++)
+        if (work->undo[i].what == UNDO_STATE)
+            keep_state(work->rt, &work->undo[i]);
+}
+
+void sfi_work_keep(struct sfi_work *work)
+{
+    sf_runtime *rt = work->rt;
+    if (work->clears)
+        keep_clears(work);
+    else
+        for (uint32_t i = 0; i < work->undo_count; i++)
+            keep_one(rt, &work->undo[i]);
+    work->undo_count = 0;
+    for (struct sfi_message *message; (message = sfi_list_pop(&work->sent));)
+        sfi_mailbox_push(&rt->mailbox, message);
+    sfi_effects_move(&rt->gate.open, &work->effects);
+}

@@ -1,0 +1,95 @@
+/* work.h - what one message has done so far: a turn, and all turns nested in it, kept whole or undone whole.
+ *
+ * (1) State and values are changed in place; the undo stack holds what they were, over all actors that the work
+ *     met.  Messages and effects (gate.h) are staged; rows go into the open batch after a mark.  So keeping a
+ *     work cannot fail, and undoing it leaves nothing.
+ * (2) The first failure sticks (`code`): every later call does nothing, and the work is undone.  There are no
+ *     savepoints: a turn that fails dooms the whole tree.
+ * (3) What the machine refuses (no memory, a disk that cannot be read) is not the message's fault: the work is
+ *     undone, no attempt is counted, and the step returns the code.
+ * (4) One work at a time.  Nothing leaves memory while it is under way, so what turns were lent stays where it
+ *     is; and it is bounded in bytes, so that it ends.
+ *
+ * Engine thread only. */
+#ifndef SFI_RUN_WORK_H
+#define SFI_RUN_WORK_H
+
+#include "actor/egress.h"
+#include "base/arena.h"
+#include "run/ask.h"
+
+enum { SFI_REASON_MAX = 256 };
+
+enum sfi_verdict {
+    SFI_KEEP = 0,
+    SFI_FAIL,   /* again, as the type says */
+    SFI_REJECT, /* never again */
+    SFI_HOLD,   /* not its fault either: the program's; it waits, and the actor with it */
+    SFI_WAIT,   /* again when there may be room; no attempt is counted */
+    SFI_TROUBLE /* not its fault; `code` says what */
+};
+
+struct sfi_undo {
+    enum { UNDO_STATE, UNDO_SLOT, UNDO_CLEAR, UNDO_EGRESS } what;
+    union {
+        struct sfi_actor *actor; /* STATE, SLOT, CLEAR: whose */
+        struct sfi_egress *egress;
+    };
+    struct sfi_slot *slot; /* SLOT: which; CLEAR: the first that was there */
+    void *old;             /* STATE: a copy in the arena; SLOT: former data, ours */
+    size_t size;
+    union {
+        struct {
+            uint64_t sequence, bytes; /* EGRESS */
+        };
+        struct {
+            int had_state, was_emptied; /* CLEAR */
+        };
+    };
+};
+
+struct sfi_work {
+    sf_runtime *rt;
+    enum sfi_verdict verdict;
+    int code;
+    char reason[SFI_REASON_MAX];
+    struct sfi_egress *full; /* SFI_WAIT: for whose room */
+    struct sfi_arena arena;
+    struct sfi_undo *undo;
+    uint32_t undo_count, undo_capacity;
+    int clears; /* entries UNDO_CLEAR among them */
+    struct sfi_message_list sent;
+    struct sfi_effects effects;
+    struct sfi_batch_mark mark; /* of the open batch, before the first row was put there */
+    int is_marked;
+    size_t bytes; /* staged */
+    uint64_t now_ms;
+};
+
+void sfi_work_init(struct sfi_work *work, sf_runtime *rt);
+void sfi_work_fini(struct sfi_work *work);
+
+void sfi_work_begin(struct sfi_work *work);
+/* All that it did is part of the open epoch. */
+void sfi_work_keep(struct sfi_work *work);
+void sfi_work_undo(struct sfi_work *work);
+
+/* Makes it fail; the first reason counts. */
+void sfi_work_doom(struct sfi_work *work, enum sfi_verdict verdict, int code, const char *format,
+                   ...) __attribute__((__format__(__printf__, 4, 5)));
+/* The failure that stuck, as the result and the sentence of a call. */
+int sfi_work_error(const struct sfi_work *work);
+/* (3), with the sentence that is there; the code. */
+int sfi_work_trouble(struct sfi_work *work, int code);
+int sfi_work_no_memory(struct sfi_work *work);
+/* Counts what it changes and sends.  SF_EINVAL: too much for one turn. */
+int sfi_work_charge(struct sfi_work *work, size_t bytes);
+
+/* An entry of that kind.  NULL: no memory, and the work is doomed. */
+struct sfi_undo *sfi_work_push(struct sfi_work *work, int what);
+/* Before a row is put into the open batch. */
+struct sfi_batch *sfi_work_batch(struct sfi_work *work);
+/* The wall clock, read once. */
+uint64_t sfi_work_now_ms(struct sfi_work *work);
+
+#endif
