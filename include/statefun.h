@@ -380,7 +380,8 @@ typedef int sf_egress(const sf_message *const *records, size_t count, void *user
 SF_API SF_MUST int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress, void *userdata);
 
 /* Acknowledges every record up to `sequence`.  At start: what the sink already holds, so that nothing
- * comes twice.  SF_EINVAL: there is no such record yet; SF_ENOTFOUND: no such egress.  [any] */
+ * comes twice.  A damaged record stops its egress until it is acknowledged.  SF_EINVAL: there is no such
+ * record yet; SF_ENOTFOUND: no such egress.  [any] */
 SF_API int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence);
 
 /* -- operate ----------------------------------------------------------------------------------------
@@ -437,6 +438,7 @@ typedef struct sf_stats {
     uint64_t egress_lag;       /* records emitted and not acknowledged, of all egresses */
     uint64_t egress_stalled_ms; /* the longest that an egress with such records has gone without an
                                  * acknowledgement */
+    uint64_t egresses_damaged; /* whose next record cannot be read: they wait for sf_egress_ack() of it */
     uint64_t dead_kept;        /* dead letters that are there */
     uint64_t dead_evicted;     /* gone since open, because there were more than sf_options lets */
     uint64_t held;             /* actors that wait, paused or backing off, and types: paused or not registered */

@@ -372,7 +372,7 @@ void sfi_egress_delivered(struct sfi_egresses *egresses, struct sfi_egress *egre
 
 void sfi_egress_ready(struct sfi_egresses *egresses, struct sfi_egress *egress)
 {
-    if (egress->callback && egress->delivered < egress->safe &&
+    if (egress->callback && !egress->is_fenced && egress->delivered < egress->safe &&
         egress->pause.position == SFI_HEAP_OUT)
         sfi_egress_push(egresses, SFI_EGRESS_READY, egress);
 }
@@ -381,6 +381,20 @@ void sfi_egress_pause(struct sfi_egresses *egresses, struct sfi_egress *egress, 
 {
     sfi_heap_remove(&egresses->pauses, &egress->pause);
     (void)sfi_heap_push(&egresses->pauses, &egress->pause, due_ns); /* its room is reserved */
+}
+
+void sfi_egress_fence(struct sfi_egresses *egresses, struct sfi_egress *egress)
+{
+    egresses->fenced += !egress->is_fenced;
+    egress->is_fenced = 1;
+}
+
+/* Perhaps what is damaged was acknowledged. */
+static void unfence(struct sfi_egresses *egresses, struct sfi_egress *egress)
+{
+    egresses->fenced -= egress->is_fenced;
+    egress->is_fenced = 0;
+    sfi_egress_ready(egresses, egress);
 }
 
 void sfi_egresses_wake(struct sfi_egresses *egresses, uint64_t now_ns)
@@ -416,6 +430,8 @@ void sfi_egress_acknowledge(struct sfi_egresses *egresses, struct sfi_egress *eg
         sfi_egress_delivered(egresses, egress, sequence);
     restart_stalled(egresses, egress);
     sfi_egress_push(egresses, SFI_EGRESS_CHANGED, egress);
+    if (egress->is_fenced)
+        unfence(egresses, egress);
 }
 
 /* -- seal and publish -------------------------------------------------------------------------- */

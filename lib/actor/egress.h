@@ -2,8 +2,8 @@
  *
  * (1) Records of one egress are numbered 1, 2, 3, ... in the order of their turns.  A turn that is
  *     undone gives its numbers back.
- * (2) A record is a row of the outbox from its epoch until its acknowledgement is durable.
- *     Delivery reads rows, first and again alike, so the bytes are the same.
+ * (2) A record is a row of the outbox from its epoch until its acknowledgement is durable.  Delivery
+ *     reads rows, first and again alike, so the bytes are the same.
  * (3) trimmed <= acked <= delivered <= safe <= durable <= sealed <= kept < next.  delivered lives
  *     in memory only: after a restart it is acked, and everything past it comes again.  What is
  *     durable but not safe a power cut could take back (store.h: 3), so it is not shown to anybody.
@@ -12,7 +12,9 @@
  *     are any, up to ROWS_MAX: so the rows that wait to be deleted do not grow.
  * (5) What is not acknowledged is bounded for each egress, by records and bytes: a turn that emits
  *     beyond waits (sfi_egress_check).  One turn may go beyond the bound by what it emits itself.
- * (6) Nobody walks over all egresses but close: each is on a list for each thing that is to be done
+ * (6) An egress whose next record cannot be read is fenced off: nothing is delivered until what is
+ *     damaged was acknowledged, which lets it go.  The others go on.
+ * (7) Nobody walks over all egresses but close: each is on a list for each thing that is to be done
  *     with it, once.  The lists are linked through the egress, so going onto one cannot fail.
  *
  *      emitted or acknowledged -> CHANGED: saved with each epoch, until all that can be is trimmed
@@ -47,8 +49,9 @@ enum { SFI_EGRESS_RECORD_BYTES = 64 /* what a record counts beside its body */ }
 
 struct sfi_egress {
     struct sfi_egress *next_egress;             /* of all */
-    struct sfi_egress *links[SFI_EGRESS_LISTS]; /* (6) */
+    struct sfi_egress *links[SFI_EGRESS_LISTS]; /* (7) */
     uint8_t is_on[SFI_EGRESS_LISTS];
+    uint8_t is_fenced;                  /* (6) */
     struct sfi_egress *later, *earlier; /* among those with records not acknowledged, */
     uint8_t is_stalled;                 /* if it is one of them */
     uint64_t retry_ns;                  /* when the last of those who wait for room may try again */
@@ -84,6 +87,7 @@ struct sfi_egresses {
         *stalled_last; /* who went longest without an acknowledgement */
     uint32_t count, next_number;
     uint64_t records_max, bytes_max; /* (5) */
+    uint64_t fenced;                 /* so many are */
     uint64_t lag;                    /* kept and not acknowledged, of all */
     uint64_t undelivered; /* safe and not delivered, of all that have a callback or had one */
     uint64_t fresh;       /* of these, safe since delivery ran last */
@@ -157,6 +161,8 @@ void sfi_egress_delivered(struct sfi_egresses *egresses, struct sfi_egress *egre
                           uint64_t sequence);
 /* Not ready for so long; cannot fail. */
 void sfi_egress_pause(struct sfi_egresses *egresses, struct sfi_egress *egress, uint64_t due_ns);
+/* Its next record cannot be read (6). */
+void sfi_egress_fence(struct sfi_egresses *egresses, struct sfi_egress *egress);
 /* Onto READY, if there is something to deliver and nothing in the way. */
 void sfi_egress_ready(struct sfi_egresses *egresses, struct sfi_egress *egress);
 void sfi_egresses_wake(struct sfi_egresses *egresses, uint64_t now_ns);

@@ -173,9 +173,14 @@ static void after_call(sf_runtime *rt, struct sfi_egress *egress, const struct c
 static int deliver(sf_runtime *rt, struct sfi_egress *egress, uint64_t *budget)
 {
     struct call call;
-    if (egress->delivered >= egress->safe || egress->pause.position != SFI_HEAP_OUT)
+    if (egress->is_fenced || egress->delivered >= egress->safe ||
+        egress->pause.position != SFI_HEAP_OUT)
         return 0;
     int rc = collect(rt, egress, &call);
+    if (rc == SF_ECORRUPT) {
+        sfi_egress_fence(&rt->egresses, egress);
+        return 0;
+    }
     if (rc < 0)
         return rc;
     int done = make_call(rt, egress, &call);

@@ -92,6 +92,7 @@ static void account(sf_runtime *rt, int stalled)
     epoch->stats.held = rt->mailbox.holds.count;
     epoch->stats.actors = rt->actors.count;
     epoch->stats.dead_kept = rt->dead.count;
+    epoch->stats.egresses_damaged = rt->egresses.fenced;
     epoch->stats.egress_lag = rt->egresses.lag;
     epoch->stats.egress_stalled_ms = sfi_egresses_stalled_ns(&rt->egresses) / 1000000;
     pthread_mutex_lock(&rt->lock);
