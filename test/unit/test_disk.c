@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <string.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dir/disk.h"
 #include "support/store_rig.h"
 
 /* What the child found, as its exit status. */
@@ -82,9 +84,33 @@ static void a_full_disk_stalls_until_there_is_room(void **state)
     store_rig_fini(rig);
 }
 
+static void each_refusal_has_its_code(void **state)
+{
+    static const struct {
+        int error, code;
+        const char *says;
+    } refusals[] = {
+        {EMFILE, SF_ENOMEM, "file descriptors"}, {ENFILE, SF_ENOMEM, "file descriptors"},
+        {ENOMEM, SF_ENOMEM, "out of memory"},    {EACCES, SF_EACCESS, "denied"},
+        {EPERM, SF_EACCESS, "not permitted"},    {EROFS, SF_EACCESS, "Read-only"},
+        {ENOSPC, SF_EDISK, "the disk is full"},  {EDQUOT, SF_EDISK, "the disk is full"},
+        {EIO, SF_EDISK, "error"},                {ENXIO, SF_EDISK, "such device"}};
+    struct place *place = *state;
+    int fd = open(place->dir, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        REFUSED(sfi_disk_error(fd, refusals[i].error, "think"), refusals[i].code);
+        SAYS("think: ");
+        if (refusals[i].error != EIO) /* there may be less than a MiB free */
+            SAYS(refusals[i].says);
+    }
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        RIG_TEST(each_refusal_has_its_code),
         RIG_TEST(a_full_disk_stalls_until_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

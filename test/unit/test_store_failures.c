@@ -296,6 +296,30 @@ static void an_epoch_from_elsewhere_after_a_failed_commit_ends_it(void **state)
     ends_after(state, "lmdb.commit.before");
 }
 
+/* It may have lost what it was to write, so the next one may succeed and mean nothing. */
+static void a_sync_that_fails_makes_the_database_suspect(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    struct sfi_snapshot *snapshot;
+    rig->relaxed = 1;
+    OK(store_rig_open(rig));
+    store_rig_settle_epoch(rig);
+    store_rig_settle_epoch(rig);
+    assert_int_equal(rig->store->safe, 1);
+    trap->point = "lmdb.sync";
+    REFUSED(sfi_store_make_safe(rig->store), SF_EDISK);
+    assert_int_equal(rig->store->safe, 1);
+    REFUSED(sfi_snapshot_open(rig->store, &snapshot), SF_EDISK);
+    trap->point = "lmdb.reopen"; /* it is opened anew before anything else */
+    REFUSED(sfi_store_make_safe(rig->store), SF_EDISK);
+    assert_null(trap->point);
+    OK(sfi_store_make_safe(rig->store));
+    assert_int_equal(rig->store->safe, 2);
+    assert_int_equal(store_matches(rig->store, 2), 1);
+    store_rig_fini(rig);
+}
+
 /* -- kills ------------------------------------------------------------------------------------- */
 
 /* Runs in a child, which the machine kills at a fault point: tells the epochs it was told. */
@@ -368,6 +392,7 @@ int main(void)
         RIG_TESTS(any_allocation_may_fail_once),
         RIG_TEST(any_write_may_fail_once),
         RIG_TEST(an_indeterminate_commit_is_settled_by_reading_the_disk),
+        RIG_TEST(a_sync_that_fails_makes_the_database_suspect),
         RIG_TEST(an_epoch_from_elsewhere_ends_it),
         RIG_TEST(an_epoch_from_elsewhere_after_a_failed_commit_ends_it),
         RIG_TEST(a_kill_at_any_point_loses_nothing_that_was_told),
