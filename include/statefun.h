@@ -228,10 +228,13 @@ typedef struct sf_type {
     uint32_t backoff_ms;     /* pause before the second attempt, doubled for each further; 0: none.
                               * Later messages to that actor wait meanwhile, those to others do not */
     uint32_t backoff_ms_max; /* the longest pause; 0: 60 s */
+    uint32_t waiting_max;    /* messages from outside that wait for one actor, counted from open, before the
+                              * next meets SF_EAGAIN; a source's advance comes in whole.  0: no bound but
+                              * the inbox's.  Actors are never refused */
 } sf_type;
 
 #ifdef __cplusplus /* name it, then assign the other fields */
-#define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0}
+#define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0, 0}
 #define SF_VALUE(name) {sizeof(sf_value), (name)}
 #define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #else /* SF_TYPE("shop/cart", .handler = cart, .state_size = sizeof(struct cart)) */
@@ -306,7 +309,7 @@ SF_API SF_MUST int sf_register(sf_runtime *rt, const sf_type *type, void *userda
 
 /* Accepts a message and returns its ticket (> 0); tickets rise, and begin at 1 with each open, so they mean
  * nothing to another process.  It is durable once sf_durable() has reached the ticket.  Messages of one thread to one actor arrive in order.
- * Errors: SF_EINVAL, SF_ENOTFOUND (type), SF_EAGAIN (inbox full), SF_EDISK (database full),
+ * Errors: SF_EINVAL, SF_ENOTFOUND (type), SF_EAGAIN (inbox full, or waiting_max), SF_EDISK (database full),
  * SF_ETURN (inside a handler: use sf_tell()), SF_ECORRUPT, SF_ENOMEM.  [any] */
 SF_API SF_MUST int64_t sf_send(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body);
 
@@ -318,7 +321,8 @@ SF_API int64_t sf_durable(const sf_runtime *rt);
  * ticket); a negative ticket is a send's error and comes back.  [any] [drives] */
 SF_API int sf_wait(sf_runtime *rt, int64_t ticket, int timeout_ms);
 
-/* Waits until there is room again, after SF_EAGAIN.  [any] [drives] */
+/* Waits until there is room again, after SF_EAGAIN on this thread: in the inbox, or for the actor that it
+ * named.  [any] [drives] */
 SF_API int sf_wait_room(sf_runtime *rt, int timeout_ms);
 
 /* Called once: result 0 when the ticket is durable, SF_ECLOSED if the runtime was closed before. */

@@ -28,7 +28,7 @@ int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message)
         return rc;
     if (reply)
         sfi_effects_push(&rt->gate.open, &reply->effect);
-    sfi_mailbox_done(&rt->mailbox);
+    sfi_crowd_done(rt);
     return 0;
 }
 
@@ -47,7 +47,7 @@ static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
     }
     if (reply)
         sfi_effects_push(&rt->gate.open, &reply->effect);
-    sfi_mailbox_done(&rt->mailbox);
+    sfi_crowd_done(rt);
     return 0;
 }
 

@@ -148,6 +148,7 @@ static int check_room(sf_runtime *rt, enum sfi_door door, size_t bytes)
     if (!has_room_for(&rt->inbox, bytes, door == SFI_RELIEF ? SFI_RELIEF_BYTES : 0)) {
         rt->inbox.refused = bytes > rt->inbox.refused ? bytes : rt->inbox.refused;
         atomic_store_explicit(&rt->inbox.has_refused, 1, memory_order_relaxed);
+        sfi_crowd_forget(&rt->crowd);
         return sfi_err(SF_EAGAIN, "the inbox is full: step, or wait for room");
     }
     if (bytes >= rt->inbox.refused)
@@ -164,15 +165,57 @@ static int64_t end_group(struct sfi_inbox *inbox, struct entry *last, size_t byt
     return ++inbox->last_ticket;
 }
 
+static int has_bound(const struct sfi_type *type, unsigned verb)
+{
+    return verb == SFI_MESSAGE && type->desc.waiting_max;
+}
+
 int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel)
 {
+    int is_bound = has_bound(parcel->type, parcel->verb);
+    uint64_t hash = 0;
     int rc = check_room(rt, sfi_verb(parcel->verb)->door, entry_size(parcel));
+    if (rc == 0 && is_bound) {
+        hash = sfi_actors_hash(&rt->actors, parcel->type, parcel->id, parcel->id_size);
+        rc = sfi_crowd_check(&rt->crowd, parcel->type, hash, parcel->id, parcel->id_size, 0);
+    }
     if (rc < 0)
         return rc;
     struct entry *entry = add_parcel(&rt->inbox.filling, rt->sys, parcel);
     if (!entry)
         return SF_ENOMEM;
+    if (is_bound)
+        sfi_crowd_raise(&rt->crowd, hash);
     return end_group(&rt->inbox, entry, entry->size);
+}
+
+static uint64_t hash_of(const sf_runtime *rt, const struct entry *entry)
+{
+    return sfi_actors_hash(&rt->actors, entry->type, entry + 1, entry->id_size);
+}
+
+/* A source's group is taken in whole: while each of its actors has room for one. */
+static int check_crowd(sf_runtime *rt, const struct sfi_buffer *staged)
+{
+    const struct entry *entry;
+    int rc = 0;
+    for (size_t at = 0; at < staged->used && rc == 0; at += entry->size) {
+        entry = (const struct entry *)(staged->bytes + at);
+        if (has_bound(entry->type, entry->verb))
+            rc = sfi_crowd_check(&rt->crowd, entry->type, hash_of(rt, entry),
+                                 (const char *)(entry + 1), entry->id_size, staged->entries);
+    }
+    return rc;
+}
+
+static void raise_crowd(sf_runtime *rt, const struct sfi_buffer *staged)
+{
+    const struct entry *entry;
+    for (size_t at = 0; at < staged->used; at += entry->size) {
+        entry = (const struct entry *)(staged->bytes + at);
+        if (has_bound(entry->type, entry->verb))
+            sfi_crowd_raise(&rt->crowd, hash_of(rt, entry));
+    }
 }
 
 int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
@@ -181,12 +224,15 @@ int64_t sfi_inbox_advance(sf_runtime *rt, const struct sfi_buffer *staged,
     struct sfi_buffer *filling = &rt->inbox.filling;
     size_t size = padded(sizeof(struct entry));
     int rc = check_room(rt, SFI_SENDS, staged->used + size);
+    if (rc == 0)
+        rc = check_crowd(rt, staged);
     if (rc < 0)
         return rc;
     if (reserve(filling, rt->sys, staged->used + size) < 0)
         return SF_ENOMEM;
     if (staged->used)
         memcpy(filling->bytes + filling->used, staged->bytes, staged->used);
+    raise_crowd(rt, staged);
     filling->used += staged->used;
     struct entry *entry = add_entry(filling, rt->sys, size);
     entry->verb = SFI_ADVANCE;

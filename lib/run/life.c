@@ -90,6 +90,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     pthread_mutex_init(&rt->lock, NULL);
     sfi_drive_init(&rt->drive);
     sfi_inbox_init(&rt->inbox, options->inbox_bytes_max, options->inbox_ms_max);
+    sfi_crowd_init(&rt->crowd, sys);
     sfi_asks_init(&rt->asks, sys);
     sfi_types_init(&rt->types, sys);
     sfi_positions_init(&rt->positions, sys);
@@ -117,6 +118,7 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_asks_fini(&rt->asks, sys);
     sfi_positions_fini(&rt->positions);
     sfi_inbox_fini(&rt->inbox, sys);
+    sfi_crowd_fini(&rt->crowd);
     sfi_poll_close(&rt->poll);
     if (rt->has_dir)
         sfi_dir_close(&rt->dir);

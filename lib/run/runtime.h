@@ -19,6 +19,7 @@
 #include "dir/dir.h"
 #include "run/ask.h"
 #include "run/ceiling.h"
+#include "run/crowd.h"
 #include "run/dead.h"
 #include "run/drive.h"
 #include "run/epoch.h"
@@ -57,6 +58,7 @@ struct sf_runtime {
 
     /* Under the lock. */
     struct sfi_inbox inbox;
+    struct sfi_crowd crowd; /* but for what it says is the engine's */
     struct sfi_positions positions;
     struct sfi_tickets tickets;
     struct sfi_asks asks;

@@ -102,6 +102,7 @@ static void account(sf_runtime *rt, int stalled)
         snprintf(rt->stall_why, sizeof rt->stall_why, "%.255s", sf_errmsg());
     if (stalled < 0 || !epoch->failures) /* while it is tried again, what was said stands */
         rt->stall_code = stalled < 0 ? stalled : 0;
+    sfi_crowd_account(&rt->crowd);
     struct sfi_waiter *taken = sfi_waiters_take(rt);
     pthread_mutex_unlock(&rt->lock);
     sfi_waiters_wake(taken);

@@ -312,7 +312,7 @@ static int end_work(sf_runtime *rt)
     leave(turns, 0);
     if (turns->work.verdict == SFI_KEEP) {
         sfi_work_keep(&turns->work);
-        sfi_mailbox_done(&rt->mailbox);
+        sfi_crowd_done(rt);
         rt->epoch.stats.turns++;
         return 1;
     }

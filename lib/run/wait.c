@@ -262,15 +262,17 @@ int sfi_wait_durable(sf_runtime *rt, struct sfi_frame here, int64_t ticket, int 
     return wait_until(&wait);
 }
 
-static int has_room(sf_runtime *rt, const void *nothing)
+static int has_room(sf_runtime *rt, const void *refusal)
 {
-    (void)nothing;
-    return sfi_inbox_has_room(&rt->inbox);
+    return sfi_inbox_has_room(&rt->inbox) && sfi_crowd_has_room(&rt->crowd, refusal);
 }
 
 int sfi_wait_room(sf_runtime *rt, struct sfi_frame here, int timeout_ms)
 {
-    struct wait wait WAITS = {rt, here, has_room, NULL, NULL, deadline_in(rt, timeout_ms)};
+    pthread_mutex_lock(&rt->lock);
+    struct sfi_refusal refusal = sfi_crowd_refusal(&rt->crowd);
+    pthread_mutex_unlock(&rt->lock);
+    struct wait wait WAITS = {rt, here, has_room, &refusal, NULL, deadline_in(rt, timeout_ms)};
     return wait_until(&wait);
 }
 

@@ -278,6 +278,88 @@ static void attempts_without_back_off_are_not_forgotten_at_a_restart(void **stat
     OK(sf_runtime_close(rt));
 }
 
+/* -- waiting_max ------------------------------------------------------------------------------------------- */
+
+static const sf_type bounded = SF_TYPE("test/bounded", .handler = run_note, .waiting_max = 8);
+
+static int64_t fill(sf_runtime *rt, const char *id, int count)
+{
+    int64_t ticket = 0;
+    for (int i = 0; i < count && ticket >= 0; i++)
+        ticket = sf_send(rt, sf_addr("test/bounded", id), "", SF_NONE);
+    return ticket;
+}
+
+static void what_waits_for_one_actor_is_bounded_and_others_are_not_refused(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &bounded, place));
+    OK(sf_register(rt, &good, place));
+    OK(sf_pause(rt, sf_addr("test/bounded", "a"), NULL));
+    OK(fill(rt, "a", 8));
+    REFUSED(fill(rt, "a", 1), SF_EAGAIN);
+    SAYS("'a' of type 'test/bounded'");
+    OK(sf_run_until_idle(rt)); /* they wait behind the hold: still there */
+    REFUSED(fill(rt, "a", 1), SF_EAGAIN);
+    sf_message *reply;
+    REFUSED(sf_ask(rt, sf_addr("test/bounded", "a"), "", SF_NONE, 1, &reply), SF_EAGAIN);
+    REFUSED(sf_wait_room(rt, 20), SF_ETIMEOUT);
+    OK(fill(rt, "b", 8));
+    OK(sf_send(rt, sf_addr("test/good", "g"), "", SF_NONE));
+    OK(sf_resume(rt, sf_addr("test/bounded", "a")));
+    OK(sf_wait_room(rt, 10000));
+    OK(fill(rt, "a", 2));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).messages_waiting, 0);
+    OK(fill(rt, "a", 8)); /* all of it is free again, */
+    REFUSED(fill(rt, "a", 1), SF_EAGAIN);
+    OK(sf_runtime_close(rt));
+    rt = place_open(place);
+    OK(sf_register(rt, &bounded, place));
+    OK(fill(rt, "a", 8)); /* and what an earlier run accepted is not counted */
+    REFUSED(fill(rt, "a", 1), SF_EAGAIN);
+    OK(sf_runtime_close(rt));
+}
+
+/* Dead letters leave like all others, more than are told at once. */
+static void what_fails_for_good_makes_room_too(void **state)
+{
+    static const sf_type fails =
+        SF_TYPE("test/bounded", .handler = fail_today, .attempts_max = 1, .waiting_max = 300);
+    sf_runtime *rt = place_open(*state);
+    OK(sf_register(rt, &fails, NULL));
+    for (int round = 0; round < 3; round++) {
+        OK(fill(rt, "a", 300));
+        REFUSED(fill(rt, "a", 1), SF_EAGAIN);
+        OK(sf_run_until_idle(rt));
+    }
+    OK(sf_runtime_close(rt));
+}
+
+static void a_sources_group_comes_in_whole_while_there_is_room_for_one(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = place_open(place);
+    sf_source *source;
+    OK(sf_register(rt, &bounded, place));
+    OK(sf_source_open(rt, "input", 0, &source));
+    for (int i = 0; i < 20; i++)
+        OK(sf_source_send(source, sf_addr("test/bounded", "a"), "", SF_NONE));
+    OK(sf_source_advance(source, 1));
+    OK(sf_source_send(source, sf_addr("test/bounded", "b"), "", SF_NONE));
+    OK(sf_source_send(source, sf_addr("test/bounded", "a"), "", SF_NONE));
+    REFUSED(sf_source_advance(source, 2), SF_EAGAIN);
+    OK(fill(rt, "b", 8)); /* nothing of it was counted */
+    REFUSED(sf_source_advance(source, 2), SF_EAGAIN);
+    OK(sf_wait_room(rt, 10000));
+    OK(sf_source_advance(source, 2));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(place->count, 30);
+    sf_source_close(source);
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -289,6 +371,9 @@ int main(void)
         TEST(a_question_to_a_paused_actor_is_answered_when_it_goes_on),
         TEST(messages_for_a_type_that_comes_late_take_no_memory_and_come_in_order),
         TEST(attempts_without_back_off_are_not_forgotten_at_a_restart),
+        TEST(what_waits_for_one_actor_is_bounded_and_others_are_not_refused),
+        TEST(what_fails_for_good_makes_room_too),
+        TEST(a_sources_group_comes_in_whole_while_there_is_room_for_one),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
