@@ -104,7 +104,7 @@ enum {
     SF_EACCESS = -10,  /* no permission, or not safe to use */
     SF_EFOREIGN = -11, /* not a data directory of ours */
     SF_ENEWER = -12,   /* written by a newer version of this library or of your program; no more turns run */
-    SF_ECORRUPT = -13, /* what is on disk broke its own rules; no more turns run */
+    SF_ECORRUPT = -13, /* what is on disk broke its own rules; if it is what all need, no more turns run */
     SF_EDISK = -14,    /* the disk refuses (full, perhaps): it is tried again, and nothing is lost while
                         * the runtime stays open */
     SF_EFORK = -15,    /* used after fork() */
@@ -446,6 +446,9 @@ typedef struct sf_stats {
     uint64_t dead_kept;        /* dead letters that are there */
     uint64_t dead_evicted;     /* gone since open, because there were more than sf_options lets */
     uint64_t held;             /* actors that wait, paused or backing off, and types: paused or not registered */
+    uint64_t fenced;           /* turns undone since open because their actor's row is damaged: its messages wait
+                                * for an hour, or until the next open; others go on */
+    uint64_t damaged;          /* messages met on disk that cannot be read: they stay there, and wait */
 } sf_stats;
 SF_API int sf_stats_get(sf_runtime *rt, sf_stats *stats); /* as of the last step [any] */
 
@@ -522,7 +525,8 @@ SF_API const sf_entry *sf_next(sf_cursor *cursor); /* lent until the next call; 
 SF_API int sf_cursor_error(const sf_cursor *cursor); /* 0: the walk is whole so far */
 SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until the next call */
 SF_API sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value);
-/* The first dead letter whose number is greater; NULL: none.  Lent until the next call. */
+/* The first dead letter whose number is greater; NULL: none.  Lent until the next call.  Damaged ones are
+ * passed over; if none comes after them it is SF_ECORRUPT. */
 SF_API const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence);
 /* Why the newest of these three calls lent nothing; 0: nothing is there.  SF_ENOTFOUND (type),
  * SF_EFAILED (sf_migrate), SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_EINVAL, SF_ENOMEM.  A cursor has its own. */
@@ -538,7 +542,11 @@ typedef void sf_problem(const char *sentence, void *userdata);
  * signal.  Returns the number of problems; up to 10000 of them are told, at the end.  A directory that is
  * not open cannot be opened meanwhile; one that is open here must stay so until this returns, and its file
  * does not reuse room.  Errors: SF_ENOTFOUND, SF_EACCESS, SF_EFOREIGN, SF_ENEWER, SF_ELOCKED (somebody opens
- * or verifies it just now), SF_EAGAIN, SF_EDISK, SF_ENOMEM.  The way on from damage is a backup.  [any] */
+ * or verifies it just now), SF_EAGAIN, SF_EDISK, SF_ENOMEM.  [any]
+ * A damaged actor, message or dead letter is passed over and counted (sf_stats.fenced, .damaged), and all
+ * others go on; SF_ECORRUPT for all is damage in what all need: pages, types, counters, the changelog.  The
+ * way on is a backup that sf_verify() finds whole; or, knowing what is lost, to live without the rows that
+ * it names. */
 SF_API int64_t sf_verify(const char *dir, sf_problem *problem, void *userdata);
 
 #ifdef __cplusplus

@@ -3,6 +3,8 @@
 #include "actor/key.h"
 #include "base/err.h"
 
+enum { PASSED_OVER = 2 };
+
 static int fill_letter(const struct sfi_backlog *backlog, const struct sfi_envelope *envelope,
                        struct sfi_letter *letter)
 {
@@ -80,11 +82,12 @@ static int next_message(struct sfi_backlog *backlog, struct sfi_snapshot *snapsh
     if (backlog->count == 0)
         return sfi_err(SF_ECORRUPT, "more messages are on disk than were counted");
     rc = sfi_backlog_open_row(backlog, key, record, SFI_ROW_MAILBOX, out);
-    if (rc < 0)
+    if (rc < 0 && rc != SF_ECORRUPT)
         return rc;
-    backlog->first = (*out)->sequence + 1;
+    backlog->first = sfi_be64_get(key.data) + 1;
     backlog->count--;
-    return 1;
+    backlog->damaged += rc < 0;
+    return rc < 0 ? PASSED_OVER : 1;
 }
 
 int sfi_backlog_read(struct sfi_backlog *backlog, sfi_backlog_taker *take, void *taker)
@@ -99,6 +102,8 @@ int sfi_backlog_read(struct sfi_backlog *backlog, sfi_backlog_taker *take, void 
     while ((backlog->count == 0 || (rows < SFI_SLICE_ROWS && bytes < SFI_SLICE_BYTES)) &&
            (rc = next_message(backlog, snapshot, &message)) > 0) {
         rows++;
+        if (rc == PASSED_OVER)
+            continue;
         bytes += sfi_message_bytes(message);
         take(taker, message);
     }

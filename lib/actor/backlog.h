@@ -5,7 +5,9 @@
  *     durable.
  * (2) `count` is their number.  At open it comes from the stored counters, so that a row that is
  *     missing, or one too many, is found out when the range ends.
- * (3) Reading moves `first` behind each row that was handed over; a failure loses nothing.
+ * (3) A row that is damaged is passed over.  It stays where it is, and whoever counts what waits goes on
+ *     counting it, so that the next open meets it again.
+ * (4) Reading moves `first` behind each row that was handed over; a failure loses nothing.
  *
  * mailbox.h proves (1).  Engine thread only. */
 #ifndef SFI_ACTOR_BACKLOG_H
@@ -16,6 +18,7 @@
 struct sfi_backlog {
     uint64_t first, last; /* last 0: there is none */
     uint64_t count;
+    uint64_t damaged; /* rows that could not be read: they stay on disk, and are counted there */
     struct sfi_store *store; /* what reading needs; all borrowed */
     struct sfi_types *types;
     const struct sfi_actors *actors;

@@ -150,7 +150,9 @@ static void join_queue(struct sfi_mailbox *mailbox)
 
 static int read_back(struct sfi_mailbox *mailbox)
 {
+    uint64_t damaged = mailbox->backlog.damaged;
     int rc = sfi_backlog_read(&mailbox->backlog, take_back, mailbox);
+    sfi_mailbox_lower(mailbox, &mailbox->queued, mailbox->backlog.damaged - damaged);
     if (!sfi_backlog_is_open(&mailbox->backlog))
         join_queue(mailbox);
     return rc;

@@ -8,6 +8,8 @@ static enum sfi_row row_of(const struct sfi_hold *hold)
     return hold->id_size ? SFI_ROW_PARKED : SFI_ROW_PARKED_TYPE;
 }
 
+enum { PASSED_OVER = 2 };
+
 static int is_parked(const struct sfi_message *message)
 {
     return message->row == SFI_ROW_PARKED || message->row == SFI_ROW_PARKED_TYPE;
@@ -104,11 +106,12 @@ static int next_message(struct sfi_parking *parking, struct sfi_hold *hold, uint
     if (parking->unread == 0)
         return sfi_err(SF_ECORRUPT, "more messages are parked on disk than were counted");
     rc = sfi_backlog_open_row(parking->reader, key, record, row_of(hold), out);
-    if (rc < 0)
+    if (rc < 0 && rc != SF_ECORRUPT)
         return rc;
     parking->unread--;
-    hold->first = (*out)->sequence + 1;
-    return 1;
+    parking->reader->damaged += rc < 0; /* backlog.h: 3 */
+    hold->first = sfi_be64_get((const unsigned char *)key.data + key.size - 8) + 1;
+    return rc < 0 ? PASSED_OVER : 1;
 }
 
 int sfi_parking_read(struct sfi_parking *parking, struct sfi_hold *hold, uint64_t limit,
@@ -123,6 +126,8 @@ int sfi_parking_read(struct sfi_parking *parking, struct sfi_hold *hold, uint64_
     while (hold->first <= hold->last && rows < SFI_SLICE_ROWS && bytes < bytes_max &&
            (rc = next_message(parking, hold, limit, snapshot, &message)) > 0) {
         rows++;
+        if (rc == PASSED_OVER)
+            continue;
         bytes += sfi_message_bytes(message);
         take(taker, message);
     }

@@ -242,13 +242,13 @@ const struct sfi_verb sfi_verb_drop = {"drop", SFI_RELIEF, execute_drop};
 
 static int find_in(sf_runtime *rt, sf_view *view, uint64_t sequence, int to_send)
 {
-    const sf_message *letter = sf_view_dead(view, sequence - 1);
-    int rc = sf_view_error(view);
+    const sf_message *letter = NULL;
+    int rc = sfi_view_dead(view, sequence, &letter);
     if (rc == SF_ECORRUPT && !to_send)
         return 0; /* it can be dropped all the same */
     if (rc < 0)
         return rc;
-    if (!letter || letter->sequence != sequence)
+    if (rc == 0)
         return sfi_err(SF_ENOTFOUND, "there is no dead letter %llu on disk",
                        (unsigned long long)sequence);
     if (!to_send)

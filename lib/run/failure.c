@@ -8,6 +8,7 @@ enum {
     HOLD_MIN_MS = 1000,
     HOLD_MAX_MS = 60000,
     HOLD_DOUBLINGS = 6,
+    FENCE_MS = 3600000,
     WAIT_MS = 50
 };
 
@@ -96,6 +97,18 @@ static int hold_message(sf_runtime *rt, struct sfi_message *message)
     return 0;
 }
 
+/* A row that it needs is damaged.  Nothing is written of it: the directory may be opened anew after a repair,
+ * or with a program, that can read it. */
+static int fence_message(sf_runtime *rt)
+{
+    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), FENCE_MS);
+    if (rc < 0)
+        return rc;
+    rt->epoch.stats.turns_failed++;
+    rt->epoch.stats.fenced++;
+    return 0;
+}
+
 /* What the actor emits to is full, or whom it calls is held: its messages wait, and no attempt is counted. */
 static int wait_for_room(sf_runtime *rt, struct sfi_egress *full)
 {
@@ -111,6 +124,8 @@ int sfi_failure_settle(const struct sfi_work *work, struct sfi_message *message)
     switch (work->verdict) {
     case SFI_HOLD:
         return hold_message(work->rt, message);
+    case SFI_FENCE:
+        return fence_message(work->rt);
     case SFI_WAIT:
         return wait_for_room(work->rt, work->full);
     case SFI_FAIL:

@@ -83,7 +83,7 @@ static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
         return 0;
     int rc = sfi_actor_load_state(turn->rt->store, &work_of(turn)->arena, actor, &old);
     if (rc < 0)
-        return sfi_work_trouble(work_of(turn), rc);
+        return sfi_work_unreadable(work_of(turn), rc);
     return rc > 0 ? migrate(turn, actor, &old) : 0;
 }
 
@@ -140,7 +140,7 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
     int rc = sfi_actor_load_slot(&turn->rt->actors, turn->rt->store, actor, number, &slot);
     if (rc == 0)
         return slot;
-    sfi_work_trouble(work_of(turn), rc);
+    sfi_work_unreadable(work_of(turn), rc);
     return NULL;
 }
 

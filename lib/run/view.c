@@ -330,24 +330,48 @@ static int lend_dead(sf_view *view, sf_bytes key, const struct sfi_envelope *env
     return 0;
 }
 
-static int read_dead(sf_view *view, uint64_t after_sequence, const sf_message **out)
+/* 1 with the next one; 0: none; negative.  `*at` is its number also when it cannot be read. */
+static int next_dead(sf_view *view, uint64_t *at)
 {
     struct sfi_key from;
     struct sfi_envelope envelope;
     sf_bytes key, record;
     sfi_arena_reset(&view->arena);
-    sfi_key_sequence(&from, after_sequence);
+    sfi_key_sequence(&from, *at);
     int rc = sfi_snapshot_seek(view->snapshot, SFI_DEAD, sfi_key_bytes(&from), 1, &key, &record);
     if (rc <= 0)
         return rc;
     if (key.size != 8)
         return sfi_err(SF_ECORRUPT, "a dead letter on disk has a key of %zu bytes", key.size);
+    *at = sfi_be64_get(key.data);
     rc = sfi_envelope_parse(key, record, 1, &envelope);
     if (rc == 0)
         rc = lend_dead(view, key, &envelope);
-    if (rc == 0)
+    return rc < 0 ? rc : 1;
+}
+
+int sfi_view_dead(sf_view *view, uint64_t sequence, const sf_message **out)
+{
+    uint64_t at = sequence - 1;
+    int rc = next_dead(view, &at);
+    if (rc > 0)
         *out = &view->dead;
-    return rc;
+    return at != sequence && (rc > 0 || rc == SF_ECORRUPT) ? 0 : rc;
+}
+
+/* What cannot be read is passed over; if nothing comes after it, that is why nothing is lent. */
+static int read_dead(sf_view *view, uint64_t after_sequence, const sf_message **out)
+{
+    uint64_t at = after_sequence, before;
+    int rc, damaged = 0;
+    do {
+        before = at;
+        rc = next_dead(view, &at);
+        damaged |= rc == SF_ECORRUPT;
+    } while (rc == SF_ECORRUPT && at != before);
+    if (rc > 0)
+        *out = &view->dead;
+    return rc == 0 && damaged ? SF_ECORRUPT : rc < 0 ? rc : 0;
 }
 
 const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence)

@@ -9,5 +9,7 @@
 
 int sfi_view_open(sf_runtime *rt, sf_view **out);
 void sfi_view_close(sf_view *view);
+/* The dead letter with that number, lent: 1; 0: there is none; SF_ECORRUPT: it cannot be read. */
+int sfi_view_dead(sf_view *view, uint64_t sequence, const sf_message **out);
 
 #endif

@@ -59,6 +59,14 @@ int sfi_work_trouble(struct sfi_work *work, int code)
     return code;
 }
 
+int sfi_work_unreadable(struct sfi_work *work, int code)
+{
+    if (code != SF_ECORRUPT)
+        return sfi_work_trouble(work, code);
+    sfi_work_doom(work, SFI_FENCE, code, "%s", sf_errmsg());
+    return code;
+}
+
 int sfi_work_no_memory(struct sfi_work *work)
 {
     return sfi_work_trouble(work, sfi_err(SF_ENOMEM, "out of memory"));

@@ -26,6 +26,7 @@ enum sfi_verdict {
     SFI_REJECT, /* never again */
     SFI_HOLD,   /* not its fault either: the program's; it waits, and the actor with it */
     SFI_WAIT,   /* again when there may be room; no attempt is counted */
+    SFI_FENCE,  /* what an actor is cannot be read: it waits, all others go on */
     SFI_TROUBLE /* not its fault; `code` says what */
 };
 
@@ -81,6 +82,8 @@ void sfi_work_doom(struct sfi_work *work, enum sfi_verdict verdict, int code, co
 int sfi_work_error(const struct sfi_work *work);
 /* (3), with the sentence that is there; the code. */
 int sfi_work_trouble(struct sfi_work *work, int code);
+/* The same of what was to be read of an actor: a damaged row concerns that actor alone. */
+int sfi_work_unreadable(struct sfi_work *work, int code);
 int sfi_work_no_memory(struct sfi_work *work);
 /* Counts what it changes and sends.  SF_EINVAL: too much for one turn. */
 int sfi_work_charge(struct sfi_work *work, size_t bytes);
