@@ -35,7 +35,7 @@ static int emit(sf_turn *turn)
 static const sf_type emitter_type = SF_TYPE(EMITTER, .handler = emit, .attempts_max = 2);
 
 struct sink {
-    uint64_t taken, last, wrong;
+    uint64_t taken, last, wrong, refuses_from;
     uint32_t calls, most;
     int is_down, answers_later, jumps;
     jmp_buf *out;
@@ -50,7 +50,7 @@ static int take(const sf_message *const *records, size_t count, void *userdata)
         sink->calls_before = sink->before->calls;
     if (sink->jumps-- > 0)
         longjmp(*sink->out, 1);
-    if (sink->is_down)
+    if (sink->is_down || (sink->refuses_from && records[0]->sequence >= sink->refuses_from))
         return 0;
     for (size_t i = 0; i < count; i++) {
         sink->wrong += records[i]->sequence != sink->last + 1;
@@ -156,6 +156,29 @@ static void one_egress_with_a_backlog_does_not_hold_up_another(void **state)
     OK(sf_runtime_close(rt));
 }
 
+static int emit_large(sf_turn *turn)
+{
+    static const char body[600 << 10];
+    sf_emit(turn, "out", "record", SF_OF(body));
+    sf_emit(turn, "out", "record", SF_OF(body));
+    return sf_emit(turn, "out", "record", SF_OF(body));
+}
+
+static void one_call_brings_a_mebibyte_and_the_record_that_crosses_it(void **state)
+{
+    static const sf_type large_type = SF_TYPE("test/large", .handler = emit_large);
+    struct sink sink = {0};
+    struct machine machine;
+    sf_runtime *rt = open_still(&machine, *state, &sink);
+    OK(sf_register(rt, &large_type, NULL));
+    OK(sf_send(rt, sf_addr("test/large", "l"), "", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(sink.taken, 3);
+    assert_int_equal(sink.calls, 2);
+    assert_int_equal(sink.most, 2);
+    OK(sf_runtime_close(rt));
+}
+
 /* -- many of them ------------------------------------------------------------------------------ */
 
 enum { MANY = 20000, IDLE_STEPS = 2000 };
@@ -243,6 +266,18 @@ static int emit_and_say_why(sf_turn *turn)
     return 0;
 }
 
+static void the_bounds_follow_from_the_ceiling(void **state)
+{
+    struct sink sink = {0};
+    struct machine machine;
+    sf_runtime *rt = open_still(&machine, *state, &sink); /* of 256 MiB */
+    assert_int_equal(rt->egresses.records_max, 4 << 20);
+    assert_int_equal(rt->egresses.bytes_max, 32 << 20);
+    assert_int_equal(rt->dead.count_max, 65536);
+    assert_int_equal(rt->dead.bytes_max, 16 << 20);
+    OK(sf_runtime_close(rt));
+}
+
 static void the_handler_hears_which_egress_is_full(void **state)
 {
     static const sf_type type = SF_TYPE("test/curious", .handler = emit_and_say_why);
@@ -282,6 +317,65 @@ static void a_bound_in_bytes_holds_over_a_restart(void **state)
         assert_int_equal(egress->kept_bytes - egress->acked_bytes, 7400);
         OK(sf_runtime_close(rt));
     }
+}
+
+/* -- when -------------------------------------------------------------------------------------- */
+
+/* Calls that were made when so many milliseconds more have passed. */
+static uint32_t calls_after(sf_runtime *rt, struct machine *machine, struct sink *sink, uint64_t ms)
+{
+    machine_advance_ms(machine, ms);
+    OK(sf_run_until_idle(rt));
+    return sink->calls;
+}
+
+static void a_sink_that_refuses_is_asked_again_after_100_ms_and_ever_later_up_to_13_s(void **state)
+{
+    struct sink sink = {.is_down = 1};
+    struct machine machine;
+    sf_runtime *rt = open_still(&machine, *state, &sink);
+    OK(order(rt, "e", "out", 300));
+    OK(sf_run_until_idle(rt));
+    uint32_t calls = 1;
+    assert_int_equal(sink.calls, calls);
+    for (int i = 0; i < 10; i++) {
+        uint64_t pause_ms = UINT64_C(100) << (i < 7 ? i : 7);
+        assert_in_range(sf_timeout_ms(rt), 1, pause_ms);
+        assert_int_equal(calls_after(rt, &machine, &sink, pause_ms - 1), calls);
+        assert_int_equal(calls_after(rt, &machine, &sink, 1), ++calls);
+    }
+    sink.is_down = 0;
+    sink.refuses_from = 257; /* it takes a part, and is not so patient any more */
+    assert_int_equal(calls_after(rt, &machine, &sink, 12800), calls + 2);
+    assert_int_equal(sink.taken, 256);
+    assert_in_range(sf_timeout_ms(rt), 1, 100);
+    sink.refuses_from = 0;
+    assert_int_equal(calls_after(rt, &machine, &sink, 99), calls + 2);
+    assert_int_equal(calls_after(rt, &machine, &sink, 1), calls + 3);
+    assert_int_equal(sink.taken, 300);
+    OK(sf_runtime_close(rt));
+}
+
+static void an_acknowledgement_and_a_new_sink_wake_who_drives(void **state)
+{
+    struct sink sink = {.answers_later = 1}, next = {.last = 1};
+    sf_runtime *rt = open_sink(*state, &sink, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    OK(order(rt, "e", "out", 2));
+    drive_until_quiet(rt);
+    assert_int_equal(sf_timeout_ms(rt), -1);
+    OK(sf_egress_ack(rt, "out", 1));
+    assert_int_equal(sf_timeout_ms(rt), 0);
+    drive_until_quiet(rt);
+    OK(sf_runtime_close(rt));
+
+    rt = place_open(*state);
+    drive_until_quiet(rt);
+    assert_int_equal(sf_timeout_ms(rt), -1);
+    OK(sf_egress_register(rt, "out", take, &next));
+    assert_int_equal(sf_timeout_ms(rt), 0);
+    drive_until_quiet(rt);
+    assert_int_equal(next.last, 2);
+    OK(sf_runtime_close(rt));
 }
 
 /* -- what goes wrong --------------------------------------------------------------------------- */
@@ -448,6 +542,10 @@ int main(void)
         TEST(who_emits_to_a_full_egress_waits_and_others_go_on),
         TEST(the_handler_hears_which_egress_is_full),
         TEST(a_bound_in_bytes_holds_over_a_restart),
+        TEST(the_bounds_follow_from_the_ceiling),
+        TEST(one_call_brings_a_mebibyte_and_the_record_that_crosses_it),
+        TEST(a_sink_that_refuses_is_asked_again_after_100_ms_and_ever_later_up_to_13_s),
+        TEST(an_acknowledgement_and_a_new_sink_wake_who_drives),
         TEST(a_callback_left_by_longjmp_is_called_again),
         TEST(without_memory_no_record_is_lost),
         TEST(a_missing_record_stops_its_egress_until_it_is_acknowledged),
