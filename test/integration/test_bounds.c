@@ -12,6 +12,7 @@
 #include <cmocka.h>
 #include <inttypes.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "run/life.h"
@@ -360,12 +361,51 @@ static void memory_is_bounded_whatever_sizes_of_messages_follow_each_other(void 
     assert_int_equal(weighed_live, 0);
 }
 
+/* -- large bodies ------------------------------------------------------------------------------------------ */
+
+static uint64_t large_blocks;
+
+static void *count_large(void *ctx, void *old, size_t size)
+{
+    (void)ctx;
+    large_blocks += size >= 32 << 10;
+    if (size)
+        return realloc(old, size);
+    free(old);
+    return NULL;
+}
+
+/* A large block is mapped, and its pages cleared, each time it is asked for. */
+static void large_bodies_do_not_ask_for_memory_each_time(void **state)
+{
+    enum { ROUNDS = 5, MESSAGES = 100 };
+    static const sf_type taker = SF_TYPE("test/taker", .handler = take_it);
+    static char body[64 << 10];
+    struct place *place = *state;
+    struct sfi_sys sys = *sfi_sys_default();
+    sf_options options = SF_OPTIONS(.commit_inline = 1, .store_bytes_max = UINT64_C(1) << 30);
+    sf_runtime *rt;
+    sys.resize = count_large;
+    OK(sfi_runtime_open(&sys, place->db, &options, &rt));
+    OK(sf_register(rt, &taker, NULL));
+    for (int round = 0; round < ROUNDS; round++) {
+        large_blocks = 0;
+        for (int i = 0; i < MESSAGES; i++)
+            OK(sf_send(rt, sf_addr("test/taker", "t"), "", SF_OF(body)));
+        OK(sf_run_until_idle(rt));
+    }
+    print_message("%d messages, %" PRIu64 " large blocks\n", MESSAGES, large_blocks);
+    assert_true(large_blocks < MESSAGES / 5);
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(small_budgets_keep_order_and_lose_nothing),
         TEST(small_budgets_do_the_same_on_a_disk),
         TEST(memory_is_bounded_while_the_backlog_is_not),
+        TEST(large_bodies_do_not_ask_for_memory_each_time),
         TEST(memory_is_bounded_whatever_sizes_of_messages_follow_each_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

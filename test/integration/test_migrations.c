@@ -134,11 +134,16 @@ static void what_is_in_memory_keeps_its_layout_until_a_restart(void **state)
 {
     static const sf_type again = SF_TYPE(FORM, .handler = count_new, .state_size = 8,
                                          .state_version = 1, .state_migrate = migrate);
+    static const sf_type later =
+        SF_TYPE(FORM, .handler = count_new, .state_size = sizeof(struct new_form),
+                .state_version = 2, .state_migrate = migrate);
     run_as(*state, &old_type, "a", "count");
     sf_runtime *rt = open_as(*state, &new_type); /* version 0 is still what the database holds */
     REFUSED(sf_register(rt, &old_type, NULL), SF_EINVAL);
     SAYS("restart");
     REFUSED(sf_register(rt, &again, NULL), SF_EINVAL);
+    SAYS("restart");
+    REFUSED(sf_register(rt, &later, NULL), SF_EINVAL);
     SAYS("restart");
     OK(sf_register(rt, &new_type, NULL));
     OK(sf_runtime_close(rt));
@@ -209,6 +214,7 @@ static void the_pauses_grow_from_a_second_to_a_minute(void **state)
     sf_options options = SF_OPTIONS(.store_bytes_max = UINT64_C(1) << 30);
     sf_runtime *rt;
     run_as(place, &old_type, "a", "count");
+    run_as(place, &old_type, "b", "count");
     machine_init(&machine);
     OK(sfi_runtime_open(&machine.sys, place->db, &options, &rt));
     OK(sf_register(rt, &new_type, NULL));
@@ -226,6 +232,11 @@ static void the_pauses_grow_from_a_second_to_a_minute(void **state)
     refuses = 0;
     assert_int_equal(calls_after(&machine, rt, 60000), 1);
     assert_int_equal(form_of(rt, "a").count, 2);
+    refuses = 1; /* one succeeded: it begins anew */
+    OK(sf_send(rt, sf_addr(FORM, "b"), "count", SF_NONE));
+    assert_int_equal(calls_after(&machine, rt, 0), 1);
+    assert_int_equal(calls_after(&machine, rt, 999), 0);
+    assert_int_equal(calls_after(&machine, rt, 1), 1);
     OK(sf_runtime_close(rt));
 }
 

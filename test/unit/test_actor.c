@@ -290,7 +290,10 @@ static void a_purged_actor_has_no_row_and_leaves_memory(void **state)
     assert_int_equal(*state_of(f, actor), 0);
     assert_int_equal(sfi_actor_load_slot(&f->actors, f->store, actor, 3, &slot), 0);
     assert_null(slot->data); /* though it is on disk still */
+    assert_int_equal(f->actors.dirty_rows, 4); /* so the epoch is bounded */
+    assert_true(f->actors.dirty_bytes >= 4 * 32);
     seal(f);
+    assert_int_equal(f->actors.dirty_rows, 0);
     settle(f);
     assert_int_equal(rows_of_store(f), 3);
     trim_all(f, NULL);
@@ -574,6 +577,15 @@ static void memory_stays_near_the_budget_whatever_sizes_follow_each_other(void *
             if (n % 64 == 0) { /* so that many slabs hold one that may neither leave nor move now */
                 sfi_actor_touch(&f->actors, actor, 0);
                 actor->state_dirty = 1;
+            }
+            if (phase > 0 && n % 32 == 0) { /* likewise among the older ones */
+                struct sfi_type *before = &types[phase <= SIZES ? phase - 1 : 2 * SIZES - phase];
+                uint64_t old = f->machine.sys.random(&f->machine) % count;
+                struct sfi_actor *other = get_sized(f, before, old);
+                *(uint64_t *)sfi_actor_state(other) = old;
+                other->has_state = 1;
+                sfi_actor_touch(&f->actors, other, 0);
+                other->state_dirty = 1;
             }
             if (n % 1024 == 0) {
                 seal(f);

@@ -149,6 +149,23 @@ static void an_added_value_is_saved(void **state)
     assert_int_equal(saved(f), 1);
 }
 
+static void what_a_type_does_not_say_has_its_default(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_type *type = registered(f, "test/a");
+    assert_int_equal(type->attempts_max, 3);
+    assert_int_equal(type->backoff_ms, 0);
+    assert_int_equal(type->backoff_ms_max, 60000);
+    sf_type desc = type_named("test/b");
+    desc.attempts_max = 7;
+    desc.backoff_ms = 11;
+    desc.backoff_ms_max = 13;
+    OK(sfi_types_register(&f->types, &desc, NULL, &type));
+    assert_int_equal(type->attempts_max, 7);
+    assert_int_equal(type->backoff_ms, 11);
+    assert_int_equal(type->backoff_ms_max, 13);
+}
+
 static void a_registration_without_memory_leaves_nothing_half_done(void **state)
 {
     struct fixture *f = *state;
@@ -184,6 +201,7 @@ int main(void)
         HERE(as_many_types_as_fit_are_registered_in_no_time_and_no_more),
         HERE(only_types_that_changed_are_saved),
         HERE(an_added_value_is_saved),
+        HERE(what_a_type_does_not_say_has_its_default),
         HERE(a_registration_without_memory_leaves_nothing_half_done),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
