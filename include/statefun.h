@@ -397,6 +397,10 @@ SF_API int sf_egress_ack(sf_runtime *rt, const char *name, uint64_t sequence);
 SF_API SF_MUST int64_t sf_pause(sf_runtime *rt, sf_address address, const char *reason);
 /* What waits comes in, in order.  Also when the database is full.  Not paused: no effect. */
 SF_API SF_MUST int64_t sf_resume(sf_runtime *rt, sf_address address);
+/* Forgets an actor: its struct and values, what waits for it, and that it was paused.  None of what was sent before
+ * ever runs; who asked hears SF_EFAILED.  What is sent later finds zeroes.  Also when the database is full.  SF_ENOTFOUND:
+ * the type is not registered. */
+SF_API SF_MUST int64_t sf_purge(sf_runtime *rt, sf_address address);
 
 /* A dead letter goes to the end of its actor's mailbox, as a first attempt, and nobody waits for its reply; or
  * away, also when the database is full.  Twice is once.  SF_ENOTFOUND: there is none with that number on disk,

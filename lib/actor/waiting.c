@@ -243,11 +243,12 @@ static void mark_let_go(struct sfi_mailbox *mailbox, struct sfi_hold *hold,
     mailbox->let_go += count;
 }
 
-/* All that waits in memory. */
+/* All that waits in memory.  The hold has to know when it came through, if more is parked, or if what came is to be
+ * dropped where it is met. */
 static void let_go_waiting(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
 {
     uint64_t count = hold->waiting_count;
-    if (sfi_hold_has_parked(hold))
+    if (sfi_hold_has_parked(hold) || (hold->reasons & SFI_HELD_PURGED))
         mark_let_go(mailbox, hold, &hold->waiting, count);
     mailbox->queued += count;
     sfi_mailbox_lower(mailbox, &mailbox->held_bytes, hold->waiting_bytes);

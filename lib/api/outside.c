@@ -406,6 +406,20 @@ int64_t sf_resume(sf_runtime *rt, sf_address address)
     return rc < 0 ? rc : command_actor(rt, SFI_RESUME, address, SF_NONE);
 }
 
+int64_t sf_purge(sf_runtime *rt, sf_address address)
+{
+    int rc = sfi_call_check(rt, SFI_HERE, "sf_purge()", NULL);
+    struct sfi_parcel parcel;
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&rt->lock);
+    rc = make_parcel(rt, address, NULL, SF_NONE, &parcel);
+    pthread_mutex_unlock(&rt->lock);
+    struct sfi_command command = {
+        .type = parcel.type, .id = address.id, .id_size = address.id_size, .text = SF_NONE};
+    return rc < 0 ? rc : sfi_command_give(rt, SFI_PURGE, &command);
+}
+
 /* -- drive --------------------------------------------------------------------------------------------------- */
 
 int sf_fd(const sf_runtime *rt)

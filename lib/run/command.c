@@ -10,6 +10,7 @@ static const struct sfi_verb *const verbs[] = {
     [SFI_ADVANCE] = &message,
     [SFI_PAUSE] = &sfi_verb_pause,
     [SFI_RESUME] = &sfi_verb_resume,
+    [SFI_PURGE] = &sfi_verb_purge,
     [SFI_RESEND] = &sfi_verb_resend,
     [SFI_DROP] = &sfi_verb_drop};
 

@@ -36,7 +36,7 @@ struct sfi_verb {
 /* Numbers are known in memory only. */
 enum sfi_verb_number { SFI_MESSAGE, SFI_ADVANCE, SFI_PAUSE, SFI_RESUME, SFI_PURGE, SFI_RESEND, SFI_DROP };
 
-extern const struct sfi_verb sfi_verb_pause, sfi_verb_resume, sfi_verb_resend, sfi_verb_drop;
+extern const struct sfi_verb sfi_verb_pause, sfi_verb_resume, sfi_verb_resend, sfi_verb_drop, sfi_verb_purge;
 
 const struct sfi_verb *sfi_verb(enum sfi_verb_number number);
 

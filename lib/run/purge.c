@@ -1,0 +1,27 @@
+/* purge.c - sf_purge() as a command: an actor as if it had never been.
+ *
+ * (1) State: the actor comes into memory, emptied, and sealing deletes every row that its type can have; so a
+ *     turn in the same epoch finds zeroes too, whatever is durable still.
+ * (2) Messages: whatever has a sequence below the next one is dropped where it is met: in the run queue, behind
+ *     its hold, or coming back from table parked.  A hold says so, durably, until none is left (hold.h).
+ * (3) What can fail comes first: the place in memory, then the hold. */
+#include "base/err.h"
+#include "run/command.h"
+#include "run/runtime.h"
+
+static int execute(sf_runtime *rt, const struct sfi_command *command)
+{
+    struct sfi_whom whom = {.type = command->type, .id = command->id, .id_size = command->id_size};
+    whom.hash = sfi_actors_hash(&rt->actors, whom.type, whom.id, whom.id_size);
+    struct sfi_actor *actor =
+        sfi_actors_get(&rt->actors, whom.type, whom.hash, whom.id, whom.id_size);
+    if (!actor)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    int rc = sfi_hold_purge(&rt->mailbox.holds, sfi_epoch_batch(&rt->epoch), &whom,
+                            rt->mailbox.next_sequence);
+    if (rc == 0)
+        sfi_actor_purge(&rt->actors, actor);
+    return rc;
+}
+
+const struct sfi_verb sfi_verb_purge = {"purge", SFI_RELIEF, execute};
