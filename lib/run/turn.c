@@ -463,10 +463,13 @@ static void end_nested(struct nested *nested)
     leave(nested->turns, nested->depth);
 }
 
-/* Whose fault it was, in front of the reason. */
+/* Whose fault it was, in front of the reason; not the callers in between. */
 static void name_failure(struct sfi_work *work, const struct sf_turn *inner)
 {
     char reason[SFI_REASON_MAX];
+    if (work->is_named)
+        return;
+    work->is_named = 1;
     memcpy(reason, work->reason, sizeof reason);
     snprintf(work->reason, sizeof work->reason, "%s %.*s: %.150s", inner->actor->type->name,
              (int)inner->actor->id_size, inner->actor->id, reason);

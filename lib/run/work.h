@@ -54,6 +54,7 @@ struct sfi_work {
     enum sfi_verdict verdict;
     int code;
     char reason[SFI_REASON_MAX];
+    int is_named; /* the reason says whose fault it was */
     struct sfi_egress *full; /* SFI_WAIT: for whose room */
     struct sfi_arena arena;
     struct sfi_undo *undo;
