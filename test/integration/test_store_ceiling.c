@@ -123,18 +123,29 @@ static sf_runtime *open_hoarders(struct place *place, const char *name, int is_i
     return rt;
 }
 
-/* Again and again there is as much room as before. */
+/* How many found their place; they are let go of again. */
+static int keep_once(sf_runtime *rt, int each)
+{
+    int kept = send_until_full(rt, "keep", each);
+    assert_int_equal(hoards_stored(rt, kept), kept);
+    let_go(rt);
+    assert_int_equal(hoards_stored(rt, kept), 0);
+    return kept;
+}
+
+/* Again and again there is as much room as before: in the end, for on a busy machine the thread that sweeps may
+ * not have had its turn yet when the engine finds nothing to do.  Half of the room is kept for what was accepted
+ * and may lie in two places for a while. */
 static void keep_and_let_go(struct place *place, int is_inline, int each, int rounds)
 {
     sf_runtime *rt = open_hoarders(place, how(is_inline), is_inline);
     int first = 0;
     for (int round = 0; round < rounds; round++) {
-        int kept = send_until_full(rt, "keep", each);
-        assert_int_equal(hoards_stored(rt, kept), kept);
-        let_go(rt);
-        assert_int_equal(hoards_stored(rt, kept), 0);
+        uint64_t end = mono_ms() + 20000;
+        int kept = keep_once(rt, each);
+        while ((kept <= CEILING / PIECE / 5 || kept < first / 2) && mono_ms() < end)
+            kept = keep_once(rt, each);
         first = round == 0 ? kept : first;
-        /* Half of the room is kept for what was accepted and may lie in two places for a while. */
         assert_true(kept > CEILING / PIECE / 5 && kept >= first / 2);
     }
     OK(send_piece(rt, 1, "emit"));

@@ -76,6 +76,22 @@ static void each_has(sf_runtime *rt, int actors, uint64_t total)
     sf_view_close(view);
 }
 
+/* Closed at once, so that next to nothing was swept; on a busy machine that may take a few tries.  How many. */
+static int leave_a_log(struct place *place, int actors, const sf_options *options,
+                       int is_inline)
+{
+    for (int tries = 1; tries <= 50; tries++) {
+        sf_runtime *rt = open_in(place, how(is_inline), options);
+        add_to_each(rt, actors);
+        OK(sf_run_until_idle(rt));
+        OK(sf_runtime_close(rt));
+        if (table_sizes(place).log_entries > options->log_records_max)
+            return tries;
+    }
+    fail_msg("the log was swept before it could be closed");
+    return 0;
+}
+
 /* A generation is half of log_records_max.  Full ones do not stay, though no commit follows. */
 static void an_idle_engine_sweeps_its_changelog(void **state)
 {
@@ -83,19 +99,15 @@ static void an_idle_engine_sweeps_its_changelog(void **state)
     struct place *place = *state;
     for (int is_inline = 0; is_inline < 2; is_inline++) {
         sf_options options = SF_OPTIONS(.commit_inline = is_inline, .log_records_max = RECORDS);
+        int tries = leave_a_log(place, ACTORS, &options, is_inline);
         sf_runtime *rt = open_in(place, how(is_inline), &options);
-        add_to_each(rt, ACTORS);
-        OK(sf_run_until_idle(rt));
-        OK(sf_runtime_close(rt)); /* at once: next to nothing was swept */
-        assert_true(table_sizes(place).log_entries > RECORDS);
-        rt = open_in(place, how(is_inline), &options);
         until_quiet(rt); /* what an earlier run left */
         OK(sf_runtime_close(rt));
         assert_true(table_sizes(place).log_entries < RECORDS / 2);
         rt = open_in(place, how(is_inline), &options);
         add_to_each(rt, ACTORS);
         until_quiet(rt); /* what this one wrote */
-        each_has(rt, ACTORS, 2);
+        each_has(rt, ACTORS, (uint64_t)tries + 1);
         OK(sf_runtime_close(rt));
         struct table_sizes sizes = table_sizes(place);
         assert_true(sizes.log_entries < RECORDS / 2);
