@@ -96,6 +96,8 @@ if [ "${DEEP:-0}" = 1 ]; then
     holds changelog -DWRITES=6 -DEPOCHS=7 -DSLICE=2 -DTRIM=2 -DREADERS=0
     holds changelog -DKEYS=3 -DCRASHES=1 -DERRORS=1 -DREADERS=0
     holds changelog -DHARMLESS=1 -DERRORS=0
+    holds holds -DN=5
+    holds holds -DCRASHES=2 -DPAUSES=3
 else
     holds commit
     holds commit -DINPUTS=3 -DTIDIES=1
@@ -107,6 +109,7 @@ else
     holds changelog -DEPOCHS=5 -DCRASHES=0 -DERRORS=0
     holds changelog -DCRASHES=0 -DWRITES=3
     holds changelog -DEPOCHS=5 -DREADERS=0 -DHARMLESS=1
+    holds holds
 fi
 
 for goal in 1 2 3 4; do reached commit -DGOAL=$goal; done
@@ -125,6 +128,9 @@ for goal in 2 4 5 7 8; do reached changelog -DGOAL=$goal -DREADERS=0; done
 for goal in 3 6; do reached changelog -DGOAL=$goal; done
 for number in 1 2 3 4 5 6 8 9 10 13; do refuted changelog -DBUG=$number -DREADERS=0; done
 for number in 7 11 12 14; do refuted changelog -DBUG=$number; done
+
+for goal in 1 2 3; do reached holds -DGOAL=$goal; done
+for number in 1 2 3 4 5 6; do refuted holds -DBUG=$number; done
 
 [ $bad -eq 0 ] || exit 1
 echo "test_model: $searches searches"

@@ -599,6 +599,7 @@ struct model {
     uint64_t next[ALL],
         purged[ALL]; /* to be handled; dropped, in any order, is what is below `purged` */
     uint64_t due_ns[ALL];
+    uint32_t failed[ALL]; /* attempts of the next one */
     uint8_t done[ALL][NUMBERS];
     int paused[ALL], type_paused[TYPES];
 };
@@ -640,35 +641,48 @@ static void model_send(struct run *r)
     }
 }
 
+/* Backs off, is tried again at once, or cannot be handled by this program. */
+static void model_failure(struct run *r, struct sfi_message *message, int actor)
+{
+    struct fixture *f = r->f;
+    uint64_t what = draw(f, 3), pause_ms = draw(f, 20);
+    arm(f);
+    message->attempts += what < 2;
+    int rc = what == 0   ? sfi_mailbox_back_off(&f->mailbox, batch(f), pause_ms)
+             : what == 1 ? sfi_mailbox_again(&f->mailbox, batch(f))
+                         : sfi_mailbox_put_off(&f->mailbox, batch(f), pause_ms);
+    if (disarmed(r, rc) < 0) {
+        message->attempts -= what < 2;
+        return;
+    }
+    r->now.failed[actor] += what < 2;
+    if (what == 0)
+        r->now.due_ns[actor] = f->machine.now_ns + pause_ms * 1000000;
+}
+
 static void model_turn(struct run *r, struct sfi_message *message)
 {
     struct fixture *f = r->f;
     int actor = actor_of(f, message);
-    uint64_t number = number_of(message), pause_ms = draw(f, 20);
+    uint64_t number = number_of(message);
     assert_false(r->now.done[actor][number]);
     assert_int_equal(message->purged, number < r->now.purged[actor]);
     if (!message->purged) {
         assert_int_equal(number, r->now.next[actor]);
+        assert_int_equal(message->attempts, r->now.failed[actor]);
         assert_false(r->now.paused[actor]);
         assert_false(r->now.type_paused[actor / ACTORS]);
         assert_true(f->type[actor / ACTORS].registered);
         assert_true(r->now.due_ns[actor] <= f->machine.now_ns);
     }
-    if (!message->purged && draw(f, 6) == 0) {
-        arm(f);
-        message->attempts++;
-        if (disarmed(r, sfi_mailbox_back_off(&f->mailbox, batch(f), pause_ms)) == 0)
-            r->now.due_ns[actor] = f->machine.now_ns + pause_ms * 1000000;
-        else
-            message->attempts--;
-    } else if (!message->purged && draw(f, 12) == 0) {
-        arm(f);
-        disarmed(r, sfi_mailbox_again(&f->mailbox, batch(f)));
-    } else {
+    if (message->purged || draw(f, 4)) {
         r->now.next[actor] += !message->purged;
+        r->now.failed[actor] = message->purged ? r->now.failed[actor] : 0;
         r->now.done[actor][number] = 1;
         r->now.waiting--;
         sfi_mailbox_done(&f->mailbox);
+    } else {
+        model_failure(r, message, actor);
     }
 }
 
@@ -710,6 +724,7 @@ static void model_command(struct run *r)
         r->now.purged[actor] = r->now.next[actor] = r->now.sent[actor];
         r->now.paused[actor] = 0;
         r->now.due_ns[actor] = 0;
+        r->now.failed[actor] = 0;
     }
 }
 
