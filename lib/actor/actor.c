@@ -84,7 +84,8 @@ void sfi_actors_fini(struct sfi_actors *actors)
     *actors = (struct sfi_actors){.sys = actors->sys};
 }
 
-/* -- the table ----------------------------------------------------------------------------------- */
+/* -- the table
+ * ----------------------------------------------------------------------------------- */
 
 static size_t free_place(const struct sfi_actor_place *places, size_t capacity, uint64_t hash)
 {
@@ -200,7 +201,8 @@ void sfi_actors_expect(const struct sfi_actors *actors, uint64_t hash)
         __builtin_prefetch((const char *)places[at].actor + i * SFI_LINE, 1);
 }
 
-/* -- what leaves ---------------------------------------------------------------------------------- */
+/* -- what leaves
+ * ---------------------------------------------------------------------------------- */
 
 /* Knuth, "The Art of Computer Programming" 3, 6.4, algorithm R: what was pushed past the place that
  * becomes free moves back into it, so that no search ends too early. */
@@ -227,7 +229,8 @@ static void expect_under_hand(const struct sfi_actors *actors)
         __builtin_prefetch(actor, 1);
 }
 
-/* Looks at the place under the hand, and moves on unless that was emptied: another may be there now. */
+/* Looks at the place under the hand, and moves on unless that was emptied: another may be there
+ * now. */
 static void move_hand(struct sfi_actors *actors, const struct sfi_actor *kept)
 {
     struct sfi_actor *actor = actors->places[actors->hand].actor;
@@ -246,8 +249,8 @@ static void move_hand(struct sfi_actors *actors, const struct sfi_actor *kept)
     actors->barren++;
 }
 
-/* Two rounds without success, and nothing became durable since: then the hand creeps, so that a cache
- * full of dirty actors does not cost every turn a walk. */
+/* Two rounds without success, and nothing became durable since: then the hand creeps, so that a
+ * cache full of dirty actors does not cost every turn a walk. */
 static int places_to_pass(const struct sfi_actors *actors)
 {
     if (actors->barren >= 2 * actors->capacity)
@@ -255,7 +258,8 @@ static int places_to_pass(const struct sfi_actors *actors)
     return actors->bytes - actors->bytes_max > FAR_BYTES ? HAND_PLACES_FAR : HAND_PLACES;
 }
 
-/* -- what moves ----------------------------------------------------------------------------------- */
+/* -- what moves
+ * ----------------------------------------------------------------------------------- */
 
 static struct sfi_actor_place *place_of(const struct sfi_actors *actors,
                                         const struct sfi_actor *actor)
@@ -296,8 +300,8 @@ static void empty_slab(struct sfi_actors *actors, const struct sfi_actor *kept)
     actors->is_stuck = !slab || moved < count;
 }
 
-/* Evicting leaves gaps in slabs, which are of use to actors of that size only.  More than their part of the budget
- * they do not get: an eighth, and a slab of each size. */
+/* Evicting leaves gaps in slabs, which are of use to actors of that size only.  More than their
+ * part of the budget they do not get: an eighth, and a slab of each size. */
 static int has_slack(const struct sfi_actors *actors)
 {
     const struct sfi_pool *pool = &actors->pool;
@@ -329,10 +333,12 @@ void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct s
         empty_slab(actors, kept);
 }
 
-/* -- loading ------------------------------------------------------------------------------------- */
+/* -- loading
+ * ------------------------------------------------------------------------------------- */
 
-/* Copied: what we lend is aligned, with a zero after it, and the page they lie in is not; and migrating is the
- * application's code, which may take its time, or never return, so no snapshot is open then. */
+/* Copied: what we lend is aligned, with a zero after it, and the page they lie in is not; and
+ * migrating is the application's code, which may take its time, or never return, so no snapshot
+ * is open then. */
 static int copy_old_state(struct sfi_arena *arena, uint32_t version, sf_bytes bytes,
                           struct sfi_old_state *out)
 {
@@ -454,7 +460,8 @@ int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, stru
     return 0;
 }
 
-/* -- saving -------------------------------------------------------------------------------------- */
+/* -- saving
+ * -------------------------------------------------------------------------------------- */
 
 void sfi_actor_touch(struct sfi_actors *actors, struct sfi_actor *actor, size_t bytes)
 {

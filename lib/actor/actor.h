@@ -1,30 +1,32 @@
 /* actor.h - the actors in memory: a cache of what is on disk, and the truth where it is newer.
  *
- * (1) An actor in memory is the truth about its struct and values; the store is read only for what is
- *     not in memory.  So an actor may leave memory only when all of it is durable: it is not dirty, and
- *     the epoch that took its last changes (`sealed`) is on disk.
- * (2) An actor is in the dirty list of the open epoch if and only if it differs from what the last
- *     sealed epoch holds.
- * (3) The struct is loaded at the first sf_state() and a value at its first use, not before.
- *     Of an actor that was cleared (`emptied`) nothing is on disk any more but what is in memory too, so the
- *     store is not asked.  `to_clear` says that its rows are still to be deleted, when it is sealed, before
- *     what it became since is put: every slot that its type ever had, whether there is a row or not.
- * (4) Nobody keeps a pointer to an actor but the running turn and the dirty list, and none of these is
- *     ever dropped, or moved.  Messages and holds have addresses (message.h, hold.h).
+ * (1) An actor in memory is the truth about its struct and values; the store is read only for
+ *     what is not in memory.  So an actor may leave memory only when all of it is durable: it is
+ *     not dirty, and the epoch that took its last changes (`sealed`) is on disk.
+ * (2) An actor is in the dirty list of the open epoch if and only if it differs from what the
+ *     last sealed epoch holds.
+ * (3) The struct is loaded at the first sf_state() and a value at its first use, not before. Of
+ *     an actor that was cleared (`emptied`) nothing is on disk any more but what is in memory
+ *     too, so the store is not asked.  `to_clear` says that its rows are still to be deleted,
+ *     when it is sealed, before what it became since is put: every slot that its type ever had,
+ *     whether there is a row or not.
+ * (4) Nobody keeps a pointer to an actor but the running turn and the dirty list, and none of
+ *     these is ever dropped, or moved.  Messages and holds have addresses (message.h, hold.h).
  *
- * LAYOUT  One piece of memory from a pool: 24 bytes of header, id, zero byte, padding to 16, struct.  So
- * finding an actor touches one line of the cache, and a small struct the next.  The table of places is
- * {pointer, hash}, at most three quarters full.  An actor with a struct of 64 bytes and an id of 12 takes
- * 128 bytes and between 22 and 43 of the table.
+ * LAYOUT  One piece of memory from a pool: 24 bytes of header, id, zero byte, padding to 16,
+ * struct.  So finding an actor touches one line of the cache, and a small struct the next.  The
+ * table of places is {pointer, hash}, at most three quarters full.  An actor with a struct of 64
+ * bytes and an id of 12 takes 128 bytes and between 22 and 43 of the table.
  *
- * BUDGET  `bytes` counts actors, values and the table.  Actors count with an eighth more than they take, for
- * the gaps between them: those who leave give up a place in a slab, which serves actors of that size only.  When
- * gaps are more than that, the actors of a slab with few of them move to others, a slab a turn, and it goes
- * back (base/pool.h).  So memory stays within the budget whatever sizes follow each other, but for a slab of
- * each size.  Above `bytes_max` each turn moves a hand a bounded
- * number of places: what was used since the hand passed last is spared once, what is clean and durable
- * leaves (the CLOCK of Corbato, "A paging experiment with the Multics system", 1968).  When nothing may
- * leave, the budget is exceeded until the next epoch is durable; sfi_actors_are_full() ends the open one.
+ * BUDGET  `bytes` counts actors, values and the table.  Actors count with an eighth more than
+ * they take, for the gaps between them: those who leave give up a place in a slab, which serves
+ * actors of that size only.  When gaps are more than that, the actors of a slab with few of them
+ * move to others, a slab a turn, and it goes back (base/pool.h).  So memory stays within the
+ * budget whatever sizes follow each other, but for a slab of each size.  Above `bytes_max` each
+ * turn moves a hand a bounded number of places: what was used since the hand passed last is
+ * spared once, what is clean and durable leaves (the CLOCK of Corbato, "A paging experiment with
+ * the Multics system", 1968).  When nothing may leave, the budget is exceeded until the next
+ * epoch is durable; sfi_actors_are_full() ends the open one.
  *
  * Engine thread only. */
 #ifndef SFI_ACTOR_ACTOR_H
@@ -100,8 +102,8 @@ struct sfi_actor *sfi_actors_find(const struct sfi_actors *actors, const struct 
 struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
                                  const void *id, size_t id_size);
 
-/* Room in the dirty list for so many actors that get() gave and nobody touched yet, beside the next one.
- * SF_ENOMEM. */
+/* Room in the dirty list for so many actors that get() gave and nobody touched yet, beside the
+ * next one. SF_ENOMEM. */
 int sfi_actors_reserve(struct sfi_actors *actors, uint32_t count);
 
 /* Hints to the machine: the place of an address will be looked at; the actor there will. */
@@ -133,16 +135,16 @@ struct sfi_old_state {
     sf_bytes bytes;
 };
 
-/* From the stored record to the struct of today, which has type->desc.state_size bytes.  0; 1: it is of an
- * older version, which lies in `old` now, and is to be migrated when no snapshot is held for it any more;
- * negative. */
+/* From the stored record to the struct of today, which has type->desc.state_size bytes.  0; 1: it
+ * is of an older version, which lies in `old` now, and is to be migrated when no snapshot is held
+ * for it any more; negative. */
 int sfi_state_decode(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key,
                      sf_bytes record, void *state, struct sfi_old_state *old);
 /* Calls the application.  0; SF_EFAILED: it refused. */
 int sfi_state_migrate(const struct sfi_type *type, const struct sfi_old_state *old, void *state);
 
-/* Brings the struct into memory.  0; 1: as sfi_state_decode(), and it is the caller who sets has_state;
- * SF_ENOMEM, or what the store says. */
+/* Brings the struct into memory.  0; 1: as sfi_state_decode(), and it is the caller who sets
+ * has_state; SF_ENOMEM, or what the store says. */
 int sfi_actor_load_state(struct sfi_store *store, struct sfi_arena *arena, struct sfi_actor *actor,
                          struct sfi_old_state *old);
 /* The same for a value; the slot exists afterwards, absent if the store has none. */
@@ -164,14 +166,15 @@ void sfi_actor_touch(struct sfi_actors *actors, struct sfi_actor *actor, size_t 
 
 /* It was cleared: its struct is zeroed, and its values are absent, by the caller.  Cannot fail. */
 void sfi_actor_clear(struct sfi_actors *actors, struct sfi_actor *actor);
-/* The same without a turn, for one that sfi_actors_get() has just brought in: forgets struct and values. */
+/* The same without a turn, for one that sfi_actors_get() has just brought in: forgets struct and
+ * values. */
 void sfi_actor_purge(struct sfi_actors *actors, struct sfi_actor *actor);
 /* Deletes all rows of an actor that is not in memory; its type need not be registered. */
 int sfi_actor_delete_rows(const struct sfi_type *type, const void *id, size_t id_size,
                           struct sfi_batch *batch);
 
-/* Seal: puts what is dirty into the batch; nothing is marked clean before sfi_actors_cleaned(), which
- * is told the epoch of that batch. */
+/* Seal: puts what is dirty into the batch; nothing is marked clean before sfi_actors_cleaned(),
+ * which is told the epoch of that batch. */
 int sfi_actors_save(const struct sfi_actors *actors, struct sfi_batch *batch);
 void sfi_actors_cleaned(struct sfi_actors *actors, uint64_t epoch);
 

@@ -53,8 +53,8 @@ int sfi_type_name_check(const char *name)
     return 0;
 }
 
-/* Different pointers give different numbers, so equal ones need no second look.  Names are constants close
- * to each other: the multiplication spreads them. */
+/* Different pointers give different numbers, so equal ones need no second look.  Names are
+ * constants close to each other: the multiplication spreads them. */
 static uint64_t hash_of_pointer(const char *name)
 {
     uint64_t spread = (uint64_t)(uintptr_t)name * UINT64_C(0x9e3779b97f4a7c15);
@@ -358,8 +358,8 @@ int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userd
     return 0;
 }
 
-/* Names come in the order of their bytes, numbers do not: the places of those before it stay empty until
- * they are loaded. */
+/* Names come in the order of their bytes, numbers do not: the places of those before it stay
+ * empty until they are loaded. */
 int sfi_types_place(struct sfi_types *types, struct sfi_type *type)
 {
     if (type->number == 0 || type->number > SF_TYPES_MAX)

@@ -1,14 +1,14 @@
 /* type.h - what actors of one type have in common, and how a type is found by its name.
  *
- * (1) A type has a number, given at its first registration and stored for ever; keys on disk hold the
- *     number, so a name is stored once.  The same holds for the names of its values: slots.
- * (2) Types known from disk but not registered yet exist too (registered = 0): messages may wait for
- *     them.  A type object lives until the runtime is closed.
- * (3) Looked up by the pointer that was registered (borrowed until close, so identity is enough), then
- *     by content.  Neither takes longer when there are many types.
+ * (1) A type has a number, given at its first registration and stored for ever; keys on disk hold
+ *     the number, so a name is stored once.  The same holds for the names of its values: slots.
+ * (2) Types known from disk but not registered yet exist too (registered = 0): messages may wait
+ *     for them.  A type object lives until the runtime is closed.
+ * (3) Looked up by the pointer that was registered (borrowed until close, so identity is enough),
+ *     then by content.  Neither takes longer when there are many types.
  * (4) A type is in the dirty list if and only if its record on disk is older than it is.
- * (5) The stored version rises with the first actor that is stored in the new one, in the same epoch, not when
- *     that is registered: until then the program before can still open.
+ * (5) The stored version rises with the first actor that is stored in the new one, in the same
+ *     epoch, not when that is registered: until then the program before can still open.
  *
  * Written by the engine thread under the runtime's lock; other threads read under that lock. */
 #ifndef SFI_ACTOR_TYPE_H
@@ -71,8 +71,8 @@ struct sfi_type *sfi_types_find(const struct sfi_types *types, const char *name)
 /* The type with that number; NULL: none. */
 struct sfi_type *sfi_types_number(const struct sfi_types *types, uint32_t number);
 
-/* Binds the description, giving numbers to what is new.  On failure it is not bound; names may have got
- * their numbers already.  SF_EINVAL also: SF_TYPES_MAX have one already. */
+/* Binds the description, giving numbers to what is new.  On failure it is not bound; names may
+ * have got their numbers already.  SF_EINVAL also: SF_TYPES_MAX have one already. */
 int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userdata,
                        struct sfi_type **out);
 
@@ -91,8 +91,8 @@ uint16_t sfi_type_slot(const struct sfi_type *type, const sf_value *value);
 /* The handler for a kind; NULL: it does not understand it. */
 sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind);
 
-/* For loading: an empty type with that name, one more slot, and the place of its number.  place() takes
- * the type over, or refuses a number that is absurd or taken (SF_ECORRUPT). */
+/* For loading: an empty type with that name, one more slot, and the place of its number.  place()
+ * takes the type over, or refuses a number that is absurd or taken (SF_ECORRUPT). */
 struct sfi_type *sfi_type_new(const struct sfi_sys *sys, const char *name, size_t name_size);
 void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type);
 int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const char *name,

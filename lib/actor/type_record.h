@@ -1,5 +1,6 @@
-/* type_record.h - a type on disk: a MessagePack map {number, size, version, slots: [name...]}, so that
- * fields can be added and every language can read it.  The only file that knows MessagePack. */
+/* type_record.h - a type on disk: a MessagePack map {number, size, version, slots: [name...]}, so
+ * that fields can be added and every language can read it.  The only file that knows MessagePack.
+ */
 #ifndef SFI_ACTOR_TYPE_RECORD_H
 #define SFI_ACTOR_TYPE_RECORD_H
 

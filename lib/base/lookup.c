@@ -49,8 +49,8 @@ void sfi_lookup_add(struct sfi_lookup *lookup, uint64_t hash, void *thing)
     lookup->count++;
 }
 
-/* Algorithm R: what was pushed past the place that becomes free moves back into it, so that no search ends
- * too early. */
+/* Algorithm R: what was pushed past the place that becomes free moves back into it, so that no
+ * search ends too early. */
 static void empty_place(struct sfi_lookup *lookup, uint32_t free_at)
 {
     struct sfi_lookup_place *places = lookup->places;

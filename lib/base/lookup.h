@@ -1,8 +1,10 @@
-/* lookup.h - finds things by a hash of their name, in a time that does not grow with their number.
+/* lookup.h - finds things by a hash of their name, in a time that does not grow with their
+ * number.
  *
- * Holds pointers beside their hashes and owns nothing: the caller computes the hash and says which of the
- * things under it is meant, since different names may share one.  Open addressing with linear probing
- * (Knuth, "The Art of Computer Programming" 3, 6.4), at most three quarters full.
+ * Holds pointers beside their hashes and owns nothing: the caller computes the hash and says
+ * which of the things under it is meant, since different names may share one.  Open addressing
+ * with linear probing (Knuth, "The Art of Computer Programming" 3, 6.4), at most three quarters
+ * full.
  *
  *      struct thing *thing;
  *      for (uint32_t at = 0; (thing = sfi_lookup_next(lookup, hash, &at));)

@@ -49,7 +49,8 @@ void sfi_pool_fini(struct sfi_pool *pool)
     sfi_pool_init(pool, pool->sys, 1u << pool->shift);
 }
 
-/* -- lists ---------------------------------------------------------------------------------------- */
+/* -- lists
+ * ---------------------------------------------------------------------------------------- */
 
 static void list_push(struct sfi_slab_list *list, struct sfi_slab *slab)
 {
@@ -77,7 +78,8 @@ static void partial_remove(struct sfi_pool *pool, struct sfi_slab *slab)
     list_remove(&pool->partial[slab->class], slab);
 }
 
-/* -- chunks --------------------------------------------------------------------------------------- */
+/* -- chunks
+ * --------------------------------------------------------------------------------------- */
 
 static struct sfi_slab *slab_of_chunk(struct sfi_chunk *chunk, uint32_t i)
 {
@@ -131,7 +133,8 @@ static void free_chunk(struct sfi_pool *pool, struct sfi_chunk *chunk)
     sfi_free(pool->sys, chunk);
 }
 
-/* -- slabs ---------------------------------------------------------------------------------------- */
+/* -- slabs
+ * ---------------------------------------------------------------------------------------- */
 
 /* One that was of this class before has all its objects linked already. */
 static void carve(const struct sfi_pool *pool, struct sfi_slab *slab, uint16_t class)
@@ -203,7 +206,8 @@ void sfi_pool_returned(struct sfi_pool *pool, struct sfi_slab *slab)
         free_chunk(pool, slab->chunk);
 }
 
-/* -- slabs with few objects ----------------------------------------------------------------------- */
+/* -- slabs with few objects
+ * ----------------------------------------------------------------------- */
 
 static int is_sparse(const struct sfi_slab *slab)
 {
@@ -277,7 +281,8 @@ void sfi_pool_unsparse(struct sfi_pool *pool, struct sfi_slab *slab)
     partial_push(pool, slab);
 }
 
-/* -- large objects -------------------------------------------------------------------------------- */
+/* -- large objects
+ * -------------------------------------------------------------------------------- */
 
 /* The class of a size above SFI_POOL_MAX: its highest bit and the two below it, of size - 1.  Above
  * SFI_LARGE_MAX: SFI_LARGE_CLASSES. */

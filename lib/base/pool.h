@@ -2,17 +2,20 @@
  *
  *      system -- chunk --> slabs of 16 KiB -- of one size class each --> objects
  *
- * (1) A pool has its own step between classes: 64 bytes keep every object on lines of its own, 32 waste less.
- *     Of each class one slab is `current`: objects come from it until it has none left.  Then one of the
- *     `partial` slabs takes its place, which got objects back meanwhile; else a spare one; else a new chunk is
- *     asked for.  A slab begins at a multiple of its size, so an object's address says which one it is in.
- * (2) A slab whose last object came back is spare: any class may have it.  A chunk whose slabs are all spare
- *     goes back to the system once more than `keep_max` is kept.  So memory that one class has given up serves
- *     the others.
- * (3) Objects above SFI_POOL_MAX come from the system in sizes at most a quarter too large, and are kept when
- *     they come back, within `keep_max` too: a steady state asks the system for nothing.
- * (4) `used` is what slabs in use and large objects take.  It can be far more than what lives in it when few
- *     objects are left in many slabs.  An owner who can move its objects empties such slabs: sfi_pool_sparse().
+ * (1) A pool has its own step between classes: 64 bytes keep every object on lines of its own, 32
+ *     waste less. Of each class one slab is `current`: objects come from it until it has none
+ *     left.  Then one of the `partial` slabs takes its place, which got objects back meanwhile;
+ *     else a spare one; else a new chunk is asked for.  A slab begins at a multiple of its size,
+ *     so an object's address says which one it is in.
+ * (2) A slab whose last object came back is spare: any class may have it.  A chunk whose slabs
+ *     are all spare goes back to the system once more than `keep_max` is kept.  So memory that
+ *     one class has given up serves the others.
+ * (3) Objects above SFI_POOL_MAX come from the system in sizes at most a quarter too large, and
+ *     are kept when they come back, within `keep_max` too: a steady state asks the system for
+ *     nothing.
+ * (4) `used` is what slabs in use and large objects take.  It can be far more than what lives in
+ *     it when few objects are left in many slabs.  An owner who can move its objects empties such
+ *     slabs: sfi_pool_sparse().
  *
  * One thread. */
 #ifndef SFI_BASE_POOL_H
@@ -65,10 +68,10 @@ struct sfi_pool {
 void sfi_pool_init(struct sfi_pool *pool, const struct sfi_sys *sys, unsigned step);
 void sfi_pool_fini(struct sfi_pool *pool);
 
-/* A slab that has given up an eighth of its objects or more, whose others find room elsewhere in the pool; NULL:
- * none was found.  It takes part in nothing until it is empty, or given back with sfi_pool_unsparse().
- * The objects in it are listed in `objects`, SFI_SLAB_OBJECTS places, and counted in `*count`: the owner
- * allocates others for them, and frees them. */
+/* A slab that has given up an eighth of its objects or more, whose others find room elsewhere in
+ * the pool; NULL: none was found.  It takes part in nothing until it is empty, or given back with
+ * sfi_pool_unsparse(). The objects in it are listed in `objects`, SFI_SLAB_OBJECTS places, and
+ * counted in `*count`: the owner allocates others for them, and frees them. */
 struct sfi_slab *sfi_pool_sparse(struct sfi_pool *pool, void **objects, uint32_t *count);
 void sfi_pool_unsparse(struct sfi_pool *pool, struct sfi_slab *slab);
 

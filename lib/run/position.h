@@ -1,14 +1,14 @@
 /* position.h - how far each input that can be replayed was taken in: one per (name, partition).
  *
- * given >= reached >= sealed >= durable >= safe: given to the inbox; taken in by the open epoch; in the
- * sealed batch; on disk; there for good (store.h: 3).  Callers read `safe`: the input may be forgotten
- * up to there.
+ * given >= reached >= sealed >= durable >= safe: given to the inbox; taken in by the open epoch;
+ * in the sealed batch; on disk; there for good (store.h: 3).  Callers read `safe`: the input may
+ * be forgotten up to there.
  *
- * A position is in the list of those that move from when it is reached until it is safe.  Sealing and
- * publishing walk that list, never all positions: these are looked up by a hash.
+ * A position is in the list of those that move from when it is reached until it is safe.  Sealing
+ * and publishing walk that list, never all positions: these are looked up by a hash.
  *
- * The lookup, given, safe and is_open are under the runtime's lock; the others and the list are the
- * engine's. */
+ * The lookup, given, safe and is_open are under the runtime's lock; the others and the list are
+ * the engine's. */
 #ifndef SFI_RUN_POSITION_H
 #define SFI_RUN_POSITION_H
 

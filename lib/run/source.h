@@ -1,9 +1,9 @@
 /* source.h - what the application holds of an input that can be replayed.
  *
- * Messages are staged until the advance, which gives them and the position to the inbox as one group.
- * At first, positions at or below `skip_upto` (what was taken when the source was opened) were had
- * already; from the first one above it on, they strictly rise.  Check and enqueue happen under one
- * lock.  One thread at a time. */
+ * Messages are staged until the advance, which gives them and the position to the inbox as one
+ * group. At first, positions at or below `skip_upto` (what was taken when the source was opened)
+ * were had already; from the first one above it on, they strictly rise.  Check and enqueue happen
+ * under one lock.  One thread at a time. */
 #ifndef SFI_RUN_SOURCE_H
 #define SFI_RUN_SOURCE_H
 

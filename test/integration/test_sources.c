@@ -334,7 +334,8 @@ static void no_room_in_the_database_keeps_what_was_sent_too(void **state)
     OK(sf_runtime_close(rt));
 }
 
-/* -- memory that fails ----------------------------------------------------------------------------- */
+/* -- memory that fails
+ * ----------------------------------------------------------------------------- */
 
 struct tally {
     uint64_t messages;
@@ -444,9 +445,11 @@ static void without_memory_a_record_is_dropped_whole_and_can_be_sent_again(void 
     assert_true(nth > 2);
 }
 
-/* -- positions and what they promise ----------------------------------------------------------------- */
+/* -- positions and what they promise
+ * ----------------------------------------------------------------- */
 
-/* Taken in but not on disk: who opens it again goes on after it, and reads on disk where it really is. */
+/* Taken in but not on disk: who opens it again goes on after it, and reads on disk where it
+ * really is. */
 static void opened_again_before_its_records_are_durable_nothing_counts_twice(void **state)
 {
     sf_runtime *rt = open_counters(*state);

@@ -1,4 +1,5 @@
-/* test_pool.c - objects come and go; memory that one size has given up serves the others, or goes back. */
+/* test_pool.c - objects come and go; memory that one size has given up serves the others, or goes
+ * back. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -181,7 +182,8 @@ static void large_ones_of_a_size_that_is_gone_make_room_for_others(void **state)
     end_pool(&pool);
 }
 
-/* -- slabs with few objects ------------------------------------------------------------------------------- */
+/* -- slabs with few objects
+ * ------------------------------------------------------------------------------- */
 
 enum { MANY = 5000, SIZE = 128 };
 
@@ -258,7 +260,8 @@ static void a_slab_that_was_not_emptied_is_used_again(void **state)
     end_pool(&o.pool);
 }
 
-/* -- anything ---------------------------------------------------------------------------------------------- */
+/* -- anything
+ * ---------------------------------------------------------------------------------------------- */
 
 static void any_order_of_any_sizes_keeps_every_object_whole(void **state)
 {

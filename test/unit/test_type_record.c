@@ -1,4 +1,5 @@
-/* test_type_record.c - a type's record comes back whole, or is refused: nothing in it is believed unseen. */
+/* test_type_record.c - a type's record comes back whole, or is refused: nothing in it is believed
+ * unseen. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -56,7 +57,8 @@ static int load(struct fixture *f, struct sfi_key key, const void *payload, size
     return rc;
 }
 
-/* -- what was saved ------------------------------------------------------------------------------------- */
+/* -- what was saved
+ * ------------------------------------------------------------------------------------- */
 
 static const sf_value value_a = SF_VALUE("a"), value_b = SF_VALUE("a longer name");
 
@@ -154,7 +156,8 @@ static void without_memory_nothing_is_half_loaded(void **state)
     assert_int_equal(rc, 0);
 }
 
-/* -- what was not --------------------------------------------------------------------------------------- */
+/* -- what was not
+ * --------------------------------------------------------------------------------------- */
 
 struct record {
     uint64_t number, size, version;
