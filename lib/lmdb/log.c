@@ -6,7 +6,6 @@
 
 enum {
     SLICE_MIN = 64,    /* units of sweeping in a commit, if there are so many */
-    TIDY_SLICE = 1024, /* units of tidying: nobody waits longer for it than for a commit */
     INDEX_RUN = 64     /* entries added while the lock is held */
 };
 
@@ -291,24 +290,36 @@ static uint64_t sweep_share(const struct sfi_log *log, const struct sfi_op_list 
     return share + share / 8 + SLICE_MIN;
 }
 
+uint64_t sfi_log_ahead(const struct sfi_log *log, const struct sfi_op_list *changes)
+{
+    uint64_t share = log->frozen ? sweep_share(log, changes) : 0;
+    return share > SFI_SWEEP_MAX ? share - SFI_SWEEP_MAX : 0;
+}
+
+static uint64_t sweep_now(const struct sfi_log *log, const struct sfi_op_list *changes)
+{
+    uint64_t share = sweep_share(log, changes);
+    return share < SFI_SWEEP_MAX ? share : SFI_SWEEP_MAX;
+}
+
 /* The sweep reads chunks where LMDB has them, so it comes before anything is written to their table. */
 int sfi_log_append(struct sfi_log *log, MDB_txn *txn, const struct sfi_op_list *changes, int sweeps,
                    int small)
 {
     int rc = wants_freeze(log, SFI_ROOM_TIGHT) ? freeze(log) : 0;
     if (rc == 0 && log->frozen && sweeps)
-        rc = sfi_sweep_run(&log->sweep, log->db, txn, log->frozen, sweep_share(log, changes));
+        rc = sfi_sweep_run(&log->sweep, log->db, txn, log->frozen, sweep_now(log, changes));
     int is_small = small || atomic_load(&log->room_left) == SFI_ROOM_TIGHT;
     size_t size_max = is_small ? SFI_CHUNK_SMALL_BYTES : SFI_CHUNK_BYTES;
     return rc == 0 ? append(log, txn, changes, size_max) : rc;
 }
 
-int sfi_log_tidy(struct sfi_log *log, MDB_txn *txn)
+int sfi_log_tidy(struct sfi_log *log, MDB_txn *txn, uint64_t units)
 {
     int rc = wants_freeze(log, SFI_ROOM_SHORT) ? freeze(log) : 0;
     if (rc < 0 || !log->frozen)
         return rc;
-    return sfi_sweep_run(&log->sweep, log->db, txn, log->frozen, TIDY_SLICE);
+    return sfi_sweep_run(&log->sweep, log->db, txn, log->frozen, units);
 }
 
 static void drop_frozen(struct sfi_log *log)

@@ -21,7 +21,8 @@
  *     moved; after a crash, or a transaction that failed, it starts again with what is left, and
  *     writes the same rows again or newer ones.
  * (4) Each commit sweeps a share that finishes the frozen generation before the active one is full; so
- *     the log is bounded, and the work of each commit too.
+ *     the log is bounded.  A transaction sweeps no more than SFI_SWEEP_MAX, since each row may dirty a page; what is
+ *     more of the share goes ahead of the commit in transactions of its own.
  * (5) Each chunk names its generation, so that opening finds the two again.  Opening reads the log and
  *     nothing else: its cost is bounded by the log's bounds, not by the states.
  * (6) Chunk numbers rise without gaps.  The index is only a way to find entries: a chunk that a snapshot
@@ -55,7 +56,7 @@ struct sfi_generation {
     struct sfi_log_index index;
 };
 
-enum { SFI_GENERATIONS = 2 };
+enum { SFI_GENERATIONS = 2, SFI_SWEEP_MAX = 8192 /* rows: 32 MiB of dirty pages at most */ };
 
 struct sfi_log {
     struct sfi_db *db;
@@ -85,8 +86,11 @@ int sfi_log_load(struct sfi_log *log);
  * sfi_log_load() again. */
 int sfi_log_append(struct sfi_log *log, MDB_txn *txn, const struct sfi_op_list *changes, int sweeps,
                    int small);
-/* Sweeps alone, for when there is nothing else to do. */
-int sfi_log_tidy(struct sfi_log *log, MDB_txn *txn);
+/* So many units of the share that these changes ask for are more than one transaction may do: they go ahead, with
+ * sfi_log_tidy(). */
+uint64_t sfi_log_ahead(const struct sfi_log *log, const struct sfi_op_list *changes);
+/* Sweeps alone: so many units. */
+int sfi_log_tidy(struct sfi_log *log, MDB_txn *txn, uint64_t units);
 void sfi_log_committed(struct sfi_log *log);
 void sfi_log_aborted(struct sfi_log *log, int was_full);
 

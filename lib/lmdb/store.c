@@ -15,6 +15,7 @@
 #include "store/key_order.h"
 
 enum {
+    TIDY_SLICE = 1024, /* units of tidying: nobody waits longer for it than for a commit */
     READER_CHECK_EVERY = 64, /* commits */
     BYTES_MIN = 1 << 20,     /* the least store_bytes_max that is of use */
     LOG_PART = 16            /* the log takes no more than this part of the store's ceiling */
@@ -119,12 +120,12 @@ static int write_format(struct lmdb_store *store, MDB_txn *txn, struct sfi_forma
 }
 
 /* Nothing of an epoch: a slice of sweeping, or just another transaction. */
-static int apply_tidying(struct lmdb_store *store, MDB_txn *txn)
+static int apply_tidying(struct lmdb_store *store, MDB_txn *txn, uint64_t units)
 {
     struct sfi_format format;
     int rc = sfi_format_read(&store->db, txn, &format);
     if (rc == 0 && sfi_log_is_untidy(&store->log))
-        rc = sfi_log_tidy(&store->log, txn);
+        rc = sfi_log_tidy(&store->log, txn, units);
     int error = rc == 0 ? write_format(store, txn, &format) : 0;
     return error ? sfi_db_error(&store->db, error, "tidy") : rc;
 }
@@ -170,7 +171,8 @@ static int commit_txn(struct lmdb_store *store, MDB_txn *txn, int *out_unknown)
 
 /* One transaction: the batch, or with NULL a slice of tidying.  Negative: not committed, or, with
  * `*out_unknown`, nobody knows. */
-static int try_txn(struct lmdb_store *store, const struct sfi_batch *batch, int *out_unknown)
+static int try_txn(struct lmdb_store *store, const struct sfi_batch *batch, uint64_t units,
+                   int *out_unknown)
 {
     MDB_txn *txn;
     int rc = sfi_db_is_there(&store->db);
@@ -185,7 +187,7 @@ static int try_txn(struct lmdb_store *store, const struct sfi_batch *batch, int 
     *out_unknown = error == MDB_PANIC;
     if (error)
         return sfi_db_error(&store->db, error, "commit to");
-    rc = batch ? apply_batch(store, txn, batch) : apply_tidying(store, txn);
+    rc = batch ? apply_batch(store, txn, batch) : apply_tidying(store, txn, units);
     if (rc == 0)
         return commit_txn(store, txn, out_unknown);
     mdb_txn_abort(txn);
@@ -193,10 +195,10 @@ static int try_txn(struct lmdb_store *store, const struct sfi_batch *batch, int 
 }
 
 /* What memory says of the changelog follows what became of the transaction. */
-static int commit_or_undo(struct lmdb_store *store, const struct sfi_batch *batch)
+static int commit_or_undo(struct lmdb_store *store, const struct sfi_batch *batch, uint64_t units)
 {
     int sweeps = sfi_log_is_untidy(&store->log);
-    int unknown, rc = try_txn(store, batch, &unknown);
+    int unknown, rc = try_txn(store, batch, units, &unknown);
     if (rc == 0) {
         sfi_log_committed(&store->log);
         store->holds_pages = batch || sweeps;
@@ -214,13 +216,28 @@ static void reached(struct lmdb_store *store, uint64_t epoch)
     atomic_store(&store->safe, store->db.relaxed && epoch ? epoch - 1 : epoch);
 }
 
+/* Of the sweep what is too much for the commit's own transaction (log.h: 4). */
+static int sweep_ahead(struct lmdb_store *store, const struct sfi_op_list *changes)
+{
+    uint64_t units = may_sweep(store) ? sfi_log_ahead(&store->log, changes) : 0;
+    int rc = 0;
+    while (rc == 0 && units) {
+        uint64_t slice = units < SFI_SWEEP_MAX ? units : SFI_SWEEP_MAX;
+        rc = commit_or_undo(store, NULL, slice);
+        units -= slice;
+    }
+    return rc;
+}
+
 static int commit(void *ctx)
 {
     struct lmdb_store *store = ctx;
     if (sfi_snapshots_are_shut(&store->snapshots)) /* tidying has failed meanwhile */
         return sfi_err(SF_EDISK, "commit to '%.200s': it must be opened anew after a failed write",
                        store->db.name);
-    int rc = commit_or_undo(store, store->batch);
+    int rc = sweep_ahead(store, &store->batch->tables[SFI_STATE]);
+    if (rc == 0)
+        rc = commit_or_undo(store, store->batch, 0);
     store->full_disks = rc == SF_EDISK ? store->full_disks + 1 : 0;
     if (rc == 0)
         reached(store, store->batch->epoch);
@@ -263,7 +280,7 @@ static int tidy(void *ctx, int *tells)
         rc = make_safe(store);
         *tells = 1;
     } else if (is_log_untidy(store)) {
-        rc = commit_or_undo(store, NULL);
+        rc = commit_or_undo(store, NULL, TIDY_SLICE);
         *tells = rc < 0 || !is_untidy(store);
     }
     return rc < 0 ? rc : is_untidy(store);
