@@ -220,6 +220,11 @@ static void resume(struct fixture *f, struct sfi_whom who)
     assert_int_equal(sfi_holds_resume(&f->mailbox.holds, batch(f), &who, SFI_HELD_PAUSED), 0);
 }
 
+static uint64_t draw(struct fixture *f, uint64_t below)
+{
+    return f->machine.sys.random(f->machine.sys.ctx) % below;
+}
+
 /* -- what a pause means ------------------------------------------------------------------------ */
 
 static void a_paused_actor_waits_and_others_go_on(void **state)
@@ -407,6 +412,117 @@ static void what_an_earlier_run_parked_comes_back_when_the_queue_is_empty(void *
     handle(f, 0, 1);
     assert_true(nothing_now(f));
     assert_int_equal(f->mailbox.holds.count, 0);
+}
+
+/* What came back for its type and waits for its actor in memory is not read again with the type's rows. */
+static void a_row_that_came_back_for_its_type_is_read_once(void **state)
+{
+    struct fixture *f = *state;
+    int rc;
+    pause(f, whom(f, 1));
+    push(f, 1, 0);
+    assert_true(nothing_now(f));
+    pause(f, whole_type(f, 0));
+    push(f, 0, 0);
+    assert_true(nothing_now(f));
+    commit(f);
+    pause(f, whom(f, 0));
+    resume(f, whole_type(f, 0));
+    assert_true(nothing_now(f)); /* 0 waits in memory now, */
+    resume(f, whom(f, 1));
+    assert_int_equal(actor_of(f, head(f, &rc)), 1);
+    pause(f, whole_type(f, 0)); /* and what is older and what is newer is parked for the type */
+    push(f, 2, 0);
+    assert_true(nothing_now(f));
+    commit(f);
+    resume(f, whole_type(f, 0));
+    handle(f, 1, 0);
+    handle(f, 2, 0);
+    assert_true(nothing_now(f));
+    resume(f, whom(f, 0));
+    handle(f, 0, 0);
+    assert_int_equal(f->mailbox.count, 0);
+}
+
+/* Put there and deleted here go together, whatever fails. */
+static void no_memory_leaves_a_row_in_one_table(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t refused = 0;
+    for (uint64_t n = 0; n < 3000; n++)
+        push(f, 0, n);
+    commit(f);
+    pause(f, whole_type(f, 0));
+    for (int rc = 1; rc;) {
+        f->machine.fail_allocation = f->machine.allocations + 1 + draw(f, 2);
+        sfi_mailbox_head(&f->mailbox, batch(f), &rc);
+        f->machine.fail_allocation = 0;
+        refused += rc < 0;
+        assert_int_equal(batch(f)->tables[SFI_PARKED].count, batch(f)->tables[SFI_MAILBOX].count);
+        if (rc < 0)
+            sfi_mailbox_head(&f->mailbox, batch(f), &rc);
+    }
+    assert_true(refused > 3);
+    assert_int_equal(f->mailbox.parking.rows, 3000);
+}
+
+/* What is let go from disk does not wait until all others are through. */
+static void parked_messages_come_back_while_others_never_stop(void **state)
+{
+    struct fixture *f = *state;
+    int rc;
+    f->mailbox.bytes_max = 1;
+    pause(f, whom(f, 0));
+    push(f, 0, 0);
+    assert_true(nothing_now(f));
+    resume(f, whom(f, 0));
+    for (uint64_t n = 0; n < 10; n++)
+        push(f, 1, n);
+    assert_int_equal(actor_of(f, head(f, &rc)), 1); /* it is not durable yet */
+    commit(f);
+    handle(f, 0, 0);
+    handle(f, 1, 0);
+}
+
+static void push_to(struct fixture *f, unsigned char id)
+{
+    struct sfi_letter letter = {.to_type = &f->type[0],
+                                .hash = sfi_actors_hash(&f->actors, &f->type[0], &id, 1),
+                                .to_id = (const char *)&id,
+                                .to_size = 1,
+                                .kind = ""};
+    sfi_mailbox_push(&f->mailbox, sfi_message_new(&f->mailbox.pool, &letter));
+}
+
+/* However many are resumed at once, their messages come back as memory allows. */
+static void many_that_are_resumed_at_once_stay_in_the_budget(void **state)
+{
+    enum { MANY = 100, EACH = 20 };
+    struct fixture *f = *state;
+    int rc;
+    f->mailbox.bytes_max = 64 * 64;
+    for (int reason = 1; reason >= 0; reason--) {
+        for (int i = 0; i < MANY; i++) {
+            unsigned char id = (unsigned char)i;
+            struct sfi_whom who = {&f->type[0], sfi_actors_hash(&f->actors, &f->type[0], &id, 1),
+                                   (const char *)&id, 1};
+            reason ? pause(f, who) : resume(f, who);
+            for (int n = 0; reason && n < EACH; n++)
+                push_to(f, id);
+        }
+        head(f, &rc);
+        commit(f);
+    }
+    for (uint64_t n = 0; n < MANY * EACH; n++) {
+        if (!head(f, &rc))
+            commit(f);
+        assert_non_null(head(f, &rc));
+        sfi_mailbox_done(&f->mailbox);
+        assert_true(f->mailbox.bytes - f->mailbox.handled_bytes <= 64 * 64 * 2);
+        if (n % 16 == 15)
+            commit(f);
+    }
+    assert_int_equal(f->mailbox.count, 0);
 }
 
 /* -- where it waits ---------------------------------------------------------------------------- */
@@ -609,11 +725,6 @@ struct run {
     struct model now, sealed, durable;
     uint64_t refused; /* calls that met no memory */
 };
-
-static uint64_t draw(struct fixture *f, uint64_t below)
-{
-    return f->machine.sys.random(f->machine.sys.ctx) % below;
-}
 
 /* One of the next allocations may fail, or one of the next touches of the store. */
 static void arm(struct fixture *f)
@@ -887,6 +998,10 @@ int main(void)
         HERE(resuming_whoever_is_not_paused_does_nothing),
         HERE(a_purge_drops_what_is_older_wherever_it_waits),
         HERE(what_an_earlier_run_parked_comes_back_when_the_queue_is_empty),
+        HERE(a_row_that_came_back_for_its_type_is_read_once),
+        HERE(no_memory_leaves_a_row_in_one_table),
+        HERE(parked_messages_come_back_while_others_never_stop),
+        HERE(many_that_are_resumed_at_once_stay_in_the_budget),
         HERE(what_waits_behind_a_hold_is_bounded_in_memory_and_takes_no_quota),
         HERE(a_type_that_is_not_registered_takes_no_memory),
         HERE(a_parked_row_that_is_missing_is_corruption),
