@@ -1,4 +1,4 @@
-/* test_driving.c - by a host's own loop, by hand, by waiting, or on the library's thread. */
+/* test_driving.c - by a host's own loop, by hand, or by waiting. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -248,46 +248,7 @@ static void running_until_idle_ends_in_time_when_messages_beget_messages(void **
     OK(sf_runtime_close(rt));
 }
 
-/* -- on a thread of the library ---------------------------------------------------------------- */
-
-static void the_background_thread_drives_and_stops(void **state)
-{
-    sf_runtime *rt = open_counters(*state);
-    OK(sf_runtime_start(rt));
-    REFUSED(sf_runtime_start(rt), SF_EBUSY);
-    for (int i = 0; i < 100; i++)
-        OK(sf_wait(rt, counter_add(rt, "a", 1), 10000));
-    REFUSED(sf_step(rt, 0), SF_EBUSY);
-    REFUSED(sf_run_until_idle(rt), SF_EBUSY);
-    sf_message *reply = NULL;
-    OK(sf_ask(rt, sf_addr("test/counter", "a"), "get", SF_NONE, 10000, &reply));
-    assert_int_equal(((const struct counter *)reply->body.data)->total, 100);
-    sf_message_free(reply);
-    OK(sf_runtime_stop(rt));
-    counter_add(rt, "a", 1);
-    OK(sf_run_until_idle(rt)); /* ours again */
-    assert_int_equal(counter_stored(rt, "a").total, 101);
-    OK(sf_runtime_start(rt));
-    OK(sf_wait(rt, counter_add(rt, "a", 1), 10000));
-    OK(sf_runtime_close(rt)); /* stops it, too */
-    rt = open_counters(*state);
-    assert_int_equal(counter_stored(rt, "a").total, 102);
-    OK(sf_runtime_close(rt));
-}
-
-static void stopping_what_does_not_run_is_harmless(void **state)
-{
-    sf_runtime *rt = open_counters(*state);
-    (void)sf_runtime_stop(rt);
-    counter_add(rt, "a", 1);
-    OK(sf_run_until_idle(rt));
-    for (int i = 0; i < 20; i++) {
-        OK(sf_runtime_start(rt));
-        OK(sf_runtime_stop(rt));
-    }
-    OK(sf_run_until_idle(rt));
-    OK(sf_runtime_close(rt));
-}
+/* -- by waiting ------------------------------------------------------------------------------- */
 
 struct asked {
     sf_runtime *rt;
@@ -361,8 +322,6 @@ int main(void)
         TEST(what_waits_together_commits_together),
         TEST(stats_count_what_happened),
         TEST(running_until_idle_ends_in_time_when_messages_beget_messages),
-        TEST(the_background_thread_drives_and_stops),
-        TEST(stopping_what_does_not_run_is_harmless),
         TEST(another_thread_waits_while_this_one_drives),
         TEST(who_waits_drives_when_nobody_else_does),
     };
