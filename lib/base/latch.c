@@ -18,6 +18,14 @@ static int is_open(struct sfi_latch *latch)
     return (int)atomic_load_explicit(&latch->is_open, memory_order_acquire);
 }
 
+/* The C library cancels who is in such a system call by a signal.  One that was sent, and comes only now, would
+ * end the thread in the next system call that the library makes, with cancellation off or not: so meet it here,
+ * at a cancellation point that does nothing, on whose way out the library waits for that signal. */
+static void wait_for_cancellation_on_its_way(void)
+{
+    (void)!read(-1, NULL, 0);
+}
+
 /* A thread can be cancelled here as in the C library's own waits: in the system call alone.
  *
  * The kernel compares before it puts the thread to sleep, so that an opening in between is not missed; its
@@ -30,6 +38,7 @@ int sfi_latch_wait(struct sfi_latch *latch, int wait_ms)
         pthread_setcanceltype(PTHREAD_CANCEL_ASYNCHRONOUS, &before);
         (void)syscall(SYS_futex, &latch->is_open, FUTEX_WAIT_PRIVATE, 0, &most, NULL, 0);
         pthread_setcanceltype(before, NULL);
+        wait_for_cancellation_on_its_way();
     }
     return is_open(latch);
 }
