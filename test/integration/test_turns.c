@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <inttypes.h>
+#include <lmdb.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -140,6 +141,55 @@ static void a_turn_that_is_rejected_leaves_no_trace(void **state)
 }
 
 /* The first failure sticks: what the handler returns then does not matter. */
+/* Of a database that is closed. */
+static size_t rows_of(const struct place *place, const char *name)
+{
+    MDB_env *env;
+    MDB_txn *txn;
+    MDB_dbi table;
+    MDB_stat stat;
+    assert_int_equal(mdb_env_create(&env), 0);
+    mdb_env_set_maxdbs(env, 16);
+    assert_int_equal(mdb_env_open(env, place->db, MDB_RDONLY, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, name, 0, &table), 0);
+    assert_int_equal(mdb_stat(txn, table, &stat), 0);
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    return stat.ms_entries;
+}
+
+static int emit_or_not(sf_turn *turn)
+{
+    sf_emit(turn, "out", "emitted", sf_str("a record"));
+    return sf_is(sf_msg(turn), "undo") ? sf_reject(turn, "no") : 0;
+}
+
+static int never(const sf_message *const *records, size_t count, void *userdata)
+{
+    (void)records, (void)count, (void)userdata;
+    return SF_LATER;
+}
+
+/* Not even one that a record emitted later would cover: who reads the table alone sees none. */
+static void a_turn_that_is_undone_leaves_no_row_of_an_egress(void **state)
+{
+    static const sf_type emitter = SF_TYPE("test/emitter", .handler = emit_or_not);
+    const struct place *place = *state;
+    for (int life = 0; life < 3; life++) {
+        sf_runtime *rt = place_open(place);
+        OK(sf_register(rt, &emitter, NULL));
+        OK(sf_egress_register(rt, "out", never, NULL));
+        if (life == 1)
+            OK(sf_send(rt, sf_addr("test/emitter", "e"), "keep", SF_NONE));
+        else
+            OK(sf_send(rt, sf_addr("test/emitter", "e"), "undo", SF_NONE));
+        OK(sf_run_until_idle(rt));
+        OK(sf_runtime_close(rt));
+        assert_int_equal(rows_of(place, "outbox"), life > 0);
+    }
+}
+
 static void a_turn_that_fails_and_returns_0_is_undone_all_the_same(void **state)
 {
     expect_no_trace(*state, "fail, and return 0", "asked to fail, and return 0");
@@ -697,6 +747,7 @@ int main(void)
         TEST(a_turn_that_is_kept_leaves_state_values_messages_egress_and_reply),
         TEST(a_turn_that_fails_leaves_no_trace),
         TEST(a_turn_that_is_rejected_leaves_no_trace),
+        TEST(a_turn_that_is_undone_leaves_no_row_of_an_egress),
         TEST(a_turn_that_fails_and_returns_0_is_undone_all_the_same),
         TEST(any_nonzero_result_undoes_the_turn),
         TEST(a_negative_result_undoes_the_turn),

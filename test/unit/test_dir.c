@@ -56,6 +56,35 @@ static void a_missing_directory_is_made_for_its_owner_alone(void **state)
     sfi_dir_close(NULL);
 }
 
+/* Whose entries were synced, newest last. */
+static ino_t synced[16];
+static int synced_count;
+
+/* Before the C library's, for our own. */
+int fsync(int fd)
+{
+    struct stat info;
+    if (fstat(fd, &info) == 0 && synced_count < 16)
+        synced[synced_count++] = info.st_ino;
+    return fdatasync(fd);
+}
+
+/* Or the directory may be gone after a power cut, with all that was told to be in it. */
+static void a_new_directory_s_name_is_made_durable(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    struct stat parent;
+    int parents = 0;
+    assert_int_equal(stat(place->dir, &parent), 0);
+    synced_count = 0;
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
+    for (int i = 0; i < synced_count; i++)
+        parents += synced[i] == parent.st_ino;
+    assert_int_equal(parents, 1);
+    sfi_dir_close(&dir);
+}
+
 static void leftovers_of_our_own_are_no_hindrance(void **state)
 {
     const struct place *place = *state;
@@ -341,6 +370,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_missing_directory_is_made_for_its_owner_alone),
+        TEST(a_new_directory_s_name_is_made_durable),
         TEST(leftovers_of_our_own_are_no_hindrance),
         TEST(a_directory_whose_database_is_gone_is_refused),
         TEST(a_name_without_sense_is_refused),
