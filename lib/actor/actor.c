@@ -213,7 +213,7 @@ static void empty_place(struct sfi_actors *actors, size_t free_at)
     for (size_t at = (free_at + 1) & mask; places[at].actor; at = (at + 1) & mask) {
         size_t home = places[at].hash & mask;
         if (((at - home) & mask) < ((at - free_at) & mask))
-            continue; /* its home lies behind the free place */
+            continue; /* its home lies past the free place */
         places[free_at] = places[at];
         free_at = at;
     }

@@ -7,7 +7,7 @@
  *     missing, or one too many, is found out when the range ends.
  * (3) A row that is damaged is passed over.  It stays where it is, and whoever counts what waits goes on
  *     counting it, so that the next open meets it again.
- * (4) Reading moves `first` behind each row that was handed over; a failure loses nothing.
+ * (4) Reading moves `first` past each row that was handed over; a failure loses nothing.
  *
  * mailbox.h proves (1).  Engine thread only. */
 #ifndef SFI_ACTOR_BACKLOG_H

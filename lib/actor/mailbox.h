@@ -42,7 +42,7 @@
  * when the newest durable epoch was sealed.  Then, while there is a backlog:
  *   - Of those in the run queue, what is greater than `passed` is its end, and rises: messages
  *     come in at the end with rising sequences, and whatever is put in front has passed before.
- *   - So the dropped ones are a stretch of that end, and later ones join behind `last`; in
+ *   - So the dropped ones are a stretch of that end, and later ones join after `last`; in
  *     [first, last] lie no sequences but theirs and those of messages that have no row in table
  *     mailbox: handled before they were sealed, or parked.
  *   - A message behind a hold, or handled and not yet deleted, has passed: when the range was

@@ -12,7 +12,7 @@ enum {
     BODY_ABSENT = 0x8000 /* in the kind's size */
 };
 
-/* The offset of a body behind so much text that makes it aligned in the message, empty or not. */
+/* The offset of a body after so much text that makes it aligned in the message, empty or not. */
 static size_t body_offset(size_t text_size, sf_bytes body)
 {
     size_t head = offsetof(struct sfi_message, text);

@@ -1,4 +1,4 @@
-/* err.h - the sentence behind a code.
+/* err.h - the sentence that goes with a code.
  *
  * One sentence a thread, kept until its next failure.  sfi_err() writes it and returns the code, so
  * that a failure reads `return sfi_err(SF_EINVAL, "id: %zu bytes, at most 255", size)`; sfi_err_in()

@@ -100,7 +100,7 @@ static int open_path(const char *path, int must_exist)
     return fd >= 0 ? fd : why_not_open(path, errno);
 }
 
-/* A link with a slash behind it would be followed. */
+/* A link with a slash after it would be followed. */
 static int open_trimmed(const char *path, int must_exist)
 {
     char trimmed[PATH_MAX];

@@ -1,6 +1,6 @@
-/* chunk.h - one row of the changelog: changed states of one epoch, one behind the other.
+/* chunk.h - one row of the changelog: changed states of one epoch, one after the other.
  *
- *      0  record header (store/record.h), kind SFI_RECORD_LOG, sealed over everything behind it
+ *      0  record header (store/record.h), kind SFI_RECORD_LOG, sealed over everything after it
  *      8  u32 generation, u32 number of entries
  *     16  entries, each on a multiple of 8:
  *             u32 value size, u16 key size, u16 1 if the key was deleted, key, value
@@ -32,7 +32,7 @@ static inline size_t sfi_log_entry_size(const struct sfi_op *op)
     return (8 + (size_t)op->key_size + op->value_size + 7) & ~(size_t)7;
 }
 
-/* Writes an entry; it must fit.  The offset behind it. */
+/* Writes an entry; it must fit.  The offset after it. */
 size_t sfi_chunk_put(unsigned char *chunk, size_t at, const struct sfi_op *op);
 /* Completes a chunk of `size` bytes with its header. */
 void sfi_chunk_finish(unsigned char *chunk, size_t size, uint32_t generation, uint32_t count,

@@ -92,7 +92,7 @@ void sfi_log_index_rollback(struct sfi_log_index *index, uint32_t count)
     }
 }
 
-/* Where to begin: behind `before`, if that is still an entry of this chain. */
+/* Where to begin: past `before`, if that is still an entry of this chain. */
 static uint32_t start_of(const struct sfi_log_index *index, uint32_t hash, uint32_t before)
 {
     if (before < index->count && index->places[before].hash == hash)

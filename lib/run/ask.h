@@ -20,7 +20,7 @@ struct sfi_reply {
     const struct sfi_sys *sys;
     uint64_t ask;
     int result;
-    sf_message message; /* its strings lie behind it; with a negative result `reason` says why */
+    sf_message message; /* its strings lie after it; with a negative result `reason` says why */
 };
 
 struct sfi_ask {

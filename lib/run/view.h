@@ -1,7 +1,7 @@
 /* view.h - looking in, without disturbing: one snapshot of the store, read by hand.
  *
  * A view takes nothing from the engine but the names of types, under the lock.  What it lends lies in
- * its own arena (cursors in theirs), aligned, with a zero byte behind. */
+ * its own arena (cursors in theirs), aligned, with a zero byte after. */
 #ifndef SFI_RUN_VIEW_H
 #define SFI_RUN_VIEW_H
 

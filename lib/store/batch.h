@@ -23,7 +23,7 @@
 
 struct sfi_op {
     const unsigned char *key;
-    uint32_t value_size; /* the value lies behind the key, on a multiple of 8 */
+    uint32_t value_size; /* the value lies after the key, on a multiple of 8 */
     uint16_t key_size;
     uint16_t is_delete;
 };

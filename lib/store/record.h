@@ -1,6 +1,6 @@
 /* record.h - the eight bytes in front of every stored value.
  *
- *     0  u32  checksum of the key and of everything behind this field
+ *     0  u32  checksum of the key and of everything after this field
  *     4  u8   version of its kind's layout, 1 and more
  *     5  u8   kind (enum sfi_record_kind)
  *     6  u16  flags

@@ -6,7 +6,7 @@
  * epoch N, or not at all.
  *
  * (1) At most one batch is submitted and not settled.  It is lent to the store until it is settled
- *     and must not change: a store may apply it behind the caller's back, on a thread of its own, or
+ *     and must not change: a store may apply it unseen by the caller, on a thread of its own, or
  *     more than once.
  * (2) submit() takes the batch or fails without having taken it.  settle() starts what was not started yet,
  *     and says what became of it: durable, still under way, or stalled (the disk refuses; nothing is lost, the
@@ -24,7 +24,7 @@
  *     keeps its epoch.
  *     After a stall opening one may fail with SF_EDISK until it is known what is on disk.
  * (6) What a snapshot hands out lies in the store's own memory: on any address, however odd, with
- *     nothing readable behind it, and gone when the snapshot is closed.  Read it with base/endian.h or
+ *     nothing readable past it, and gone when the snapshot is closed.  Read it with base/endian.h or
  *     copy it.
  *
  * All functions are called by the engine thread, except snapshots: these may be opened, read and

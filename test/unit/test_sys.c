@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "support/machine.h"
+#include "support/support.h"
 
 static void an_array_grows_by_half_or_as_needed_and_keeps_what_it_has(void **state)
 {
@@ -138,6 +139,7 @@ static void a_thread_of_ours_has_a_name_and_takes_no_signals(void **state)
     uintptr_t thread;
     sigset_t before, after;
     (void)state;
+    NEEDS_PROC(); /* by which another thread is named */
     pthread_sigmask(SIG_SETMASK, NULL, &before);
     assert_int_equal(sys->thread_start(sys->ctx, "a name", look_around, &seen, &thread), 0);
     sys->thread_join(sys->ctx, thread);
