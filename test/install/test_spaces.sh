@@ -23,7 +23,7 @@ make_in()
         mkdir -p "$into/obj"
         cp -R "$build/flags" "$into"
         cp -R "$build/obj/lib" "$build/obj/examples" "$build/obj/test" "$into/obj"
-        rm "$into/obj/lib/api.o"
+        rm "$into/obj/lib/api/turn.o"
     fi
     (cd "$checkout" && ${MAKE:-make} --no-print-directory BUILD="${into##*/}" "$@") \
         >"$work/log" 2>&1 || { cat "$work/log"; exit 1; }
