@@ -11,6 +11,7 @@ enum {
     DIRTY_MIN = 256,
     ROW_BYTES = 64, /* key, header and op of a row, roughly */
     SLOT_BYTES = sizeof(struct sfi_slot) + 16,
+    HAND_RUN = SFI_LINE / sizeof(struct sfi_actor_place),
     HAND_PLACES = 128,      /* looked at in one turn */
     HAND_PLACES_FAR = 4096, /* likewise, when a turn brought in much */
     HAND_PLACES_BARREN = 4, /* likewise, when two rounds found nothing */
@@ -109,6 +110,7 @@ static int actors_grow(struct sfi_actors *actors)
     actors->places = places;
     actors->capacity = capacity;
     actors->hand = 0;
+    actors->stride = (size_t)((double)(capacity / HAND_RUN) * 0.6180339887) | 1;
     return 0;
 }
 
@@ -220,11 +222,22 @@ static void empty_place(struct sfi_actors *actors, size_t free_at)
     places[free_at] = (struct sfi_actor_place){NULL, 0};
 }
 
-/* The actors are spread over memory: those that the hand comes to next are asked for early. */
+/* The place that the hand comes to after so many others: the rest of a line of the cache, then one
+ * far away.  The stride is odd, so it comes to each; and near the golden ratio of the table, so it
+ * comes to all parts evenly (Knuth, 6.4). */
+static size_t under_hand(const struct sfi_actors *actors, size_t later)
+{
+    size_t at = actors->hand + later, run = at / HAND_RUN * actors->stride;
+    return (run * HAND_RUN + at % HAND_RUN) & (actors->capacity - 1);
+}
+
+/* Places and actors are spread over memory: those that the hand comes to next are asked for
+ * early. */
 static void expect_under_hand(const struct sfi_actors *actors)
 {
-    enum { AHEAD = 16 };
-    const void *actor = actors->places[(actors->hand + AHEAD) & (actors->capacity - 1)].actor;
+    enum { AHEAD = 16, PLACES_AHEAD = 32 };
+    __builtin_prefetch(&actors->places[under_hand(actors, PLACES_AHEAD)]);
+    const void *actor = actors->places[under_hand(actors, AHEAD)].actor;
     if (actor)
         __builtin_prefetch(actor, 1);
 }
@@ -233,11 +246,12 @@ static void expect_under_hand(const struct sfi_actors *actors)
  * now. */
 static void move_hand(struct sfi_actors *actors, const struct sfi_actor *kept)
 {
-    struct sfi_actor *actor = actors->places[actors->hand].actor;
+    size_t at = under_hand(actors, 0);
+    struct sfi_actor *actor = actors->places[at].actor;
     expect_under_hand(actors);
     if (actor && !actor->used && !actor->dirty && actor->sealed <= actors->durable &&
         actor != kept) {
-        empty_place(actors, actors->hand);
+        empty_place(actors, at);
         actor_free(actors, actor);
         actors->count--;
         actors->barren = 0;
@@ -245,7 +259,7 @@ static void move_hand(struct sfi_actors *actors, const struct sfi_actor *kept)
     }
     if (actor)
         actor->used = 0;
-    actors->hand = (actors->hand + 1) & (actors->capacity - 1);
+    actors->hand++;
     actors->barren++;
 }
 

@@ -15,8 +15,9 @@
  *
  * LAYOUT  One piece of memory from a pool: 24 bytes of header, id, zero byte, padding to 16,
  * struct.  So finding an actor touches one line of the cache, and a small struct the next.  The
- * table of places is {pointer, hash}, at most three quarters full.  An actor with a struct of 64
- * bytes and an id of 12 takes 128 bytes and between 22 and 43 of the table.
+ * table of places is {pointer, hash}, at most three quarters full, in all its parts alike
+ * (BUDGET).  An actor with a struct of 64 bytes and an id of 12 takes 128 bytes and between 22
+ * and 43 of the table.
  *
  * BUDGET  `bytes` counts actors, values and the table.  Actors count with an eighth more than
  * they take, for the gaps between them: those who leave give up a place in a slab, which serves
@@ -25,8 +26,10 @@
  * budget whatever sizes follow each other, but for a slab of each size.  Above `bytes_max` each
  * turn moves a hand a bounded number of places: what was used since the hand passed last is
  * spared once, what is clean and durable leaves (the CLOCK of Corbato, "A paging experiment with
- * the Multics system", 1968).  When nothing may leave, the budget is exceeded until the next
- * epoch is durable; sfi_actors_are_full() ends the open one.
+ * the Multics system", 1968).  The hand goes through the table in strides: in the order of places
+ * it would leave the part ahead of it up to twice as full as the average, where searches pass
+ * thousands of places once the average is above a half.  When nothing may leave, the budget is
+ * exceeded until the next epoch is durable; sfi_actors_are_full() ends the open one.
  *
  * Engine thread only. */
 #ifndef SFI_ACTOR_ACTOR_H
@@ -76,7 +79,8 @@ struct sfi_actors {
     uint64_t bytes, bytes_max;
     uint64_t actor_bytes; /* of these, for actors */
     int is_stuck;         /* no slab could be emptied in this epoch */
-    size_t hand;      /* the next place to look at */
+    size_t hand;      /* places that it has passed, */
+    size_t stride;    /* and how far apart runs of them are; odd */
     size_t barren;    /* places passed since one could be emptied */
     uint64_t durable; /* when the hand last moved */
     struct sfi_actor **dirty;
