@@ -1,0 +1,197 @@
+/* test_step.c - one step: what it leaves to wait for, how long, and where it ends.
+ *
+ * On the store in memory and a clock that stands still, so that pauses are exact. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <limits.h>
+#include <string.h>
+
+#include "run/runtime.h"
+#include "support/rig.h"
+
+static int fail_always(sf_turn *turn)
+{
+    return sf_fail(turn, "not yet");
+}
+
+static int emit_body(sf_turn *turn)
+{
+    return sf_emit(turn, "said", "number", sf_msg(turn)->body);
+}
+
+enum { RECORDS = 1000 };
+
+static int emit_many(sf_turn *turn)
+{
+    for (uint64_t i = 0; i < RECORDS; i++)
+        sf_emit(turn, "said", "number", SF_OF(i));
+    return 0;
+}
+
+static void open_with(struct rig *rig, void **state, sf_type type)
+{
+    rig_open(rig, *state, (sf_options)SF_OPTIONS(.inbox_ms_max = HOUR_MS));
+    OK(sf_register(rig->rt, &type, NULL));
+    OK(sf_run_until_idle(rig->rt));
+}
+
+static int64_t send(struct rig *rig, const char *type)
+{
+    return OK(sf_send(rig->rt, sf_addr(type, "a"), "", SF_NONE));
+}
+
+/* -- pauses -------------------------------------------------------------------------------------- */
+
+static void a_disk_that_refuses_is_left_alone_longer_each_time_up_to_a_second(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+    tell(&rig, "mem.settle.before", ALWAYS);
+    say(rig.rt, 1);
+    static const int pauses_ms[] = {10, 20, 40, 80, 160, 320, 640, 1000, 1000, 1000, 1000};
+    for (size_t i = 0; i < sizeof pauses_ms / sizeof *pauses_ms; i++) {
+        REFUSED(sf_step(rig.rt, 0), SF_EDISK);
+        assert_int_equal(sf_timeout_ms(rig.rt), pauses_ms[i]);
+        assert_int_equal(is_readable(rig.rt, 0), 0);
+        machine_advance_ms(&rig.machine, (uint64_t)pauses_ms[i]);
+        assert_int_equal(sf_timeout_ms(rig.rt), 0);
+    }
+    tell(&rig, "mem.settle.before", 0);
+    OK(sf_run_until_idle(rig.rt));
+    tell(&rig, "mem.settle.before", 1);
+    say(rig.rt, 2);
+    REFUSED(sf_step(rig.rt, 0), SF_EDISK);
+    assert_int_equal(sf_timeout_ms(rig.rt), 10); /* from the beginning */
+    rig_close(&rig);
+}
+
+static void what_is_due_sooner_than_the_next_try_is_waited_for(void **state)
+{
+    struct rig rig;
+    open_with(&rig, state, (sf_type)SF_TYPE("test/slow", .handler = fail_always, .backoff_ms = 4));
+    tell(&rig, "mem.settle.before", ALWAYS);
+    send(&rig, "test/slow");
+    REFUSED(sf_step(rig.rt, 0), SF_EDISK);
+    assert_int_equal(sf_timeout_ms(rig.rt), 4);
+    machine_advance_ms(&rig.machine, 4);
+    REFUSED(sf_step(rig.rt, 0), SF_EDISK);
+    assert_int_equal(sf_timeout_ms(rig.rt), 20);
+    rig_close(&rig);
+}
+
+static void a_timeout_is_rounded_up_and_fits_into_an_int(void **state)
+{
+    struct rig rig;
+    open_with(&rig, state, (sf_type)SF_TYPE("test/slow", .handler = fail_always, .backoff_ms = 7,
+                                            .attempts_max = 3));
+    send(&rig, "test/slow");
+    OK(sf_run_until_idle(rig.rt));
+    assert_int_equal(sf_timeout_ms(rig.rt), 7);
+    rig.machine.now_ns += 5500000;
+    assert_int_equal(sf_timeout_ms(rig.rt), 2);
+    rig.machine.now_ns += 500001;
+    assert_int_equal(sf_timeout_ms(rig.rt), 1);
+    rig_close(&rig);
+    open_with(&rig, state, (sf_type)SF_TYPE("test/slow", .handler = fail_always,
+                                            .backoff_ms = 4000000000u,
+                                            .backoff_ms_max = 4000000000u));
+    send(&rig, "test/slow");
+    OK(sf_run_until_idle(rig.rt));
+    assert_int_equal(sf_timeout_ms(rig.rt), INT_MAX);
+    rig_close(&rig);
+}
+
+static void while_it_is_tried_again_who_waits_hears_why_it_stalled(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+    tell(&rig, "mem.settle.before", 1);
+    int64_t ticket = say(rig.rt, 1);
+    REFUSED(sf_step(rig.rt, 0), SF_EDISK);
+    tell(&rig, "mem.settle.under_way", ALWAYS);
+    assert_int_equal(OK(sf_step(rig.rt, 0)), 0);
+    REFUSED(sf_wait(rig.rt, ticket, 0), SF_EDISK);
+    SAYS("mem.settle.before");
+    rig.tells[1].times = 0;
+    OK(sf_run_until_idle(rig.rt));
+    OK(sf_wait(rig.rt, ticket, 0));
+    rig_close(&rig);
+}
+
+/* -- where an epoch ends ------------------------------------------------------------------------- */
+
+static void who_waits_commits_a_small_epoch_itself_and_leaves_a_large_one_to_the_thread(void **state)
+{
+    static const char bytes[65 << 10];
+    struct rig rig;
+    open_with(&rig, state, (sf_type)SF_TYPE("test/loud", .handler = emit_body));
+    struct tell *under_way = tell(&rig, "mem.settle.under_way", ALWAYS); /* unless waited for */
+    int64_t small = OK(sf_send(rig.rt, sf_addr("test/loud", "a"), "", SF_BYTES(bytes, 63 << 10)));
+    OK(sf_wait(rig.rt, small, 0));
+    int64_t large = OK(sf_send(rig.rt, sf_addr("test/loud", "a"), "", SF_BYTES(bytes, 65 << 10)));
+    REFUSED(sf_wait(rig.rt, large, 0), SF_ETIMEOUT);
+    under_way->times = 0;
+    OK(sf_wait(rig.rt, large, 0));
+    rig_close(&rig);
+}
+
+static void who_waited_for_one_epoch_does_not_wait_for_the_next_one_too(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+    struct tell *under_way = tell(&rig, "mem.settle.under_way", ALWAYS);
+    int64_t first = say(rig.rt, 1);
+    OK(sf_step(rig.rt, 0));
+    say(rig.rt, 2);
+    under_way->pass = 1; /* the first is done, the second is under way */
+    OK(sf_wait(rig.rt, first, 0));
+    assert_int_equal(sf_durable(rig.rt), first);
+    under_way->times = 0;
+    rig_close(&rig);
+}
+
+static void an_epoch_ends_when_it_has_many_rows(void **state)
+{
+    enum { SENT = 100, ROWS_MAX = 1 << 16, WEIGHED_EVERY = 8 };
+    struct rig rig;
+    open_with(&rig, state, (sf_type)SF_TYPE("test/loud", .handler = emit_many));
+    for (int i = 0; i < SENT; i++)
+        send(&rig, "test/loud");
+    assert_in_range(OK(sf_step(rig.rt, 0)), 1, ROWS_MAX / RECORDS + WEIGHED_EVERY);
+    rig_close(&rig);
+}
+
+static void messages_that_go_behind_a_hold_count_against_the_epoch_as_turns_do(void **state)
+{
+    enum { SENT = 2000, EPOCH = 512 };
+    struct rig rig;
+    rig_open(&rig, *state, (sf_options)SF_OPTIONS(.epoch_turns_max = EPOCH,
+                                                  .inbox_ms_max = HOUR_MS));
+    OK(sf_pause(rig.rt, sf_addr(SPEAKER, ""), "stop"));
+    for (int i = 0; i < SENT; i++)
+        say(rig.rt, 1);
+    OK(sf_step(rig.rt, 0));
+    assert_in_range(rig.rt->mailbox.parking.rows, 1, EPOCH);
+    OK(sf_run_until_idle(rig.rt));
+    assert_int_equal(rig.rt->mailbox.parking.rows, SENT);
+    rig_close(&rig);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_disk_that_refuses_is_left_alone_longer_each_time_up_to_a_second),
+        TEST(what_is_due_sooner_than_the_next_try_is_waited_for),
+        TEST(a_timeout_is_rounded_up_and_fits_into_an_int),
+        TEST(while_it_is_tried_again_who_waits_hears_why_it_stalled),
+        TEST(who_waits_commits_a_small_epoch_itself_and_leaves_a_large_one_to_the_thread),
+        TEST(who_waited_for_one_epoch_does_not_wait_for_the_next_one_too),
+        TEST(an_epoch_ends_when_it_has_many_rows),
+        TEST(messages_that_go_behind_a_hold_count_against_the_epoch_as_turns_do),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
