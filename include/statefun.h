@@ -40,6 +40,12 @@
  *            sf_wait_room() or sf_ask(), and leaves nothing locked: what was sent is sent.  Otherwise it waits
  *            until the function has returned.  Asynchronous cancellation, and calls from signal handlers, are
  *            not allowed.  dlclose() leaves the library loaded, since threads of ours may run in it.
+ * FAIRNESS   Messages are handled in the order in which they came, of all actors together.  So an actor can
+ *            make others wait for what was sent before: inbox_ms_max bounds that for what comes from
+ *            outside, sf_type.waiting_max what one actor may have waiting.  It cannot make them wait by
+ *            failing, being paused or being registered late: what waits for it lies apart, on disk.
+ *            Handlers that send more than they take are held back when the database is half full.  A
+ *            handler that blocks stops all.
  * MEMORY     What you pass is copied, except sf_type, sf_value and their names, which are borrowed
  *            until close (so keep them static).  What you are lent is aligned for every type, is
  *            followed by a zero byte, and is gone when the handler or callback returns.

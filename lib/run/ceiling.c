@@ -2,11 +2,12 @@
 
 #include "base/err.h"
 
+#define THROUGH_NS (UINT64_C(1000) * 1000000)
 #define RESERVE_MAX (UINT64_C(256) << 20)
 #define EPOCH_BYTES_MAX (UINT64_C(32) << 20)
 #define TURN_BYTES_MAX (UINT64_C(64) << 20)
 
-enum { RESERVE_PART = 8, EPOCH_PART = 64, TURN_PART = 16 };
+enum { RESERVE_PART = 8, FLOOD_PART = 2, EPOCH_PART = 64, TURN_PART = 16 };
 
 static uint64_t share(const struct sfi_ceiling *ceiling, uint64_t part, uint64_t most)
 {
@@ -21,6 +22,8 @@ static uint64_t room_needed(const struct sfi_ceiling *ceiling, enum sfi_door doo
     switch (door) {
     case SFI_SENDS:
         return reserve + 2 * bytes;
+    case SFI_FLOODS:
+        return ceiling->bytes_max / FLOOD_PART;
     case SFI_TURNS:
         return reserve / 2;
     case SFI_RELIEF:
@@ -37,6 +40,14 @@ int sfi_ceiling_check(const struct sfi_ceiling *ceiling, enum sfi_door door, uin
                    "%s'%.200s': the database has nearly reached store_bytes_max (%llu bytes)",
                    door == SFI_TURNS ? "turns wait in " : "", ceiling->dir,
                    (unsigned long long)ceiling->bytes_max);
+}
+
+int sfi_ceiling_lets_through(struct sfi_ceiling *ceiling, uint64_t now_ns)
+{
+    if (ceiling->through_ns && now_ns - ceiling->through_ns < THROUGH_NS)
+        return 0;
+    ceiling->through_ns = now_ns;
+    return 1;
 }
 
 uint64_t sfi_ceiling_epoch_bytes(const struct sfi_ceiling *ceiling)

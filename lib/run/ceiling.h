@@ -4,6 +4,7 @@
  *
  *   door        open while                          whom it lets in
  *   SFI_SENDS   room >= reserve + 2 * (under way)   messages from outside; dead letters sent again
+ *   SFI_FLOODS  room >= half of the ceiling         turns that send more than they took
  *   SFI_TURNS   room >= reserve / 2                 turns, which may write more than was sent
  *   SFI_RELIEF  always                              what makes room: acknowledgements, and the
  *                                                   commands drop, purge, resume, cancel
@@ -14,7 +15,10 @@
  *     and one turn sfi_ceiling_turn_bytes(), so that no epoch meets the ceiling before that.
  * (3) What was under way when the room was measured may lie in the changelog and in a table for a
  *     while, therefore twice.
- * (4) With more than half of the ceiling left only commits change the room.  With less the store
+ * (4) A chain reaction (each message begets two) would fill the database and stop everybody.  While the second
+ *     door is shut such a turn is undone and its actor waits.  One a second is let through, so that actors whose
+ *     answers are a little longer than their questions go on, slowly.
+ * (5) With more than half of the ceiling left only commits change the room.  With less the store
  *     makes room by itself (store.h: sfi_room_left), so it is measured at each step. */
 #ifndef SFI_RUN_CEILING_H
 #define SFI_RUN_CEILING_H
@@ -24,20 +28,24 @@
 struct sfi_ceiling {
     const char *dir;    /* what it is the ceiling of, in sentences; lent by the store */
     uint64_t bytes_max; /* of the database */
-    uint64_t room;      /* below it, as of the last measurement; under the lock */
+    uint64_t room;       /* below it, as of the last measurement; under the lock */
+    uint64_t through_ns; /* when a turn was let through (4) last; the engine's */
 };
 
-enum sfi_door { SFI_SENDS, SFI_TURNS, SFI_RELIEF };
+enum sfi_door { SFI_SENDS, SFI_FLOODS, SFI_TURNS, SFI_RELIEF };
 
 /* 0, or SF_EDISK with a sentence.  `bytes`: what comes in here, and what came in since the
  * measurement. */
 int sfi_ceiling_check(const struct sfi_ceiling *ceiling, enum sfi_door door, uint64_t bytes);
 
+/* (4): may this one pass?  Engine. */
+int sfi_ceiling_lets_through(struct sfi_ceiling *ceiling, uint64_t now_ns);
+
 /* Shares of the ceiling, so that a small database is not filled by one of anything. */
 uint64_t sfi_ceiling_epoch_bytes(const struct sfi_ceiling *ceiling);
 uint64_t sfi_ceiling_turn_bytes(const struct sfi_ceiling *ceiling);
 
-/* (4) */
+/* (5) */
 static inline int sfi_ceiling_is_near(const struct sfi_ceiling *ceiling)
 {
     return sfi_room_left(ceiling->room, ceiling->bytes_max) != SFI_ROOM_ENOUGH;

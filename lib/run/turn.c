@@ -223,6 +223,7 @@ int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, co
     struct sfi_message *message = sfi_message_new(&rt->mailbox.pool, &letter);
     if (!message)
         return sfi_work_no_memory(work_of(turn));
+    work_of(turn)->sent_bytes += sfi_message_bytes(message);
     sfi_list_push(&work_of(turn)->sent, message);
     return sfi_work_charge(work_of(turn), sfi_message_bytes(message));
 }
@@ -305,11 +306,26 @@ static int call_handler(struct sf_turn *turn)
     return 0;
 }
 
+/* Near the ceiling who sends more than he took waits for those who do not (ceiling.h: 4). */
+static void check_flood(sf_runtime *rt)
+{
+    struct sfi_work *work = &rt->turns.work;
+    if (work->verdict != SFI_KEEP ||
+        work->sent_bytes <= sfi_message_bytes(rt->turns.message) ||
+        sfi_ceiling_check(&rt->ceiling, SFI_FLOODS, 0) == 0 ||
+        sfi_ceiling_lets_through(&rt->ceiling, rt->sys->mono_ns(rt->sys->ctx)))
+        return;
+    work->full = NULL;
+    sfi_work_doom(work, SFI_WAIT, SF_EDISK,
+                  "the turn sends more than it took, and the database is half full");
+}
+
 /* 1: kept; 0: undone and dealt with; negative: trouble. */
 static int end_work(sf_runtime *rt)
 {
     struct sfi_turns *turns = &rt->turns;
     leave(turns, 0);
+    check_flood(rt);
     if (turns->work.verdict == SFI_KEEP) {
         sfi_work_keep(&turns->work);
         sfi_crowd_done(rt);

@@ -29,7 +29,7 @@ void sfi_work_begin(struct sfi_work *work)
     work->code = 0;
     work->reason[0] = 0;
     work->is_named = 0;
-    work->bytes = 0;
+    work->bytes = work->sent_bytes = 0;
     work->now_ms = 0;
     work->undo_count = 0;
     work->clears = 0;

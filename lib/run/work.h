@@ -64,7 +64,8 @@ struct sfi_work {
     struct sfi_effects effects;
     struct sfi_batch_mark mark; /* of the open batch, before the first row was put there */
     int is_marked;
-    size_t bytes; /* staged */
+    size_t bytes;      /* staged */
+    size_t sent_bytes; /* of them, messages */
     uint64_t now_ms;
 };
 

@@ -55,6 +55,20 @@ static void turns_wait_when_half_of_the_reserve_is_used(void **state)
     assert_non_null(strstr(sf_errmsg(), "turns wait"));
 }
 
+static void a_turn_that_floods_waits_in_the_second_half_but_for_one_a_second(void **state)
+{
+    (void)state;
+    const uint64_t second = UINT64_C(1000000000);
+    struct sfi_ceiling ceiling = with(64, 32 * MIB);
+    assert_int_equal(sfi_ceiling_check(&ceiling, SFI_FLOODS, 0), 0);
+    ceiling.room--;
+    is_shut(&ceiling, SFI_FLOODS, 0);
+    assert_true(sfi_ceiling_lets_through(&ceiling, 5 * second));
+    assert_false(sfi_ceiling_lets_through(&ceiling, 5 * second));
+    assert_false(sfi_ceiling_lets_through(&ceiling, 6 * second - 1));
+    assert_true(sfi_ceiling_lets_through(&ceiling, 6 * second));
+}
+
 static void what_makes_room_is_let_in_whatever_is_left(void **state)
 {
     (void)state;
@@ -109,6 +123,7 @@ int main(void)
         cmocka_unit_test(sends_are_refused_below_an_eighth_and_twice_what_is_under_way),
         cmocka_unit_test(the_reserve_of_a_large_database_is_256_mib),
         cmocka_unit_test(turns_wait_when_half_of_the_reserve_is_used),
+        cmocka_unit_test(a_turn_that_floods_waits_in_the_second_half_but_for_one_a_second),
         cmocka_unit_test(what_makes_room_is_let_in_whatever_is_left),
         cmocka_unit_test(an_epoch_and_a_turn_fit_into_what_is_kept_free),
         cmocka_unit_test(room_is_measured_often_once_half_of_it_is_used),
