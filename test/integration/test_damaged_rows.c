@@ -119,7 +119,7 @@ static void a_damaged_actor_waits_and_the_others_go_on(void **state)
             tell_all(rt, "see", 42, 43);
         asks_innocent(rt);
         tell_all(rt, "set", 0, 42);
-        OK(sf_run_for(rt, 200));
+        OK(sf_run_for(rt, 20000));
         assert_int_equal(stats_of(rt).fenced, 1);
         assert_int_equal(stats_of(rt).messages_waiting, 1);
         assert_int_equal(stats_of(rt).dead_letters, 0);
@@ -135,7 +135,7 @@ static void a_damaged_value_is_like_a_damaged_struct(void **state)
     sf_runtime *rt = open_keepers(place);
     tell_all(rt, "look", 41, 44);
     asks_innocent(rt);
-    OK(sf_run_for(rt, 200));
+    OK(sf_run_for(rt, 20000));
     assert_int_equal(stats_of(rt).fenced, 1);
     assert_int_equal(stats_of(rt).messages_waiting, 1);
     OK(sf_runtime_close(rt));
@@ -161,7 +161,7 @@ static void a_damaged_message_is_passed_over_and_stays(void **state)
         snprintf(id, sizeof id, "s%d", i < 5 ? 0 : i);
         OK(sf_send(rt, sf_addr("test/slow", id), "", SF_BYTES(body, 11)));
     }
-    OK(sf_run_for(rt, 100));
+    OK(sf_run_for(rt, 20000));
     OK(sf_runtime_close(rt));
     damage(place, "slow body 3", 1);
     damage(place, "slow body 7", 1);
@@ -170,7 +170,7 @@ static void a_damaged_message_is_passed_over_and_stays(void **state)
         rt = open_keepers(place);
         OK(sf_register(rt, &slow, NULL));
         asks_innocent(rt);
-        OK(sf_run_for(rt, 100));
+        OK(sf_run_for(rt, 20000));
         assert_int_equal(stats_of(rt).messages_waiting, 9);
         assert_true(stats_of(rt).damaged >= 1);
         OK(sf_runtime_close(rt));

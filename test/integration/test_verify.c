@@ -89,7 +89,7 @@ static void work(sf_runtime *rt, int count)
         OK(sf_send(rt, sf_addr("test/speaker", id), "say",
                    SF_BYTES(text, i % 10 ? 40 : sizeof text)));
     }
-    OK(sf_run_for(rt, 50));
+    OK(sf_run_for(rt, 20000));
 }
 
 /* States in the table and in the changelog, messages for a type that is not registered, dead letters. */
