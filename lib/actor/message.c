@@ -65,27 +65,6 @@ void sfi_message_list_free(struct sfi_pool *pool, struct sfi_message_list *list)
         sfi_message_free(pool, message);
 }
 
-static sf_address address(const struct sfi_type *type, const char *id, size_t id_size)
-{
-    const char *name = !type ? NULL : type->registered ? type->desc.name : type->name;
-    return (sf_address){name, id, id_size};
-}
-
-sf_address sfi_actor_address(const struct sfi_actor *actor)
-{
-    return address(actor->type, actor->id, actor->id_size);
-}
-
-sf_address sfi_message_sender(const struct sfi_message *message)
-{
-    return address(message->from_type, sfi_message_from(message), message->from_size);
-}
-
-sf_address sfi_message_target(const struct sfi_message *message)
-{
-    return address(message->to_type, sfi_message_to(message), message->to_size);
-}
-
 /* -- records ------------------------------------------------------------------------------------- */
 
 /* The outside has no id on disk: the ask's number lies beside. */

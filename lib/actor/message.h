@@ -139,9 +139,26 @@ static inline void sfi_list_prepend(struct sfi_message_list *list, struct sfi_me
 }
 
 /* The addresses for the application: the name that was registered, the id in the message or actor. */
-sf_address sfi_actor_address(const struct sfi_actor *actor);
-sf_address sfi_message_sender(const struct sfi_message *message);
-sf_address sfi_message_target(const struct sfi_message *message);
+static inline sf_address sfi_address(const struct sfi_type *type, const char *id, size_t id_size)
+{
+    const char *name = !type ? NULL : type->registered ? type->desc.name : type->name;
+    return (sf_address){name, id, id_size};
+}
+
+static inline sf_address sfi_actor_address(const struct sfi_actor *actor)
+{
+    return sfi_address(actor->type, actor->id, actor->id_size);
+}
+
+static inline sf_address sfi_message_sender(const struct sfi_message *message)
+{
+    return sfi_address(message->from_type, sfi_message_from(message), message->from_size);
+}
+
+static inline sf_address sfi_message_target(const struct sfi_message *message)
+{
+    return sfi_address(message->to_type, sfi_message_to(message), message->to_size);
+}
 
 /* Its row in that place; `retry_ms` 0: at once. */
 int sfi_message_save(const struct sfi_message *message, enum sfi_row row, uint64_t retry_ms,

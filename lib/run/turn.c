@@ -346,14 +346,17 @@ static struct sfi_actor *find_actor(sf_runtime *rt, const struct sfi_message *me
     return actor;
 }
 
-static sf_message view_of(const struct sfi_message *message)
+/* In place: a view made elsewhere would be copied in steps wider than those it was written in, and wait for each. */
+static void show(struct sf_turn *turn, const struct sfi_message *message)
 {
-    return (sf_message){.to = sfi_message_target(message),
-                        .from = sfi_message_sender(message),
-                        .kind = sfi_message_kind(message),
-                        .body = sfi_message_body(message),
-                        .attempt = message->attempts + 1,
-                        .reason = ""};
+    sf_message *view = &turn->view;
+    view->to = sfi_message_target(message);
+    view->from = sfi_message_sender(message);
+    view->kind = sfi_message_kind(message);
+    view->body = sfi_message_body(message);
+    view->attempt = message->attempts + 1;
+    view->sequence = 0;
+    view->reason = "";
 }
 
 int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
@@ -367,7 +370,7 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
     rt->turns.message = message;
     rt->turns.met = 1;
     struct sf_turn *turn = enter(&rt->turns, actor);
-    turn->view = view_of(message);
+    show(turn, message);
     call_handler(turn);
     return end_work(rt);
 }
