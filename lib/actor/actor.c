@@ -4,6 +4,7 @@
 
 #include "actor/key.h"
 #include "base/err.h"
+#include "base/expect.h"
 #include "store/record.h"
 
 enum {
@@ -188,7 +189,7 @@ struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *typ
 void sfi_actors_expect_place(const struct sfi_actors *actors, uint64_t hash)
 {
     if (actors->capacity)
-        __builtin_prefetch(&actors->places[hash & (actors->capacity - 1)]);
+        sfi_expect(&actors->places[hash & (actors->capacity - 1)]);
 }
 
 void sfi_actors_expect(const struct sfi_actors *actors, uint64_t hash)
@@ -200,7 +201,7 @@ void sfi_actors_expect(const struct sfi_actors *actors, uint64_t hash)
     while (places[at].actor && places[at].hash != hash)
         at = (at + 1) & mask;
     for (int i = 0; places[at].actor && i < LINES_EXPECTED; i++)
-        __builtin_prefetch((const char *)places[at].actor + i * SFI_LINE, 1);
+        sfi_expect((const char *)places[at].actor + i * SFI_LINE);
 }
 
 /* -- what leaves
@@ -236,10 +237,10 @@ static size_t under_hand(const struct sfi_actors *actors, size_t later)
 static void expect_under_hand(const struct sfi_actors *actors)
 {
     enum { AHEAD = 16, PLACES_AHEAD = 32 };
-    __builtin_prefetch(&actors->places[under_hand(actors, PLACES_AHEAD)]);
+    sfi_expect(&actors->places[under_hand(actors, PLACES_AHEAD)]);
     const void *actor = actors->places[under_hand(actors, AHEAD)].actor;
     if (actor)
-        __builtin_prefetch(actor, 1);
+        sfi_expect(actor);
 }
 
 /* Looks at the place under the hand, and moves on unless that was emptied: another may be there
@@ -560,8 +561,8 @@ static void expect_dirty(const struct sfi_actors *actors, uint32_t at)
     if (at + AHEAD >= actors->dirty_count)
         return;
     const char *actor = (const char *)actors->dirty[at + AHEAD];
-    __builtin_prefetch(actor, 1);
-    __builtin_prefetch(actor + SFI_LINE, 1);
+    sfi_expect(actor);
+    sfi_expect(actor + SFI_LINE);
 }
 
 static int save_actor(struct sfi_actor *actor, struct sfi_batch *batch)

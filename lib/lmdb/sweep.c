@@ -2,6 +2,7 @@
 
 #include "base/endian.h"
 #include "base/err.h"
+#include "base/expect.h"
 #include "lmdb/log.h"
 #include "lmdb/writer.h"
 
@@ -82,7 +83,7 @@ static void expect_entry(const struct slice *slice, uint32_t item)
     const struct sfi_log_place *place = &slice->generation->index.places[item];
     const struct sfi_swept_chunk *chunk = &slice->sweep->chunks[place->chunk];
     if (chunk->round == slice->sweep->round)
-        __builtin_prefetch((const char *)chunk->data + place->offset);
+        sfi_expect((const char *)chunk->data + place->offset);
 }
 
 static sf_bytes key_of(void *ctx, uint32_t item)
