@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "base/copy.h"
 #include "base/err.h"
 #include "store/record.h"
 
@@ -251,7 +252,7 @@ static unsigned char *put_head(unsigned char *at, const struct sfi_actor *from, 
 {
     sfi_le32_put(at, from->type->number);
     at[4] = from->id_size;
-    memcpy(at + 5, from->id, from->id_size);
+    sfi_copy(at + 5, from->id, from->id_size);
     at += 5 + from->id_size;
     sfi_le16_put(at, (uint16_t)kind_size);
     at[2] = (unsigned char)body_absent;

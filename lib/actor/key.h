@@ -24,6 +24,7 @@
 
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/endian.h"
 #include "store/store.h"
 
@@ -61,7 +62,7 @@ static inline void sfi_key_actor(struct sfi_key *key, uint32_t type, const void 
 {
     sfi_be32_put(key->bytes, type);
     key->bytes[4] = (unsigned char)id_size;
-    memcpy(key->bytes + 5, id, id_size);
+    sfi_copy(key->bytes + 5, id, id_size);
     key->size = 5 + id_size;
 }
 

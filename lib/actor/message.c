@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "base/copy.h"
 #include "base/err.h"
 #include "store/record.h"
 
@@ -78,14 +79,13 @@ static unsigned char *put_address(unsigned char *at, const struct sfi_type *type
 {
     sfi_le32_put(at, type ? type->number : 0);
     at[4] = (unsigned char)id_size;
-    memcpy(at + 5, id, id_size);
+    sfi_copy(at + 5, id, id_size);
     return at + 5 + id_size;
 }
 
 static unsigned char *put_bytes(unsigned char *at, const void *data, size_t size)
 {
-    if (size)
-        memcpy(at, data, size);
+    sfi_copy(at, data, size);
     return at + size;
 }
 
