@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/expect.h"
 #include "run/part.h"
 #include "run/runtime.h"
 
@@ -60,6 +61,15 @@ static size_t entry_size(const struct sfi_parcel *parcel)
     return padded(sizeof(struct entry) + parcel->id_size + parcel->kind_size + parcel->body.size);
 }
 
+/* The buffers are larger than the caches, and the unlock waits until all is written: so the lines of
+ * the entry after the next are asked for. */
+static void expect_next(const struct sfi_buffer *buffer, size_t size)
+{
+    enum { LINES = 2 };
+    for (size_t i = 0; i < LINES; i++)
+        sfi_expect(buffer->bytes + buffer->used + size + i * SFI_LINE);
+}
+
 static struct entry *add_entry(struct sfi_buffer *buffer, const struct sfi_sys *sys, size_t size)
 {
     if (reserve(buffer, sys, size) < 0)
@@ -67,6 +77,7 @@ static struct entry *add_entry(struct sfi_buffer *buffer, const struct sfi_sys *
     struct entry *entry = (struct entry *)(buffer->bytes + buffer->used);
     *entry = (struct entry){.size = (uint32_t)size};
     buffer->used += size;
+    expect_next(buffer, size);
     return entry;
 }
 
