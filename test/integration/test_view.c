@@ -414,6 +414,11 @@ static void what_cannot_be_read_is_told_from_what_is_not_there(void **state)
     no_state(view, FORM, "z", SF_ECORRUPT);
     no_state(view, FORM, "nobody", 0);
     no_state(view, FORM, "", SF_EINVAL);
+    static const char id[SF_ID_MAX + 1] = "long";
+    assert_null(sf_view_state(view, (sf_address){FORM, id, sizeof id}).data);
+    assert_int_equal(sf_view_error(view), SF_EINVAL);
+    assert_null(sf_view_state(view, (sf_address){FORM, id, SF_ID_MAX}).data);
+    assert_int_equal(sf_view_error(view), 0);
     no_state(view, "test/absent", "a", SF_ENOTFOUND);
     SAYS("test/absent");
     no_value(view, "z", &one, SF_ECORRUPT);

@@ -195,6 +195,79 @@ static void what_is_refused_leaves_nothing_in_memory(void **state)
     rig_close(&rig); /* counts the blocks */
 }
 
+/* -- those who go -------------------------------------------------------------------------------- */
+
+static void note_sentence(int result, const sf_message *reply, void *notes)
+{
+    (void)reply;
+    note(notes, "%d %s ", result, sf_errmsg());
+}
+
+static void note_ticket_sentence(int result, int64_t ticket, void *notes)
+{
+    (void)ticket;
+    note(notes, "%d %s ", result, sf_errmsg());
+}
+
+static void a_callback_finds_the_sentence_of_what_went_wrong(void **state)
+{
+    struct rig rig;
+    open_rig(&rig, state);
+    sf_address to = sf_addr("test/silent", "a");
+    OK(sf_ask_then(rig.rt, to, "", SF_NONE, 5, note_sentence, rig.notes));
+    OK(sf_run_until_idle(rig.rt));
+    machine_advance_ms(&rig.machine, 5);
+    OK(sf_step(rig.rt, 0));
+    HAS(noted(rig.notes), "no answer in time");
+    OK(sf_ask_then(rig.rt, to, "", SF_NONE, -1, note_sentence, rig.notes));
+    OK(sf_then(rig.rt, say(rig.rt, 1), note_ticket_sentence, rig.notes));
+    tell(&rig, "mem.settle.before", ALWAYS);
+    sf_source_close(rig.source);
+    REFUSED(sf_runtime_close(rig.rt), SF_EDISK);
+    HAS(noted(rig.notes), "closed before the answer came");
+    HAS(noted(rig.notes), "closed before the ticket was durable");
+    sfi_mem_disk_free(rig.disk);
+    assert_int_equal(rig.machine.live, 0);
+}
+
+static void an_answer_to_whoever_went_is_dropped(void **state)
+{
+    struct rig rig;
+    open_rig(&rig, state);
+    struct tell *under_way = tell(&rig, "mem.settle.under_way", ALWAYS);
+    OK(sf_ask_then(rig.rt, sf_addr(SPEAKER, "a"), "say", SF_OF((uint64_t){7}), -1, note_answer,
+                   rig.notes));
+    OK(sf_step(rig.rt, 0));
+    OK(sf_then_cancel(rig.rt, rig.notes));
+    under_way->times = 0;
+    OK(sf_run_until_idle(rig.rt));
+    came(&rig, "egress 1=7 ");
+    rig_close(&rig); /* counts the blocks */
+}
+
+static void whoever_goes_between_the_answer_and_its_callback_is_not_called(void **state)
+{
+    char expected[40];
+    struct rig rig;
+    struct notes gone = {0};
+    open_rig(&rig, state);
+    snprintf(expected, sizeof expected, "answer %d ", SF_ETIMEOUT);
+    sf_address to = sf_addr("test/silent", "a");
+    OK(sf_ask_then(rig.rt, to, "", SF_NONE, 5, note_answer, &gone));
+    OK(sf_run_until_idle(rig.rt));
+    sfi_part_asks.wake(rig.rt, rig.machine.now_ns + 5000000);
+    assert_int_equal(sfi_asks_answered(rig.rt), 1);
+    OK(sf_then_cancel(rig.rt, &gone));
+    assert_int_equal(sfi_asks_answered(rig.rt), 0);
+    ask_silent(&rig, 5);
+    OK(sf_run_until_idle(rig.rt));
+    machine_advance_ms(&rig.machine, 5);
+    OK(sf_run_until_idle(rig.rt));
+    came(&rig, expected); /* the list is whole */
+    assert_int_equal(gone.used, 0);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -207,6 +280,9 @@ int main(void)
         TEST(a_callback_that_is_to_be_made_is_work),
         TEST(callbacks_of_one_ticket_come_in_the_order_they_were_asked_for),
         TEST(what_is_refused_leaves_nothing_in_memory),
+        TEST(a_callback_finds_the_sentence_of_what_went_wrong),
+        TEST(an_answer_to_whoever_went_is_dropped),
+        TEST(whoever_goes_between_the_answer_and_its_callback_is_not_called),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

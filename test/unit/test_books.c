@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "actor/waiting.h"
+#include "run/part.h"
 #include "run/runtime.h"
 #include "support/rig.h"
 
@@ -130,9 +131,20 @@ static void check_egresses(const struct sfi_egresses *egresses)
     assert_int_equal(egresses->untrimmed, untrimmed);
 }
 
+/* What sealing would write. */
+static void check_weight(const sf_runtime *rt)
+{
+    struct sfi_weight weight = sfi_parts_weight(rt);
+    assert_int_equal(weight.rows, rt->actors.dirty_count + rt->actors.dirty_rows +
+                                      rt->mailbox.unsaved_count + rt->mailbox.handled_count);
+    assert_int_equal(weight.bytes, rt->actors.dirty_bytes + rt->mailbox.unsaved_bytes);
+    assert_int_equal(weight.full, sfi_actors_are_full(&rt->actors) | sfi_mailbox_is_full(&rt->mailbox));
+}
+
 static void check(sf_runtime *rt)
 {
     uint64_t replies = 0;
+    check_weight(rt);
     check_actors(&rt->actors);
     check_mailbox(&rt->mailbox);
     check_egresses(&rt->egresses);

@@ -430,6 +430,8 @@ static void counters_that_contradict_each_other_are_damage(void **state)
     assert_int_equal(sfi_dead_recover(&dead, 5, 10, 6, 0), SF_ECORRUPT);
     assert_int_equal(sfi_dead_recover(&dead, 1, 0, 0, 0), SF_ECORRUPT);
     assert_int_equal(sfi_dead_recover(&dead, 5, 10, 1, UINT64_MAX), SF_ECORRUPT);
+    assert_int_equal(sfi_dead_recover(&dead, 5, 10, 1, (UINT64_C(2) << 24) * 2 - 1), 0);
+    assert_int_equal(sfi_dead_recover(&dead, 5, 10, 1, (UINT64_C(2) << 24) * 2), SF_ECORRUPT);
     assert_non_null(strstr(sf_errmsg(), "dead letters"));
 }
 

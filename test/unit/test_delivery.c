@@ -532,6 +532,81 @@ static void counters_without_their_rows_are_damage_at_open(void **state)
     sfi_mem_disk_free(disk);
 }
 
+/* -- how much a step brings ---------------------------------------------------------------------- */
+
+/* Records that one step brings, when so many wait. */
+static uint64_t share_of(void **state, uint32_t waiting)
+{
+    struct machine machine;
+    struct sfi_store *store;
+    struct sink sink = {.is_down = 1};
+    sf_options options = SF_OPTIONS(.inbox_ms_max = HOUR_MS);
+    sf_runtime *rt;
+    (void)state;
+    machine_init(&machine);
+    struct sfi_mem_disk *disk = sfi_mem_disk_new(&machine.sys);
+    OK(sfi_mem_open(&machine.sys, disk, &store));
+    OK(sfi_runtime_open_with(&machine.sys, store, &options, &rt));
+    OK(sf_register(rt, &emitter_type, NULL));
+    OK(sf_egress_register(rt, "out", take, &sink));
+    for (uint32_t left = waiting; left; left -= left < 1000 ? left : 1000)
+        OK(sf_send(rt, sf_addr(EMITTER, "a"), "out", SF_OF((uint32_t){left < 1000 ? left : 1000})));
+    OK(sf_run_until_idle(rt));
+    sink.is_down = 0;
+    machine_advance_ms(&machine, HOUR_MS);
+    OK(sf_step(rt, 0));
+    uint64_t taken = sink.taken;
+    assert_int_equal(sink.most, taken < 256 ? taken : 256);
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(sink.taken, waiting);
+    OK(sf_runtime_close(rt));
+    sfi_mem_disk_free(disk);
+    return taken;
+}
+
+static void a_step_brings_an_eighth_of_what_waits_within_bounds(void **state)
+{
+    assert_int_equal(share_of(state, 100), 100);
+    assert_int_equal(share_of(state, 2000), 1024);
+    assert_int_equal(share_of(state, 40960), 5120);
+    assert_int_equal(share_of(state, 150000), 1 << 14);
+}
+
+static void a_sink_that_refuses_is_left_alone_longer_each_time(void **state)
+{
+    static const int pauses_ms[] = {100, 200, 400, 800, 1600, 3200, 6400, 12800, 12800, 12800};
+    struct machine machine;
+    struct sfi_store *store;
+    struct sink sink = {.is_down = 1};
+    sf_runtime *rt;
+    (void)state;
+    machine_init(&machine);
+    struct sfi_mem_disk *disk = sfi_mem_disk_new(&machine.sys);
+    OK(sfi_mem_open(&machine.sys, disk, &store));
+    OK(sfi_runtime_open_with(&machine.sys, store, NULL, &rt));
+    OK(sf_register(rt, &emitter_type, NULL));
+    OK(sf_egress_register(rt, "out", take, &sink));
+    OK(sf_send(rt, sf_addr(EMITTER, "a"), "out", SF_OF((uint32_t){2})));
+    for (size_t i = 0; i < sizeof pauses_ms / sizeof *pauses_ms; i++) {
+        OK(sf_run_until_idle(rt));
+        assert_int_equal(sink.calls, i + 1);
+        assert_int_equal(sf_timeout_ms(rt), pauses_ms[i]);
+        machine_advance_ms(&machine, (uint64_t)pauses_ms[i]);
+    }
+    sink.is_down = 0;
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(sink.taken, 2);
+    sink.is_down = 1;
+    OK(sf_send(rt, sf_addr(EMITTER, "a"), "out", SF_OF((uint32_t){2})));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(sf_timeout_ms(rt), 100); /* from the beginning */
+    OK(sf_egress_register(rt, "out", take, &sink));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(sf_timeout_ms(rt), 100); /* a new sink is tried at once, and knows of no failure */
+    OK(sf_runtime_close(rt));
+    sfi_mem_disk_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,6 +625,8 @@ int main(void)
         TEST(without_memory_no_record_is_lost),
         TEST(a_missing_record_stops_its_egress_until_it_is_acknowledged),
         TEST(counters_without_their_rows_are_damage_at_open),
+        TEST(a_step_brings_an_eighth_of_what_waits_within_bounds),
+        TEST(a_sink_that_refuses_is_left_alone_longer_each_time),
     };
     return cmocka_run_group_tests_name("delivery", tests, NULL, NULL);
 }

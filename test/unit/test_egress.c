@@ -519,6 +519,24 @@ static void counters_have_the_size_of_their_version(void **state)
         }
 }
 
+static void a_kind_longer_than_any_can_be_is_damage(void **state)
+{
+    struct rig rig;
+    struct record row;
+    sf_message read;
+    char kind[SF_KIND_MAX + 2];
+    (void)state;
+    rig_open(&rig, 10, 1000);
+    memset(kind, 'k', sizeof kind);
+    struct sfi_egress *egress = add(&rig, "out");
+    for (size_t size = SF_KIND_MAX; size <= SF_KIND_MAX + 1; size++) {
+        assert_int_equal(sfi_egress_put(egress, &rig.batch, rig.actor, kind, size, SF_NONE), 0);
+        last_row(&rig, SFI_OUTBOX, &row);
+        assert_int_equal(read_row(&rig, egress, &row, &read), size > SF_KIND_MAX ? SF_ECORRUPT : 0);
+    }
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -538,6 +556,7 @@ int main(void)
         cmocka_unit_test(a_row_of_format_2_is_read_and_counts_no_bytes),
         cmocka_unit_test(counters_that_contradict_each_other_are_damage),
         cmocka_unit_test(counters_have_the_size_of_their_version),
+        cmocka_unit_test(a_kind_longer_than_any_can_be_is_damage),
     };
     return cmocka_run_group_tests_name("egress", tests, NULL, NULL);
 }

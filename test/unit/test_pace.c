@@ -90,6 +90,10 @@ static void extreme_numbers_neither_divide_by_zero_nor_overflow(void **state)
     assert_true(sfi_pace_bytes(&pace, 100) > 0);
     sfi_pace_note(&pace, UINT64_MAX - 1, UINT64_MAX, 1, 1);
     assert_true(sfi_pace_bytes(&pace, 100) > 0);
+    pace = (struct sfi_pace){0, 0, 0};
+    sfi_pace_note(&pace, 1, 0, 1, 0);
+    sfi_pace_note(&pace, 1 + 1000 * MS, UINT64_C(1) << 50, 1, 0);
+    assert_in_range(sfi_pace_bytes(&pace, 1000), (UINT64_C(1) << 50) - 1000000, UINT64_C(1) << 50);
 }
 
 int main(void)

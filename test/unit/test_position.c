@@ -8,7 +8,9 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "actor/key.h"
 #include "run/position.h"
+#include "store/record.h"
 #include "support/machine.h"
 #include "support/support.h"
 
@@ -153,6 +155,26 @@ static void without_memory_none_is_made(void **state)
     get(f, "a", 0);
 }
 
+static void a_record_with_another_size_or_key_is_damage(void **state)
+{
+    struct fixture *f = *state;
+    unsigned char record[SFI_RECORD_HEADER + 16] = {0};
+    struct sfi_key key;
+    sfi_key_source(&key, 3, "in");
+    for (size_t size = 0; size <= 16; size++) {
+        sfi_record_finish(record, SFI_RECORD_HEADER + size, SFI_RECORD_SOURCE, sfi_key_bytes(&key));
+        if (size != 8)
+            REFUSED(sfi_position_load(&f->positions, sfi_key_bytes(&key),
+                                      SF_BYTES(record, SFI_RECORD_HEADER + size)), SF_ECORRUPT);
+    }
+    for (key.size = 1; key.size < 6; key.size++) {
+        sfi_record_finish(record, SFI_RECORD_HEADER + 8, SFI_RECORD_SOURCE, sfi_key_bytes(&key));
+        REFUSED(sfi_position_load(&f->positions, sfi_key_bytes(&key),
+                                  SF_BYTES(record, SFI_RECORD_HEADER + 8)), SF_ECORRUPT);
+    }
+    assert_int_equal(f->positions.all.count, 0);
+}
+
 #define HERE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
 int main(void)
@@ -163,6 +185,7 @@ int main(void)
         HERE(names_and_partitions_are_apart),
         HERE(many_partitions_are_found_in_no_time_and_have_a_bound),
         HERE(without_memory_none_is_made),
+        HERE(a_record_with_another_size_or_key_is_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

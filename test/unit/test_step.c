@@ -59,6 +59,8 @@ static void a_disk_that_refuses_is_left_alone_longer_each_time_up_to_a_second(vo
         assert_int_equal(is_readable(rig.rt, 0), 0);
         machine_advance_ms(&rig.machine, (uint64_t)pauses_ms[i]);
         assert_int_equal(sf_timeout_ms(rig.rt), 0);
+        machine_advance_ms(&rig.machine, 3);
+        assert_int_equal(sf_timeout_ms(rig.rt), 0); /* and stays due */
     }
     tell(&rig, "mem.settle.before", 0);
     OK(sf_run_until_idle(rig.rt));

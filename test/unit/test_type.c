@@ -193,6 +193,38 @@ static void a_registration_without_memory_leaves_nothing_half_done(void **state)
 
 #define HERE(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
 
+static void names_are_printable_and_no_longer_than_they_may_be(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_type *type = NULL;
+    static const char *const bad[] = {"test/a\x7f", "test/a b", "test/a\x1f", "test/a\xe4", "test/", "/a",
+                                      "a", "a/b/c"};
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        sf_type desc = type_named(bad[i]);
+        REFUSED(sfi_types_register(&f->types, &desc, NULL, &type), SF_EINVAL);
+    }
+    registered(f, "test/!~");
+    static char name[SF_TYPE_NAME_MAX + 2] = "test/", value_name[SF_NAME_MAX + 2];
+    memset(name + 5, 'n', SF_TYPE_NAME_MAX - 5);
+    registered(f, name);
+    name[SF_TYPE_NAME_MAX] = 'n';
+    sf_type desc = type_named(name);
+    REFUSED(sfi_types_register(&f->types, &desc, NULL, &type), SF_EINVAL);
+    memset(value_name, 'v', SF_NAME_MAX);
+    sf_value value = SF_VALUE(value_name);
+    desc = type_named("test/valued");
+    desc.values[0] = &value;
+    OK(sfi_types_register(&f->types, &desc, NULL, &type));
+    value_name[SF_NAME_MAX] = 'v';
+    REFUSED(sfi_types_register(&f->types, &desc, NULL, &type), SF_EINVAL);
+    desc = type_named("test/large");
+    desc.state_size = SF_STATE_MAX;
+    OK(sfi_types_register(&f->types, &desc, NULL, &type));
+    desc = type_named("test/larger");
+    desc.state_size = (size_t)SF_STATE_MAX + 1;
+    REFUSED(sfi_types_register(&f->types, &desc, NULL, &type), SF_EINVAL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +235,7 @@ int main(void)
         HERE(an_added_value_is_saved),
         HERE(what_a_type_does_not_say_has_its_default),
         HERE(a_registration_without_memory_leaves_nothing_half_done),
+        HERE(names_are_printable_and_no_longer_than_they_may_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
