@@ -53,6 +53,8 @@ void rig_start(struct rig *rig)
 void rig_open(struct rig *rig, struct place *place, sf_options options)
 {
     *rig = (struct rig){.options = options, .notes = &place->notes};
+    if (rig->options.inbox_ms_max == 0)
+        rig->options.inbox_ms_max = HOUR_MS;
     machine_init(&rig->machine);
     rig->machine.sys.fault = told;
     rig->disk = sfi_mem_disk_new(sfi_sys_default());

@@ -61,7 +61,8 @@ enum { HOUR_MS = 3600 * 1000 };
 
 /* -- a runtime --------------------------------------------------------------------------------- */
 
-/* What to open with when a test does not care: NULL, but valgrind has no 64 GiB of addresses to give. */
+/* What to open with when a test does not care.  On a slow machine the bound in time would meet tests of other
+ * things; and valgrind has no 64 GiB of addresses to give. */
 const sf_options *defaults(void);
 sf_runtime *place_open(const struct place *place); /* place->db, defaults() */
 sf_runtime *place_open_with(const struct place *place, const sf_options *options);
