@@ -203,7 +203,7 @@ check-asan: ## every test program with the address, leak and undefined behaviour
 check-tsan: ## unit and integration tests with the thread sanitizer
 	@TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0 \
 	 $(MAKE) --no-print-directory check-cmocka BUILD=$(BUILD)/tsan SANITIZE=thread \
-	 LEAVE="actor batch bounds check chunk index key_order mailbox" \
+	 LEAVE="actor batch bounds check chunk index key_order log mailbox store_failures" \
 	 WRAPPER="$$(setarch -R true 2>/dev/null && echo setarch -R)"
 
 powerloss: all $(crash_programs) ## power cuts alone; STATES=1000000 SEED=2

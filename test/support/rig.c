@@ -5,13 +5,16 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <string.h>
 
 #include "support/rig.h"
 
-static int told(void *ctx, const char *point)
+/* A commit thread, or one that waits and drives, may be asking while the test tells. */
+static pthread_mutex_t telling = PTHREAD_MUTEX_INITIALIZER;
+
+static int look_up(struct rig *rig, const char *point)
 {
-    struct rig *rig = ctx;
     for (int i = 0; i < TELLS; i++) {
         struct tell *tell = &rig->tells[i];
         if (!tell->point || strcmp(tell->point, point) != 0)
@@ -28,13 +31,25 @@ static int told(void *ctx, const char *point)
     return 0;
 }
 
+static int told(void *ctx, const char *point)
+{
+    pthread_mutex_lock(&telling);
+    int code = look_up(ctx, point);
+    pthread_mutex_unlock(&telling);
+    return code;
+}
+
 struct tell *tell(struct rig *rig, const char *point, int times)
 {
     struct tell *at = rig->tells;
-    while (at->point && strcmp(at->point, point) != 0)
+    pthread_mutex_lock(&telling);
+    while (at < rig->tells + TELLS && at->point && strcmp(at->point, point) != 0)
         at++;
-    assert_true(at < rig->tells + TELLS);
-    *at = (struct tell){.point = point, .code = SF_EDISK, .times = times};
+    int has_room = at < rig->tells + TELLS;
+    if (has_room)
+        *at = (struct tell){.point = point, .code = SF_EDISK, .times = times};
+    pthread_mutex_unlock(&telling);
+    assert_true(has_room);
     return at;
 }
 
