@@ -70,10 +70,41 @@ static int apply_op(struct sfi_writer *writer, const struct sfi_op *op)
                          : sfi_writer_put(writer, sfi_op_key(op), sfi_op_value(op));
 }
 
+/* Where the keys stop rising that do from `from` on. */
+static uint32_t rises_until(const struct sfi_op_list *list, uint32_t from)
+{
+    uint32_t at = from;
+    while (++at < list->count &&
+           sfi_key_compare(sfi_op_key(&list->ops[at - 1]), sfi_op_key(&list->ops[at])) < 0)
+        ;
+    return at < list->count ? at : list->count;
+}
+
+/* Two rising stretches, the second from `middle` on, merged; on a key that both have it is newer. */
+static int apply_merged(struct sfi_writer *writer, const struct sfi_op_list *list, uint32_t middle)
+{
+    const struct sfi_op *older = list->ops, *newer = list->ops + middle;
+    const struct sfi_op *older_end = newer, *newer_end = list->ops + list->count;
+    int rc = 0;
+    while (rc == 0 && (older < older_end || newer < newer_end)) {
+        int order = older == older_end   ? 1
+                    : newer == newer_end ? -1
+                                         : sfi_key_compare(sfi_op_key(older), sfi_op_key(newer));
+        rc = apply_op(writer, order < 0 ? older : newer);
+        older += order <= 0;
+        newer += order >= 0;
+    }
+    return rc;
+}
+
+/* Most lists are in order, or become so by one merge: of table mailbox, rows are put as their
+ * sequences rise, and then handled ones deleted as theirs do. */
 static int apply_sorted(struct lmdb_store *store, struct sfi_writer *writer,
                         const struct sfi_op_list *list)
 {
-    uint32_t item;
+    uint32_t item, middle = rises_until(list, 0);
+    if (middle == list->count || rises_until(list, middle) == list->count)
+        return apply_merged(writer, list, middle);
     int rc = sort_table(&store->order, list);
     while (rc == 0 && sfi_key_order_next(&store->order, key_of, (void *)(uintptr_t)list, &item))
         rc = apply_op(writer, &list->ops[item]);

@@ -56,6 +56,62 @@ static void a_batch_that_was_not_settled_is_gone_after_a_crash(struct store_rig 
     assert_int_equal(store_matches(rig->store, 1), 1);
 }
 
+enum { KEYS = 24 };
+
+/* What the table is to hold: of each key the epoch that put it last; 0: nothing. */
+static void assert_holds(struct store_rig *rig, const uint64_t holds[KEYS])
+{
+    struct sfi_snapshot *snapshot;
+    OK(sfi_snapshot_open(rig->store, &snapshot));
+    for (uint64_t i = 0; i < KEYS; i++) {
+        unsigned char key[8];
+        sf_bytes value;
+        sfi_be64_put(key, i);
+        assert_int_equal(sfi_snapshot_get(snapshot, SFI_MAILBOX, SF_OF(key), &value), holds[i] != 0);
+        if (holds[i])
+            assert_int_equal(sfi_be64_get(value.data), holds[i]);
+    }
+    sfi_snapshot_close(snapshot);
+}
+
+static void change(struct store_rig *rig, uint64_t which, int is_delete, uint64_t to,
+                   uint64_t holds[KEYS])
+{
+    unsigned char key[8];
+    sfi_be64_put(key, which);
+    holds[which] = is_delete ? 0 : to;
+    if (is_delete) {
+        OK(sfi_batch_delete(&rig->batch, SFI_MAILBOX, SF_OF(key)));
+        return;
+    }
+    void *value = sfi_batch_put(&rig->batch, SFI_MAILBOX, SF_OF(key), 8);
+    assert_non_null(value);
+    sfi_be64_put((unsigned char *)value, to);
+}
+
+/* The keys of an epoch rise, and fall back to lower ones nowhere, in one place, or in more.  Of
+ * several operations on a key the last counts, in whatever order they are applied. */
+static void the_last_operation_on_a_key_counts_however_keys_rise_and_fall(struct store_rig *rig)
+{
+    enum { SHAPES = 48 };
+    uint64_t holds[KEYS] = {0}, random = 1, to = 0;
+    for (uint64_t epoch = 1; epoch <= SHAPES; epoch++) {
+        sfi_batch_reset(&rig->batch);
+        for (uint64_t stretch = 0; stretch <= epoch % 4; stretch++) {
+            for (uint64_t key = 0; key < KEYS; key++) {
+                random = random * UINT64_C(6364136223846793005) + 1442695040888963407u;
+                if (random >> 62)
+                    continue;
+                change(rig, key, random >> 60 & 1, ++to, holds);
+            }
+        }
+        sfi_batch_seal(&rig->batch, epoch);
+        OK(sfi_store_submit(rig->store, &rig->batch));
+        assert_int_equal(store_rig_settle(rig), SFI_DURABLE);
+        assert_holds(rig, holds);
+    }
+}
+
 static void raise_ceiling(struct store_rig *rig)
 {
     if (rig->backend) {
@@ -149,6 +205,7 @@ static void a_ceiling_without_sense_is_refused(void **state)
 ON_ALL(a_new_store_is_empty)
 ON_ALL(what_was_settled_is_there_after_reopening)
 ON_ALL(a_batch_under_way_is_not_seen)
+ON_ALL(the_last_operation_on_a_key_counts_however_keys_rise_and_fall)
 ON_ALL(a_batch_that_was_not_settled_is_gone_after_a_crash)
 ON_ALL(a_full_store_stalls_until_there_is_room)
 ON_ALL(deleting_makes_room)
@@ -159,6 +216,7 @@ int main(void)
         RIG_TESTS(a_new_store_is_empty),
         RIG_TESTS(what_was_settled_is_there_after_reopening),
         RIG_TESTS(a_batch_under_way_is_not_seen),
+        RIG_TESTS(the_last_operation_on_a_key_counts_however_keys_rise_and_fall),
         RIG_TESTS(a_batch_that_was_not_settled_is_gone_after_a_crash),
         RIG_TESTS(a_full_store_stalls_until_there_is_room),
         RIG_TESTS(deleting_makes_room),
