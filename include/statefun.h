@@ -236,7 +236,8 @@ typedef struct sf_type {
     uint32_t backoff_ms_max; /* the longest pause; 0: 60 s */
     uint32_t waiting_max;    /* messages from outside that wait for one actor, counted from open, before the
                               * next meets SF_EAGAIN; a source's advance comes in whole.  0: no bound but
-                              * the inbox's.  Actors are never refused */
+                              * the inbox's and, while the actor is held, sf_send()'s.  Actors are never
+                              * refused */
 } sf_type;
 
 #ifdef __cplusplus /* name it, then assign the other fields */
@@ -315,7 +316,9 @@ SF_API SF_MUST int sf_register(sf_runtime *rt, const sf_type *type, void *userda
 
 /* Accepts a message and returns its ticket (> 0); tickets rise, and begin at 1 with each open, so they mean
  * nothing to another process.  It is durable once sf_durable() has reached the ticket.  Messages of one thread to one actor arrive in order.
- * Errors: SF_EINVAL, SF_ENOTFOUND (type), SF_EAGAIN (inbox full, or waiting_max), SF_EDISK (database full),
+ * Errors: SF_EINVAL, SF_ENOTFOUND (type), SF_EAGAIN (inbox full, or waiting_max; or the actor or its type is held
+ * (it is paused, backs off, waits for an egress, or what waited is still to come) and what waits on disk for
+ * those who are held takes more than a quarter of store_bytes_max), SF_EDISK (database full),
  * SF_ETURN (inside a handler: use sf_tell()), SF_ECORRUPT, SF_ENOMEM.  [any] */
 SF_API SF_MUST int64_t sf_send(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body);
 

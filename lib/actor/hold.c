@@ -8,7 +8,7 @@ enum { WAKE_MAX = 1024 };
 
 void sfi_holds_init(struct sfi_holds *holds, const struct sfi_sys *sys)
 {
-    *holds = (struct sfi_holds){.sys = sys};
+    *holds = (struct sfi_holds){.sys = sys, .lock = PTHREAD_MUTEX_INITIALIZER};
     sfi_lookup_init(&holds->by_address, sys);
     sfi_heap_init(&holds->backoffs, sys);
 }
@@ -40,6 +40,7 @@ void sfi_holds_fini(struct sfi_holds *holds, struct sfi_types *types, struct sfi
     }
     sfi_lookup_fini(&holds->by_address);
     sfi_heap_fini(&holds->backoffs);
+    pthread_mutex_destroy(&holds->lock);
     *holds = (struct sfi_holds){.sys = holds->sys};
 }
 
@@ -94,6 +95,23 @@ struct sfi_hold *sfi_holds_find(const struct sfi_holds *holds, const struct sfi_
     return NULL;
 }
 
+int sfi_holds_stop(struct sfi_holds *holds, const struct sfi_whom *whom)
+{
+    pthread_mutex_lock(&holds->lock);
+    int stops = whom->type->hold || sfi_holds_find(holds, whom);
+    pthread_mutex_unlock(&holds->lock);
+    return stops;
+}
+
+int sfi_holds_stop_hash(struct sfi_holds *holds, const struct sfi_type *type, uint64_t hash)
+{
+    uint32_t at = 0;
+    pthread_mutex_lock(&holds->lock);
+    int stops = type->hold || sfi_lookup_next(&holds->by_address, hash, &at);
+    pthread_mutex_unlock(&holds->lock);
+    return stops;
+}
+
 static struct sfi_hold *hold_new(struct sfi_holds *holds, const struct sfi_whom *whom)
 {
     struct sfi_hold *hold = sfi_zalloc(holds->sys, sizeof *hold + whom->id_size + 1);
@@ -106,34 +124,52 @@ static struct sfi_hold *hold_new(struct sfi_holds *holds, const struct sfi_whom 
     return hold;
 }
 
+/* From here on it is found. */
+static int enter(struct sfi_holds *holds, struct sfi_hold *hold)
+{
+    pthread_mutex_lock(&holds->lock);
+    int rc = sfi_lookup_reserve(&holds->by_address);
+    if (rc == 0 && hold->id_size)
+        sfi_lookup_add(&holds->by_address, hold->hash, hold);
+    else if (rc == 0)
+        hold->type->hold = hold;
+    pthread_mutex_unlock(&holds->lock);
+    return rc;
+}
+
 struct sfi_hold *sfi_holds_get(struct sfi_holds *holds, const struct sfi_whom *whom)
 {
     struct sfi_hold *hold = sfi_holds_find(holds, whom);
     if (hold)
         return hold;
-    if (sfi_lookup_reserve(&holds->by_address) < 0)
-        return NULL;
     hold = hold_new(holds, whom);
     if (!hold)
         return NULL;
-    if (whom->id_size)
-        sfi_lookup_add(&holds->by_address, hold->hash, hold);
-    else
-        whom->type->hold = hold;
+    if (enter(holds, hold) < 0) {
+        sfi_free(holds->sys, hold);
+        return NULL;
+    }
     holds->count++;
     return hold;
+}
+
+static void leave(struct sfi_holds *holds, struct sfi_hold *hold)
+{
+    pthread_mutex_lock(&holds->lock);
+    if (hold->id_size)
+        sfi_lookup_remove(&holds->by_address, hold->hash, hold);
+    else
+        hold->type->hold = NULL;
+    pthread_mutex_unlock(&holds->lock);
 }
 
 void sfi_hold_tidy(struct sfi_holds *holds, struct sfi_hold *hold)
 {
     if (hold->is_listed || hold->reasons || hold->waiting.first || hold->last || hold->out)
         return;
-    if (hold->id_size) {
-        sfi_lookup_remove(&holds->by_address, hold->hash, hold);
-    } else {
-        hold->type->hold = NULL;
+    leave(holds, hold);
+    if (hold->id_size == 0)
         sfi_hold_list_move(&holds->ready, &hold->type->frozen);
-    }
     holds->count--;
     hold_free(holds, hold);
 }

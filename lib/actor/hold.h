@@ -19,11 +19,16 @@
  * (6) Reasons that outlive the process have a row in table held.  The others are known again:
  *     back-off by the message's row, a type that is not registered by itself.
  *
+ * (7) Who sends may ask whether there is a hold at all, from any thread: `by_address` and the
+ *     types' pointers change under `lock`, and what says whose hold it is never does.
+ *
  * Record (held): reasons:4, since:8, purged before:8, operation:8, text.
  *
- * Engine thread only. */
+ * Engine thread only, but for (7). */
 #ifndef SFI_ACTOR_HOLD_H
 #define SFI_ACTOR_HOLD_H
+
+#include <pthread.h>
 
 #include "actor/message.h"
 #include "base/heap.h"
@@ -74,7 +79,8 @@ struct sfi_hold {
 
 struct sfi_holds {
     const struct sfi_sys *sys;
-    struct sfi_lookup by_address; /* of actors; a type points to its own */
+    pthread_mutex_t lock;         /* taken last, and nothing waits in it */
+    struct sfi_lookup by_address; /* of actors; a type points to its own; (7) */
     struct sfi_heap backoffs;
     struct sfi_hold_list ready, later;
     uint64_t count;
@@ -94,6 +100,10 @@ struct sfi_whom {
 };
 
 struct sfi_hold *sfi_holds_find(const struct sfi_holds *holds, const struct sfi_whom *whom);
+/* Is there a hold of the actor, or of its type?  [any thread] */
+int sfi_holds_stop(struct sfi_holds *holds, const struct sfi_whom *whom);
+/* The same by the hash alone, which is keyed.  [any thread] */
+int sfi_holds_stop_hash(struct sfi_holds *holds, const struct sfi_type *type, uint64_t hash);
 /* Made if there is none.  NULL: no memory. */
 struct sfi_hold *sfi_holds_get(struct sfi_holds *holds, const struct sfi_whom *whom);
 /* Frees a hold that is in no list, if it has nothing to hold any more. */

@@ -97,6 +97,13 @@ void sfi_mailbox_uncount(struct sfi_mailbox *mailbox, const struct sfi_message *
         sfi_mailbox_lower(mailbox, &mailbox->counted_bytes, sfi_message_bytes(message));
 }
 
+void sfi_mailbox_set_aside(struct sfi_mailbox *mailbox, const struct sfi_message *message)
+{
+    if (is_counted(mailbox, message))
+        mailbox->aside_bytes += sfi_message_bytes(message);
+    sfi_mailbox_uncount(mailbox, message);
+}
+
 void sfi_mailbox_free(struct sfi_mailbox *mailbox, struct sfi_message *message)
 {
     sfi_mailbox_lower(mailbox, &mailbox->bytes, sfi_mailbox_memory(mailbox, message));
@@ -242,7 +249,7 @@ void sfi_mailbox_done(struct sfi_mailbox *mailbox)
     sfi_mailbox_lower(mailbox, &mailbox->count, 1);
     sfi_mailbox_uncount(mailbox, message);
     if (message->row) {
-        if (message->row != SFI_ROW_MAILBOX && !sfi_parking_less(&mailbox->parking))
+        if (message->row != SFI_ROW_MAILBOX && !sfi_parking_less(&mailbox->parking, message))
             mailbox->is_broken = 1;
         sfi_list_push(&mailbox->handled, message);
         mailbox->handled_count++;

@@ -93,6 +93,7 @@ struct sfi_mailbox {
     uint64_t bytes, bytes_max; /* of messages in memory, handled ones included */
     uint64_t held_bytes;       /* of these, behind holds */
     uint64_t counted_bytes;    /* of outside work */
+    uint64_t aside_bytes;      /* of outside work, ever gone behind holds instead of handled */
     uint64_t unsaved_bytes;    /* what sealing will write */
     uint64_t handled_bytes;    /* what it will let go */
     uint64_t unsaved_count, handled_count;
@@ -147,6 +148,12 @@ void sfi_mailbox_published(struct sfi_mailbox *mailbox);
 static inline int sfi_mailbox_dirty(const struct sfi_mailbox *mailbox)
 {
     return mailbox->unsaved || mailbox->handled.first;
+}
+
+/* The room on disk that may be taken by what is behind holds, in memory too (parking.h: 3). */
+static inline uint64_t sfi_mailbox_held_room(const struct sfi_mailbox *mailbox)
+{
+    return mailbox->parking.bytes + 2 * mailbox->held_bytes;
 }
 
 /* What lies idle in slabs beside messages, but for a slab of each size: those who stay behind hold a place in

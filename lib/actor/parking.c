@@ -8,7 +8,15 @@ static enum sfi_row row_of(const struct sfi_hold *hold)
     return hold->id_size ? SFI_ROW_PARKED : SFI_ROW_PARKED_TYPE;
 }
 
-enum { PASSED_OVER = 2 };
+enum { PASSED_OVER = 2, PAGE = 4096 };
+
+/* The room that its row may take: rows in order leave their pages half empty, and a large one has
+ * pages of its own. */
+static uint64_t room_of(const struct sfi_message *message)
+{
+    uint64_t bytes = sfi_message_bytes(message);
+    return bytes < PAGE / 2 ? 2 * bytes : (bytes + PAGE / 8 + PAGE - 1) / PAGE * PAGE;
+}
 
 static int is_parked(const struct sfi_message *message)
 {
@@ -48,7 +56,10 @@ int sfi_parking_put(struct sfi_parking *parking, struct sfi_hold *hold,
         if (rc < 0)
             return rc;
     }
-    parking->rows += !is_parked(message);
+    if (!is_parked(message)) {
+        parking->rows++;
+        parking->bytes += room_of(message);
+    }
     parking->unread++;
     add_to_range(parking, hold, message->sequence);
     return 0;
@@ -63,11 +74,13 @@ int sfi_parking_move(const struct sfi_hold *hold, struct sfi_message *message, u
     return rc;
 }
 
-int sfi_parking_less(struct sfi_parking *parking)
+int sfi_parking_less(struct sfi_parking *parking, const struct sfi_message *message)
 {
+    uint64_t bytes = room_of(message);
     if (parking->rows == 0)
         return 0;
     parking->rows--;
+    parking->bytes -= bytes < parking->bytes ? bytes : parking->bytes;
     return 1;
 }
 

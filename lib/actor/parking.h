@@ -6,6 +6,8 @@
  * (3) `rows` is the number of rows in the table when the open epoch will be durable; it is
  *     stored, so that a row that is missing, or one too many, is found out when the last hold
  *     that has any is read to its end. `unread` of them are on disk only.
+ *     `bytes` is the room that they may take, stored likewise; an older database did not know, so
+ *     it may be too little.
  * (4) Reading is told a `limit`: all rows of the hold up to it are durable, and nothing of that
  *     actor with a sequence up to it will be parked any more, but what is read here.  mailbox.h
  *     says why.
@@ -20,7 +22,7 @@
 struct sfi_parking {
     struct sfi_holds *holds;
     struct sfi_backlog *reader; /* borrowed: what reading a row needs */
-    uint64_t rows, unread;
+    uint64_t rows, unread, bytes;
 };
 
 static inline int sfi_hold_has_parked(const struct sfi_hold *hold)
@@ -44,7 +46,7 @@ int sfi_parking_move(const struct sfi_hold *hold, struct sfi_message *message, u
 int sfi_parking_read(struct sfi_parking *parking, struct sfi_hold *hold, uint64_t limit,
                      uint64_t bytes_max, sfi_backlog_taker *take, void *taker);
 /* A message whose row is in the table is handled.  0: there were none. */
-int sfi_parking_less(struct sfi_parking *parking);
+int sfi_parking_less(struct sfi_parking *parking, const struct sfi_message *message);
 
 /* At open: a hold for each actor, and each type, that has rows; `rows` was loaded before. */
 int sfi_parking_load(struct sfi_parking *parking, const struct sfi_hash_key *hash_key,

@@ -135,7 +135,7 @@ static int wait_in_memory(struct sfi_mailbox *mailbox, struct sfi_hold *hold, in
     if (rc < 0)
         return rc;
     sfi_mailbox_unlink_head(mailbox);
-    sfi_mailbox_uncount(mailbox, message);
+    sfi_mailbox_set_aside(mailbox, message);
     message->was_held = 1;
     sfi_list_push(&hold->waiting, message);
     hold->waiting_count++;
@@ -160,7 +160,7 @@ static int wait_on_disk(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int 
     if (message->row == SFI_ROW_NONE)
         sfi_mailbox_not_unsaved(mailbox, message);
     sfi_mailbox_unlink_head(mailbox);
-    sfi_mailbox_uncount(mailbox, message);
+    sfi_mailbox_set_aside(mailbox, message);
     sfi_mailbox_free(mailbox, message);
     return 0;
 }

@@ -61,9 +61,10 @@ static inline void sfi_mailbox_lower(struct sfi_mailbox *mailbox, uint64_t *coun
     *counter -= by;
 }
 
-/* The head leaves the queue; it has no room in the inbox's quota; sealing need not give it a row;
+/* The head leaves the queue; it has no room in the inbox's quota, because it is handled or goes behind a hold; sealing need not give it a row;
  * it is freed. */
 struct sfi_message *sfi_mailbox_unlink_head(struct sfi_mailbox *mailbox);
+void sfi_mailbox_set_aside(struct sfi_mailbox *mailbox, const struct sfi_message *message);
 void sfi_mailbox_uncount(struct sfi_mailbox *mailbox, const struct sfi_message *message);
 void sfi_mailbox_not_unsaved(struct sfi_mailbox *mailbox, const struct sfi_message *message);
 void sfi_mailbox_free(struct sfi_mailbox *mailbox, struct sfi_message *message);

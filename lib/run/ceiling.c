@@ -7,7 +7,7 @@
 #define EPOCH_BYTES_MAX (UINT64_C(32) << 20)
 #define TURN_BYTES_MAX (UINT64_C(64) << 20)
 
-enum { RESERVE_PART = 8, FLOOD_PART = 2, EPOCH_PART = 64, TURN_PART = 16 };
+enum { RESERVE_PART = 8, FLOOD_PART = 2, EPOCH_PART = 64, TURN_PART = 16, PARKED_PART = 4 };
 
 static uint64_t share(const struct sfi_ceiling *ceiling, uint64_t part, uint64_t most)
 {
@@ -48,6 +48,11 @@ int sfi_ceiling_lets_through(struct sfi_ceiling *ceiling, uint64_t now_ns)
         return 0;
     ceiling->through_ns = now_ns;
     return 1;
+}
+
+int sfi_ceiling_is_crowded(const struct sfi_ceiling *ceiling)
+{
+    return ceiling->parked > ceiling->bytes_max / PARKED_PART;
 }
 
 uint64_t sfi_ceiling_epoch_bytes(const struct sfi_ceiling *ceiling)

@@ -18,7 +18,10 @@
  * (4) A chain reaction (each message begets two) would fill the database and stop everybody.  While the second
  *     door is shut such a turn is undone and its actor waits.  One a second is let through, so that actors whose
  *     answers are a little longer than their questions go on, slowly.
- * (5) With more than half of the ceiling left only commits change the room.  With less the store
+ * (5) While what waits behind holds has more than a quarter of the ceiling, nobody from outside
+ *     sends to who is held: else the senders of one actor that waits would shut the first door
+ *     for those of all others.
+ * (6) With more than half of the ceiling left only commits change the room.  With less the store
  *     makes room by itself (store.h: sfi_room_left), so it is measured at each step. */
 #ifndef SFI_RUN_CEILING_H
 #define SFI_RUN_CEILING_H
@@ -26,10 +29,11 @@
 #include "store/store.h"
 
 struct sfi_ceiling {
-    const char *dir;    /* what it is the ceiling of, in sentences; lent by the store */
-    uint64_t bytes_max; /* of the database */
+    const char *dir;     /* what it is the ceiling of, in sentences; lent by the store */
+    uint64_t bytes_max;  /* of the database */
     uint64_t room;       /* below it, as of the last measurement; under the lock */
     uint64_t through_ns; /* when a turn was let through (4) last; the engine's */
+    uint64_t parked;     /* room that what is held may take, as of the last step; under the lock */
 };
 
 enum sfi_door { SFI_SENDS, SFI_FLOODS, SFI_TURNS, SFI_RELIEF };
@@ -40,12 +44,14 @@ int sfi_ceiling_check(const struct sfi_ceiling *ceiling, enum sfi_door door, uin
 
 /* (4): may this one pass?  Engine. */
 int sfi_ceiling_lets_through(struct sfi_ceiling *ceiling, uint64_t now_ns);
+/* (5) */
+int sfi_ceiling_is_crowded(const struct sfi_ceiling *ceiling);
 
 /* Shares of the ceiling, so that a small database is not filled by one of anything. */
 uint64_t sfi_ceiling_epoch_bytes(const struct sfi_ceiling *ceiling);
 uint64_t sfi_ceiling_turn_bytes(const struct sfi_ceiling *ceiling);
 
-/* (5) */
+/* (6) */
 static inline int sfi_ceiling_is_near(const struct sfi_ceiling *ceiling)
 {
     return sfi_room_left(ceiling->room, ceiling->bytes_max) != SFI_ROOM_ENOUGH;

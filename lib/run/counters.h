@@ -25,6 +25,7 @@ struct sfi_counters {
     uint64_t parked;        /* rows of table parked */
     uint64_t dead_first;    /* before it there is no dead letter */
     uint64_t dead_count, dead_bytes;
+    uint64_t parked_bytes; /* room of the rows in table parked */
 };
 
 /* As in a database where nothing happened yet. */

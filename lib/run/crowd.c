@@ -103,13 +103,13 @@ _Static_assert(SFI_REFUSALS == 16, "four bits");
 struct sfi_refusal sfi_crowd_refusal(struct sfi_crowd *crowd)
 {
     struct sfi_refusal refusal = *refusal_of(crowd);
-    return refusal.thread == this_thread() ? refusal : (struct sfi_refusal){0, 0, 0};
+    return refusal.thread == this_thread() ? refusal : (struct sfi_refusal){0};
 }
 
 void sfi_crowd_forget(struct sfi_crowd *crowd)
 {
     if (refusal_of(crowd)->thread == this_thread())
-        *refusal_of(crowd) = (struct sfi_refusal){0, 0, 0};
+        *refusal_of(crowd) = (struct sfi_refusal){0};
 }
 
 int sfi_crowd_check(struct sfi_crowd *crowd, const struct sfi_type *type, uint64_t hash,
@@ -117,11 +117,31 @@ int sfi_crowd_check(struct sfi_crowd *crowd, const struct sfi_type *type, uint64
 {
     uint32_t max = type->desc.waiting_max;
     if (sfi_crowd_count(crowd, hash) >= max) {
-        *refusal_of(crowd) = (struct sfi_refusal){this_thread(), hash, max};
+        *refusal_of(crowd) =
+            (struct sfi_refusal){.thread = this_thread(), .hash = hash, .max = max};
         return sfi_err(SF_EAGAIN, "%u messages wait for actor '%.*s' of type '%s', its waiting_max",
                        max, (int)(id_size < 100 ? id_size : 100), id, type->name);
     }
     return reserve(crowd, (uint64_t)others + 1);
+}
+
+int sfi_crowd_check_hold(sf_runtime *rt, const struct sfi_whom *whom)
+{
+    size_t shown = whom->id_size < 100 ? whom->id_size : 100;
+    if (!sfi_ceiling_is_crowded(&rt->ceiling) || !sfi_holds_stop(&rt->mailbox.holds, whom))
+        return 0;
+    *refusal_of(&rt->crowd) =
+        (struct sfi_refusal){.thread = this_thread(), .hash = whom->hash, .held = whom->type};
+    return sfi_err(SF_EAGAIN,
+                   "actor '%.*s' of type '%s' is held, and what waits for it and others takes a "
+                   "quarter of the database",
+                   (int)shown, whom->id, whom->type->name);
+}
+
+int sfi_crowd_is_held(sf_runtime *rt, const struct sfi_refusal *refusal)
+{
+    return refusal->held && sfi_ceiling_is_crowded(&rt->ceiling) &&
+           sfi_holds_stop_hash(&rt->mailbox.holds, refusal->held, refusal->hash);
 }
 
 void sfi_crowd_raise(struct sfi_crowd *crowd, uint64_t hash)

@@ -8,13 +8,14 @@
  *     dead letters, is not counted; handled, it may lower the count of those that are.
  * (3) Senders raise it under the lock.  The engine keeps the hashes of what it handled, and
  *     lowers their counts under the lock in one go a step, or when SFI_LEFT_MAX have gathered.
- * (4) Types without a bound touch nothing of this.
+ * (4) Types without a bound touch nothing of this, but for what ceiling.h says of who is held: that
+ *     is asked of the engine's own holds (hold.h: 7), and only while what is parked is too much.
  * (5) Who was turned away waits for that actor, and nobody else does: what was refused is kept by
  *     thread. Two threads that share a place only try once more. */
 #ifndef SFI_RUN_CROWD_H
 #define SFI_RUN_CROWD_H
 
-#include "actor/message.h"
+#include "actor/hold.h"
 
 enum { SFI_LEFT_MAX = 256, SFI_REFUSALS = 16 };
 
@@ -22,7 +23,8 @@ enum { SFI_LEFT_MAX = 256, SFI_REFUSALS = 16 };
 struct sfi_refusal {
     uintptr_t thread;
     uint64_t hash;
-    uint32_t max; /* 0: nobody was */
+    uint32_t max;                /* 0: not by (1) */
+    const struct sfi_type *held; /* of an actor that was held; NULL: none was */
 };
 
 struct sfi_crowd {
@@ -46,6 +48,10 @@ void sfi_crowd_fini(struct sfi_crowd *crowd);
  * the actor. */
 int sfi_crowd_check(struct sfi_crowd *crowd, const struct sfi_type *type, uint64_t hash,
                     const char *id, size_t id_size, uint32_t others);
+/* Likewise: does what is parked leave room, if the actor is held?  SF_EAGAIN names it. */
+int sfi_crowd_check_hold(sf_runtime *rt, const struct sfi_whom *whom);
+/* Is it so still that it does not? */
+int sfi_crowd_is_held(sf_runtime *rt, const struct sfi_refusal *refusal);
 /* One was accepted; check() has made sure of the memory. */
 void sfi_crowd_raise(struct sfi_crowd *crowd, uint64_t hash);
 uint64_t sfi_crowd_count(const struct sfi_crowd *crowd, uint64_t hash);

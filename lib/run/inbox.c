@@ -181,14 +181,30 @@ static int has_bound(const struct sfi_type *type, unsigned verb)
     return verb == SFI_MESSAGE && type->desc.waiting_max;
 }
 
+/* May the target have one more message to wait for it? */
+static int is_asked(const sf_runtime *rt, const struct sfi_type *type, unsigned verb)
+{
+    return has_bound(type, verb) ||
+           (verb == SFI_MESSAGE && sfi_ceiling_is_crowded(&rt->ceiling));
+}
+
+static int check_target(sf_runtime *rt, const struct sfi_whom *whom, uint32_t others)
+{
+    int rc = sfi_crowd_check_hold(rt, whom);
+    if (rc < 0 || !whom->type->desc.waiting_max)
+        return rc;
+    return sfi_crowd_check(&rt->crowd, whom->type, whom->hash, whom->id, whom->id_size, others);
+}
+
 int64_t sfi_inbox_send(sf_runtime *rt, const struct sfi_parcel *parcel)
 {
     int is_bound = has_bound(parcel->type, parcel->verb);
     uint64_t hash = 0;
     int rc = check_room(rt, sfi_verb(parcel->verb)->door, entry_size(parcel));
-    if (rc == 0 && is_bound) {
+    if (rc == 0 && is_asked(rt, parcel->type, parcel->verb)) {
         hash = sfi_actors_hash(&rt->actors, parcel->type, parcel->id, parcel->id_size);
-        rc = sfi_crowd_check(&rt->crowd, parcel->type, hash, parcel->id, parcel->id_size, 0);
+        struct sfi_whom whom = {parcel->type, hash, parcel->id, parcel->id_size};
+        rc = check_target(rt, &whom, 0);
     }
     if (rc < 0)
         return rc;
@@ -212,9 +228,11 @@ static int check_crowd(sf_runtime *rt, const struct sfi_buffer *staged)
     int rc = 0;
     for (size_t at = 0; at < staged->used && rc == 0; at += entry->size) {
         entry = (const struct entry *)(staged->bytes + at);
-        if (has_bound(entry->type, entry->verb))
-            rc = sfi_crowd_check(&rt->crowd, entry->type, hash_of(rt, entry),
-                                 (const char *)(entry + 1), entry->id_size, staged->entries);
+        if (!is_asked(rt, entry->type, entry->verb))
+            continue;
+        struct sfi_whom whom = {entry->type, hash_of(rt, entry), (const char *)(entry + 1),
+                                entry->id_size};
+        rc = check_target(rt, &whom, staged->entries);
     }
     return rc;
 }
@@ -261,12 +279,13 @@ void sfi_inbox_account(sf_runtime *rt)
     atomic_store_explicit(&inbox->engine_bytes, bytes, memory_order_relaxed);
 }
 
-/* What was taken in and does not wait any more was handled. */
+/* What was taken in and does not wait any more was handled, unless it went behind a hold. */
 void sfi_inbox_measure(sf_runtime *rt, uint64_t now_ns)
 {
     struct sfi_inbox *inbox = &rt->inbox;
     uint64_t waiting = rt->mailbox.counted_bytes;
-    sfi_pace_note(&inbox->pace, now_ns, inbox->message_bytes - waiting, waiting || inbox->taken < inbox->taking.used,
+    uint64_t handled = inbox->message_bytes - waiting - rt->mailbox.aside_bytes;
+    sfi_pace_note(&inbox->pace, now_ns, handled, waiting || inbox->taken < inbox->taking.used,
                   atomic_exchange_explicit(&inbox->has_refused, 0, memory_order_relaxed));
     uint64_t bytes = sfi_pace_bytes(&inbox->pace, inbox->wait_ms_max);
     bytes = bytes < LEAST_BYTES ? LEAST_BYTES : bytes;

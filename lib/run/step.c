@@ -104,6 +104,7 @@ static void account(sf_runtime *rt, int stalled)
     if (stalled < 0 || !epoch->failures) /* while it is tried again, what was said stands */
         rt->stall_code = stalled < 0 ? stalled : 0;
     sfi_crowd_account(&rt->crowd);
+    rt->ceiling.parked = sfi_mailbox_held_room(&rt->mailbox);
     struct sfi_waiter *taken = sfi_waiters_take(rt);
     pthread_mutex_unlock(&rt->lock);
     sfi_waiters_wake(taken);

@@ -264,7 +264,8 @@ int sfi_wait_durable(sf_runtime *rt, struct sfi_frame here, int64_t ticket, int 
 
 static int has_room(sf_runtime *rt, const void *refusal)
 {
-    return sfi_inbox_has_room(&rt->inbox) && sfi_crowd_has_room(&rt->crowd, refusal);
+    return sfi_inbox_has_room(&rt->inbox) && sfi_crowd_has_room(&rt->crowd, refusal) &&
+           !sfi_crowd_is_held(rt, refusal);
 }
 
 int sfi_wait_room(sf_runtime *rt, struct sfi_frame here, int timeout_ms)

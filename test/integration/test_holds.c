@@ -363,6 +363,137 @@ static void a_sources_group_comes_in_whole_while_there_is_room_for_one(void **st
     OK(sf_runtime_close(rt));
 }
 
+/* -- what waits for those who are held has a quarter of the database --------------------------- */
+
+static const sf_options tiny = SF_OPTIONS(.inbox_bytes_max = 256 << 10, .mailbox_bytes_max = 64 << 10,
+                                          .store_bytes_max = UINT64_C(16) << 20);
+
+/* Until it is refused; numbered from `from`.  Where it ends. */
+static uint64_t flood(sf_runtime *rt, const char *type, uint64_t from)
+{
+    uint64_t body[128] = {from};
+    for (int refused = 0; !refused;) {
+        int64_t ticket = sf_send(rt, sf_addr(type, "x"), "", SF_OF(body));
+        assert_true(ticket > 0 || ticket == SF_EAGAIN);
+        body[0] += ticket > 0;
+        refused = ticket < 0 && strstr(sf_errmsg(), "is held") != NULL;
+        if (ticket < 0 && !refused)
+            OK(sf_run_until_idle(rt));
+        assert_true(body[0] < 100000);
+    }
+    return body[0];
+}
+
+static void others_go_on(sf_runtime *rt)
+{
+    sf_message *reply = NULL;
+    sf_source *source;
+    counter_add(rt, "c", 1);
+    OK(sf_ask(rt, sf_addr("test/counter", "c"), "get", SF_NONE, 10000, &reply));
+    sf_message_free(reply);
+    OK(sf_source_open(rt, "input", 0, &source));
+    OK(sf_source_send(source, sf_addr("test/counter", "c"), "get", SF_NONE));
+    OK(sf_source_advance(source, sf_source_position(source) + 1));
+    sf_source_close(source);
+}
+
+static void never_answered(int result, const sf_message *reply, void *userdata)
+{
+    fail_msg("%d %p %p", result, (const void *)reply, userdata);
+}
+
+static void all_are_refused_who_send_to(sf_runtime *rt, const char *type)
+{
+    sf_message *reply = NULL;
+    sf_source *source;
+    REFUSED(sf_ask(rt, sf_addr(type, "x"), "", SF_NONE, 1, &reply), SF_EAGAIN);
+    SAYS("actor 'x' of type 'test/bad' is held");
+    REFUSED(sf_ask_then(rt, sf_addr(type, "x"), "", SF_NONE, 1, never_answered, NULL), SF_EAGAIN);
+    OK(sf_source_open(rt, "held", 0, &source));
+    OK(sf_source_send(source, sf_addr(type, "x"), "", SF_NONE));
+    REFUSED(sf_source_advance(source, 1), SF_EAGAIN);
+    SAYS("takes a quarter of the database");
+    sf_source_close(source);
+    REFUSED(sf_wait_room(rt, 20), SF_ETIMEOUT);
+}
+
+static sf_runtime *open_tiny(struct place *place, const sf_type *type)
+{
+    sf_runtime *rt = place_open_with(place, &tiny);
+    OK(sf_register(rt, type, place));
+    OK(sf_register(rt, &counter_type, NULL));
+    return rt;
+}
+
+static void who_floods_a_paused_actor_is_refused_and_nobody_else(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = open_tiny(place, &counting);
+    OK(sf_pause(rt, sf_addr("test/bad", "x"), NULL));
+    uint64_t count = flood(rt, "test/bad", 0);
+    assert_true(count > 1000 && count < 6000); /* a quarter of 16 MiB, and what was under way */
+    all_are_refused_who_send_to(rt, "test/bad");
+    others_go_on(rt);
+    OK(sf_send(rt, sf_addr("test/bad", "y"), "", SF_OF(count))); /* of the same type, not held */
+    OK(sf_run_until_idle(rt));
+    OK(sf_runtime_close(rt));
+
+    rt = open_tiny(place, &counting);
+    OK(sf_run_until_idle(rt)); /* so that those that waited in memory do again */
+    REFUSED(sf_send(rt, sf_addr("test/bad", "x"), "", SF_NONE), SF_EAGAIN);
+    all_are_refused_who_send_to(rt, "test/bad");
+    others_go_on(rt);
+    place->count = 0;
+    notes_clear(&place->notes);
+    OK(sf_resume(rt, sf_addr("test/bad", "x")));
+    REFUSED(sf_send(rt, sf_addr("test/bad", "x"), "", SF_NONE), SF_EAGAIN);
+    OK(sf_wait_room(rt, 60000));
+    OK(sf_send(rt, sf_addr("test/bad", "x"), "", SF_OF(count)));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(place->count, count + 1);
+    assert_string_equal(noted(&place->notes), "");
+    OK(sf_wait(rt, sf_pause(rt, sf_addr("test/bad", "x"), NULL), -1)); /* nothing waits any more: */
+    OK(sf_send(rt, sf_addr("test/bad", "x"), "", SF_OF(count)));
+    OK(sf_runtime_close(rt));
+}
+
+/* What waits for a type is in its way as well; and a type that comes late is held until all came in. */
+static void who_floods_a_paused_type_is_refused_and_nobody_else(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = open_tiny(place, &counting);
+    OK(sf_pause(rt, sf_addr("test/bad", NULL), NULL));
+    uint64_t count = flood(rt, "test/bad", 0);
+    all_are_refused_who_send_to(rt, "test/bad");
+    others_go_on(rt);
+    OK(sf_resume(rt, sf_addr("test/bad", NULL)));
+    OK(sf_runtime_close(rt));
+
+    rt = place_open_with(place, &tiny);
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(sf_run_until_idle(rt)); /* they wait for their type now */
+    place->count = 0;
+    notes_clear(&place->notes);
+    others_go_on(rt);
+    OK(sf_register(rt, &counting, place));
+    REFUSED(sf_send(rt, sf_addr("test/bad", "x"), "", SF_NONE), SF_EAGAIN);
+    OK(sf_wait_room(rt, 60000));
+    OK(sf_send(rt, sf_addr("test/bad", "x"), "", SF_OF(count)));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(place->count, count + 1);
+    assert_string_equal(noted(&place->notes), "");
+    OK(sf_runtime_close(rt));
+}
+
+static void who_floods_an_actor_that_backs_off_is_refused_and_nobody_else(void **state)
+{
+    sf_runtime *rt = open_tiny(*state, &bad);
+    flood(rt, "test/bad", 0);
+    all_are_refused_who_send_to(rt, "test/bad");
+    others_go_on(rt);
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +508,9 @@ int main(void)
         TEST(what_waits_for_one_actor_is_bounded_and_others_are_not_refused),
         TEST(what_fails_for_good_makes_room_too),
         TEST(a_sources_group_comes_in_whole_while_there_is_room_for_one),
+        TEST(who_floods_a_paused_actor_is_refused_and_nobody_else),
+        TEST(who_floods_a_paused_type_is_refused_and_nobody_else),
+        TEST(who_floods_an_actor_that_backs_off_is_refused_and_nobody_else),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

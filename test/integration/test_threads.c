@@ -302,6 +302,88 @@ static void partitions_may_be_read_by_a_thread_each(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* -- senders look at holds that come and go ---------------------------------------------------- */
+
+static sf_address one_of_ten(char id[2], uint64_t number)
+{
+    id[0] = (char)('0' + number % 10);
+    id[1] = 0;
+    return sf_addr("test/counter", id);
+}
+
+static void *send_or_be_refused(void *arg)
+{
+    struct worker *worker = arg;
+    char id[2];
+    for (uint64_t i = 1; i <= UINT64_C(20) * EACH; i++) {
+        int64_t ticket = sf_send(worker->rt, one_of_ten(id, i), "add", SF_OF(i));
+        worker->failures += ticket < 0 && ticket != SF_EAGAIN;
+        worker->sum += ticket > 0 ? i : 0;
+        if (ticket == SF_EAGAIN && i % 100 == 0)
+            (void)sf_wait_room(worker->rt, 5); /* the next one may be held as well */
+    }
+    worker->called = 1;
+    return NULL;
+}
+
+/* So much waits for another that senders look for who is held with each message. */
+static void crowd_out(sf_runtime *rt)
+{
+    static const char body[4096];
+    int64_t ticket = 0;
+    OK(sf_pause(rt, sf_addr("test/counter", "full"), NULL));
+    while (ticket >= 0 || !strstr(sf_errmsg(), "is held")) {
+        ticket = sf_send(rt, sf_addr("test/counter", "full"), "", SF_OF(body));
+        assert_true(ticket > 0 || ticket == SF_EAGAIN);
+        if (ticket < 0)
+            OK(sf_run_until_idle(rt));
+    }
+}
+
+static void *pause_and_resume(void *arg)
+{
+    struct worker *worker = arg, *senders = worker - worker->number;
+    char id[2];
+    for (uint64_t i = 0; !senders[0].called || !senders[1].called; i++) {
+        int64_t ticket = i % 2 ? sf_resume(worker->rt, one_of_ten(id, i / 2))
+                               : sf_pause(worker->rt, one_of_ten(id, i / 2), NULL);
+        worker->failures += sf_wait(worker->rt, ticket, 20000) < 0 && ticket != SF_EAGAIN;
+    }
+    return NULL;
+}
+
+static void *send_or_pause(void *arg)
+{
+    struct worker *worker = arg;
+    return worker->number < 2 ? send_or_be_refused(arg)
+           : worker->number == 2 ? pause_and_resume(arg)
+                                 : NULL;
+}
+
+static void senders_meet_holds_that_come_and_go(void **state)
+{
+    struct worker workers[THREADS] = {0};
+    sf_options options = SF_OPTIONS(.inbox_bytes_max = 256 << 10, .store_bytes_max = 16 << 20);
+    sf_runtime *rt = place_open_with(*state, &options);
+    OK(sf_register(rt, &counter_type, NULL));
+    crowd_out(rt);
+    OK(sf_runtime_start(rt));
+    run_workers(rt, workers, send_or_pause);
+    OK(sf_runtime_stop(rt));
+    OK(sf_run_until_idle(rt));
+    uint64_t total = 0;
+    char id[2];
+    for (uint64_t i = 0; i < 10; i++) {
+        OK(sf_resume(rt, one_of_ten(id, i)));
+        OK(sf_run_until_idle(rt));
+        total += counter_stored(rt, id).total;
+    }
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(workers[i].failures, 0);
+    assert_int_equal(total, workers[0].sum + workers[1].sum);
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -310,6 +392,7 @@ int main(void)
         TEST(every_thread_gets_its_answers_exactly_once),
         TEST(views_on_other_threads_stand_still_while_turns_run),
         TEST(partitions_may_be_read_by_a_thread_each),
+        TEST(senders_meet_holds_that_come_and_go),
     };
     return cmocka_run_group_tests_name("threads", tests, NULL, NULL);
 }

@@ -69,6 +69,16 @@ static void a_turn_that_floods_waits_in_the_second_half_but_for_one_a_second(voi
     assert_true(sfi_ceiling_lets_through(&ceiling, 6 * second));
 }
 
+static void what_is_parked_may_have_a_quarter(void **state)
+{
+    (void)state;
+    struct sfi_ceiling ceiling = with(64, 48 * MIB);
+    ceiling.parked = 16 * MIB;
+    assert_false(sfi_ceiling_is_crowded(&ceiling));
+    ceiling.parked++;
+    assert_true(sfi_ceiling_is_crowded(&ceiling));
+}
+
 static void what_makes_room_is_let_in_whatever_is_left(void **state)
 {
     (void)state;
@@ -124,6 +134,7 @@ int main(void)
         cmocka_unit_test(the_reserve_of_a_large_database_is_256_mib),
         cmocka_unit_test(turns_wait_when_half_of_the_reserve_is_used),
         cmocka_unit_test(a_turn_that_floods_waits_in_the_second_half_but_for_one_a_second),
+        cmocka_unit_test(what_is_parked_may_have_a_quarter),
         cmocka_unit_test(what_makes_room_is_let_in_whatever_is_left),
         cmocka_unit_test(an_epoch_and_a_turn_fit_into_what_is_kept_free),
         cmocka_unit_test(room_is_measured_often_once_half_of_it_is_used),

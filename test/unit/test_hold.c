@@ -33,7 +33,7 @@ struct fixture {
     struct sfi_type type[TYPES], *all[TYPES];
     uint64_t bytes_max;
     struct {
-        uint64_t next, waiting, parked;
+        uint64_t next, waiting, parked, bytes;
     } sealed, stored;
 };
 
@@ -46,6 +46,7 @@ static void live(struct fixture *f)
     f->open = f->is_sealed = 0;
     assert_int_equal(sfi_mem_open(&f->machine.sys, f->disk, &f->store), 0);
     sfi_mailbox_recover(&f->mailbox, f->store, f->stored.next, f->stored.waiting, f->stored.parked);
+    f->mailbox.parking.bytes = f->stored.bytes;
     assert_int_equal(sfi_mailbox_load_holds(&f->mailbox), 0);
 }
 
@@ -108,6 +109,7 @@ static int seal(struct fixture *f)
     sfi_batch_seal(batch(f), f->store->durable + 1);
     f->sealed.next = f->mailbox.next_sequence;
     f->sealed.parked = f->mailbox.parking.rows;
+    f->sealed.bytes = f->mailbox.parking.bytes;
     f->sealed.waiting = f->mailbox.count - f->sealed.parked;
     f->open = !f->open;
     f->is_sealed = 1;
@@ -123,6 +125,7 @@ static void settle(struct fixture *f)
     f->stored.next = f->sealed.next;
     f->stored.waiting = f->sealed.waiting;
     f->stored.parked = f->sealed.parked;
+    f->stored.bytes = f->sealed.bytes;
     f->is_sealed = 0;
     sfi_mailbox_published(&f->mailbox);
 }
@@ -241,6 +244,28 @@ static void a_paused_actor_waits_and_others_go_on(void **state)
     handle(f, 0, 1);
     assert_true(nothing_now(f));
     assert_int_equal(f->mailbox.holds.count, 0);
+}
+
+/* What senders ask from their threads, of what the engine changes under the lock. */
+static void that_an_actor_or_its_type_is_held_is_known_to_those_who_send(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_whom x = whom(f, 0), y = whom(f, 1), other = whom(f, ACTORS);
+    pause(f, x);
+    y.hash = x.hash; /* two ids may share one */
+    assert_true(sfi_holds_stop(&f->mailbox.holds, &x));
+    assert_false(sfi_holds_stop(&f->mailbox.holds, &y));
+    assert_true(sfi_holds_stop_hash(&f->mailbox.holds, x.type, x.hash));
+    assert_false(sfi_holds_stop_hash(&f->mailbox.holds, x.type, x.hash + 1));
+    pause(f, whole_type(f, 0));
+    assert_true(sfi_holds_stop(&f->mailbox.holds, &y));
+    assert_true(sfi_holds_stop_hash(&f->mailbox.holds, x.type, x.hash + 1));
+    assert_false(sfi_holds_stop(&f->mailbox.holds, &other));
+    resume(f, x);
+    resume(f, whole_type(f, 0));
+    assert_true(nothing_now(f));
+    assert_false(sfi_holds_stop(&f->mailbox.holds, &x));
+    assert_false(sfi_holds_stop_hash(&f->mailbox.holds, x.type, x.hash));
 }
 
 static void a_pause_outlives_the_process(void **state)
@@ -531,10 +556,12 @@ static void what_waits_behind_a_hold_is_bounded_in_memory_and_takes_no_quota(voi
 {
     struct fixture *f = *state;
     f->mailbox.bytes_max = 64 * 64;
+    uint64_t sent = 0;
     pause(f, whom(f, 0));
     for (uint64_t n = 0; n < 5000; n++) {
         push(f, 0, n);
         if (n % 50 == 49) {
+            sent += f->mailbox.counted_bytes;
             assert_true(nothing_now(f));
             commit(f);
             assert_int_equal(f->mailbox.bytes, 64 * 16);
@@ -542,6 +569,8 @@ static void what_waits_behind_a_hold_is_bounded_in_memory_and_takes_no_quota(voi
         }
     }
     assert_int_equal(f->mailbox.parking.rows, 5000 - 16);
+    assert_in_range(f->mailbox.parking.bytes, 2 * (sent - UINT64_C(64) * 16), 2 * sent - 1);
+    assert_int_equal(f->mailbox.aside_bytes, sent);
     assert_int_equal(f->mailbox.count, 5000);
     resume(f, whom(f, 0));
     push(f, 0, 5000);
@@ -907,6 +936,7 @@ static void model_check(struct run *r)
     assert_int_equal(none, 0);
     assert_int_equal(mailbox->held_bytes, held_bytes);
     assert_true(held_bytes <= mailbox->bytes_max / 4);
+    assert_int_equal(mailbox->parking.rows != 0, mailbox->parking.bytes != 0);
     assert_false(mailbox->is_broken);
 }
 
@@ -962,6 +992,7 @@ static void model_drain(struct run *r)
     assert_int_equal(f->mailbox.bytes, 0);
     assert_int_equal(f->mailbox.holds.count, 0);
     assert_int_equal(f->mailbox.parking.rows, 0);
+    assert_int_equal(f->mailbox.parking.bytes, 0);
     restart(f);
     assert_true(nothing_now(f));
     assert_int_equal(f->mailbox.holds.count, 0);
@@ -991,6 +1022,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HERE(a_paused_actor_waits_and_others_go_on),
+        HERE(that_an_actor_or_its_type_is_held_is_known_to_those_who_send),
         HERE(a_pause_outlives_the_process),
         HERE(a_paused_type_waits_with_all_its_actors),
         HERE(an_actor_held_before_its_type_keeps_the_order),

@@ -111,7 +111,7 @@ static void what_another_thread_was_refused_is_not_this_ones(void **state)
     struct rig rig;
     open_rig(&rig, state, 4096);
     for (int i = 0; i < SFI_REFUSALS; i++)
-        rig.rt->crowd.refusals[i] = (struct sfi_refusal){1, 2, 3};
+        rig.rt->crowd.refusals[i] = (struct sfi_refusal){.thread = 1, .hash = 2, .max = 3};
     assert_int_equal(sfi_crowd_refusal(&rig.rt->crowd).max, 0);
     sfi_crowd_forget(&rig.rt->crowd);
     for (int i = 0; i < SFI_REFUSALS; i++)

@@ -5,7 +5,10 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+
 #include "run/pace.h"
+#include "run/runtime.h"
+#include "support/support.h"
 
 #define MS UINT64_C(1000000)
 
@@ -96,6 +99,23 @@ static void extreme_numbers_neither_divide_by_zero_nor_overflow(void **state)
     assert_in_range(sfi_pace_bytes(&pace, 1000), (UINT64_C(1) << 50) - 1000000, UINT64_C(1) << 50);
 }
 
+/* Senders of an actor that is held must not make the others seem fast. */
+static void what_goes_behind_a_hold_was_not_handled(void **state)
+{
+    sf_runtime *rt = place_open(*state);
+    uint64_t from_ns = rt->sys->mono_ns(rt->sys->ctx) + 10000 * MS;
+    rt->mailbox.counted_bytes = 1000; /* nobody else uses it now */
+    rt->inbox.message_bytes = 1000;
+    sfi_inbox_measure(rt, from_ns);
+    rt->inbox.message_bytes += 1000000;
+    rt->mailbox.aside_bytes += 900000;
+    sfi_inbox_measure(rt, from_ns + 100 * MS);
+    assert_int_equal(sfi_pace_bytes(&rt->inbox.pace, 100), 100000);
+    rt->mailbox.counted_bytes = rt->mailbox.aside_bytes = 0;
+    rt->inbox.message_bytes = 0;
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -106,6 +126,7 @@ int main(void)
         cmocka_unit_test(a_change_is_known_after_a_few_spans),
         cmocka_unit_test(a_bound_too_small_to_measure_by_is_doubled),
         cmocka_unit_test(extreme_numbers_neither_divide_by_zero_nor_overflow),
+        TEST(what_goes_behind_a_hold_was_not_handled),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
