@@ -126,6 +126,13 @@ static int find_value(struct look *look, const struct sfi_meta *meta, const char
     return 0;
 }
 
+/* The meta page may say too little, and be mended when the database is opened (check.h). */
+static size_t last_page_to_look_at(const struct sfi_page_file *file, uint64_t size)
+{
+    size_t pages = (size_t)(size / file->page_size);
+    return pages > file->last_page ? pages - 1 : file->last_page;
+}
+
 /* What was found under a meta page that is gone by now may be anything: look again.  A look is a few
  * microseconds and two commits take longer, so the end of the tries is hardly ever seen. */
 static int look_until_calm(int fd, unsigned char *buffer, const char *table, sf_bytes key,
@@ -138,6 +145,7 @@ static int look_until_calm(int fd, unsigned char *buffer, const char *table, sf_
         if (rc < 0)
             return rc;
         struct look look = {sfi_page_file(fd, size, &meta), buffer};
+        look.file.last_page = last_page_to_look_at(&look.file, size);
         if (look.file.page_size > SFI_LMDB_PAGE_MAX)
             return sfi_err(SF_EFOREIGN, SFI_DISK_DATA " has pages of %zu bytes",
                            look.file.page_size);
@@ -161,41 +169,82 @@ int sfi_lmdb_look(int dir_fd, const char *table, sf_bytes key,
 
 /* -- the whole -------------------------------------------------------------------------------------- */
 
-static int extend(int dir_fd, uint64_t size)
+/* 1: yes; 0: it is long enough. */
+static int is_short(const struct sfi_meta *meta, uint64_t size)
 {
-    int fd = sfi_page_open(dir_fd, O_RDWR);
-    if (fd < 0)
-        return fd;
-    int rc =
-        ftruncate(fd, (off_t)size) < 0 ? sfi_disk_error(dir_fd, errno, "extend " SFI_DISK_DATA) : 0;
-    close(fd);
-    return rc;
+    return size < ((uint64_t)meta->last_page + 1) * meta->trees[SFI_TREE_FREE].page_size;
 }
 
 /* A short file is walked whole, however large: a page that is missing would be a signal. */
-static int walk(const struct sfi_sys *sys, int fd, uint64_t size, const struct sfi_meta *meta,
-                int is_short)
+static int walk(const struct sfi_sys *sys, int fd, uint64_t size, const struct sfi_meta *meta)
 {
     struct sfi_page_file file = sfi_page_file(fd, size, meta);
     struct sfi_walk_options options = {0};
-    if (!is_short && meta->last_page >= WALK_PAGES_MAX)
+    if (!is_short(meta, size) && meta->last_page >= WALK_PAGES_MAX)
         options = (struct sfi_walk_options){.branches_only = 1, .pages_max = WALK_PAGES_MAX};
     return sfi_walk(sys, &file, meta, &options);
 }
 
+/* The number of the last page, as all that lies in the file would have it; or as the meta page says, where
+ * that is no less, or something else is wrong. */
+static size_t last_page_by_walk(const struct sfi_sys *sys, int fd, uint64_t size,
+                                const struct sfi_meta *meta)
+{
+    struct sfi_meta wide = *meta;
+    size_t highest = 0;
+    wide.last_page = meta->map_size / meta->trees[SFI_TREE_FREE].page_size - 1;
+    struct sfi_page_file file = sfi_page_file(fd, size, &wide);
+    struct sfi_walk_options options = {.out_highest = &highest};
+    int rc = sfi_walk(sys, &file, &wide, &options);
+    return rc == 0 && highest > meta->last_page ? highest : meta->last_page;
+}
+
+/* Damage, or a commit that LMDB was taking back when the power went (check.h). */
+static int walk_or_correct(const struct sfi_sys *sys, int fd, uint64_t size, struct sfi_meta *meta)
+{
+    int rc = walk(sys, fd, size, meta);
+    size_t last = rc == SF_ECORRUPT ? last_page_by_walk(sys, fd, size, meta) : meta->last_page;
+    if (last == meta->last_page) /* the sentence may be that of the other walk */
+        return rc == SF_ECORRUPT ? walk(sys, fd, size, meta) : rc;
+    meta->last_page = last;
+    return 0;
+}
+
+static int make_fit(int fd, uint64_t size, const struct sfi_meta *meta, size_t last_page)
+{
+    int rc = 0;
+    if (meta->last_page != last_page)
+        rc = sfi_page_set_last(fd, meta);
+    uint64_t end = ((uint64_t)meta->last_page + 1) * meta->trees[SFI_TREE_FREE].page_size;
+    if (rc == 0 && size < end && ftruncate(fd, (off_t)end) < 0)
+        rc = sfi_disk_error(fd, errno, "extend " SFI_DISK_DATA);
+    return rc;
+}
+
+static int check(const struct sfi_sys *sys, int dir_fd, int fd)
+{
+    struct sfi_meta meta = {0};
+    uint64_t size;
+    int rc = sfi_page_metas(fd, &size, &meta);
+    size_t last_page = meta.last_page;
+    if (rc == 0)
+        rc = walk_or_correct(sys, fd, size, &meta);
+    if (rc < 0 || (meta.last_page == last_page && !is_short(&meta, size)))
+        return rc;
+    int writable = sfi_page_open(dir_fd, O_RDWR);
+    if (writable < 0)
+        return writable;
+    rc = make_fit(writable, size, &meta, last_page);
+    close(writable);
+    return rc;
+}
+
 int sfi_lmdb_check(const struct sfi_sys *sys, int dir_fd)
 {
-    struct sfi_meta meta;
-    uint64_t size, needed = 0;
     int fd = sfi_page_open(dir_fd, O_RDONLY);
     if (fd < 0)
         return fd;
-    int rc = sfi_page_metas(fd, &size, &meta);
-    if (rc == 0)
-        needed = ((uint64_t)meta.last_page + 1) * meta.trees[SFI_TREE_FREE].page_size;
-    int is_short = rc == 0 && size < needed;
-    if (rc == 0)
-        rc = walk(sys, fd, size, &meta, is_short);
+    int rc = check(sys, dir_fd, fd);
     close(fd);
-    return rc == 0 && is_short ? extend(dir_fd, needed) : rc;
+    return rc;
 }

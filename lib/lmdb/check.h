@@ -7,6 +7,13 @@
  * have been written.  A short file is therefore only suspect: all pages in use are visited (walk.h), and
  * only a missing one is damage.  A sound short file is extended, so that no page lies past the end.
  *
+ * A meta page's last page number may be too small and all else sound.  LMDB takes a meta page back whose write
+ * has failed: it writes it again, with the trees of the new transaction, and the last page and the number of the
+ * transaction that was there before, in this order.  If the power goes meanwhile, and the disk holds the new
+ * meta page and only the former of the two, LMDB would use pages that are in use, or abort.  Nobody was
+ * told that the transaction is there, and its pages are, since they are synced first: so the number is mended, to
+ * that of the last page that is used or free, if the whole file is sound by that.
+ *
  * LMDB believes its pages, too.  A database of up to 16 MiB is walked whole before it is mapped, so that no
  * damage in its structure reaches LMDB; of a larger one the branches are, up to as many pages, which costs
  * no more.  The rest is for whoever asks (sf_verify()), and what is damaged inside of values for their

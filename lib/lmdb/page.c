@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -163,6 +164,17 @@ int sfi_page_meta_of(int fd, size_t transaction, uint64_t *out_size, struct sfi_
     return out->transaction == transaction
                ? 0
                : sfi_err(SF_EAGAIN, "others commit faster than can be looked at " SFI_DISK_DATA);
+}
+
+int sfi_page_set_last(int fd, const struct sfi_meta *meta)
+{
+    size_t page = meta->transaction % 2 * meta->trees[SFI_TREE_FREE].page_size;
+    size_t at = page + offsetof(struct meta_page, meta) + offsetof(struct sfi_meta, last_page);
+    errno = 0;
+    if (pwrite(fd, &meta->last_page, sizeof meta->last_page, (off_t)at) ==
+        (ssize_t)sizeof meta->last_page)
+        return 0;
+    return sfi_disk_error(fd, errno ? errno : EIO, "mend " SFI_DISK_DATA);
 }
 
 int sfi_page_is_kept(int fd, const struct sfi_meta *meta)

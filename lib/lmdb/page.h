@@ -79,6 +79,8 @@ int sfi_page_open(int dir_fd, int flags);
 int sfi_page_metas(int fd, uint64_t *out_size, struct sfi_meta *newest);
 /* The meta page of that transaction.  SF_EAGAIN: it is gone already. */
 int sfi_page_meta_of(int fd, size_t transaction, uint64_t *out_size, struct sfi_meta *out);
+/* Writes into its meta page which page is the last one. */
+int sfi_page_set_last(int fd, const struct sfi_meta *meta);
 /* 1: the meta page is still in the file. */
 int sfi_page_is_kept(int fd, const struct sfi_meta *meta);
 struct sfi_page_file sfi_page_file(int fd, uint64_t size, const struct sfi_meta *meta);

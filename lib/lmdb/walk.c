@@ -41,6 +41,7 @@ struct walk {
     const struct sfi_walk_options *options;
     unsigned char *seen; /* a bit for each page of the file */
     size_t read;         /* pages: of the names and all tables, or of the free pages */
+    size_t highest;      /* page that is used, or named as free */
     unsigned char *value;
     size_t value_capacity;
 };
@@ -72,6 +73,11 @@ static int has_seen(const struct walk *walk, size_t page)
     return walk->seen[page / 8] >> page % 8 & 1;
 }
 
+static void note(struct walk *walk, size_t page)
+{
+    walk->highest = page > walk->highest ? page : walk->highest;
+}
+
 /* A reference to `count` pages. */
 static int meet(struct walk *walk, size_t page, size_t count)
 {
@@ -80,6 +86,7 @@ static int meet(struct walk *walk, size_t page, size_t count)
         return damaged(page);
     if (page + count > file->file_pages)
         return sfi_page_missing(file, page + count - 1);
+    note(walk, page + count - 1);
     for (size_t i = page; i < page + count; i++) {
         if (has_seen(walk, i))
             return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: page %zu is used twice", i);
@@ -239,6 +246,7 @@ static int check_free_pages(struct walk *walk, const struct level *level, sf_byt
         memcpy(&page, (const unsigned char *)value.data + i * sizeof page, sizeof page);
         if (page < SFI_METAS || page >= above || page > walk->file->last_page)
             return sfi_err(SF_ECORRUPT, SFI_DISK_DATA " is damaged: its free pages make no sense");
+        note(walk, page);
         if (page < walk->file->file_pages) {
             if (has_seen(walk, page))
                 return sfi_err(SF_ECORRUPT,
@@ -427,6 +435,8 @@ int sfi_walk(const struct sfi_sys *sys, const struct sfi_page_file *file,
     if (!walk.seen)
         return no_memory();
     int rc = walk_trees(&walk, meta);
+    if (rc == 0 && options->out_highest)
+        *options->out_highest = walk.highest;
     sfi_free(sys, walk.value);
     sfi_free(sys, walk.seen);
     return rc;

@@ -35,6 +35,7 @@ struct sfi_walk_listener {
 struct sfi_walk_options {
     int branches_only;
     size_t pages_max; /* to read; what is beyond is believed.  0: all */
+    size_t *out_highest; /* the highest page that was met, or is named as free; NULL: nobody asks */
     struct sfi_walk_listener listener;
 };
 

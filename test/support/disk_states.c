@@ -189,6 +189,15 @@ int disk_states_follow(struct disk_states *disk)
 
 /* -- states ----------------------------------------------------------------------------------- */
 
+/* Anywhere in its sector, or, so that short writes are torn as often as long ones, between two of its own
+ * words. */
+static uint16_t tear(const struct disk_sector *part, uint64_t sector, struct dice *dice)
+{
+    if (part->size < 16 || dice_below(dice, 2))
+        return (uint16_t)(2 + dice_below(dice, sector - 2));
+    return (uint16_t)(8 * (1 + dice_below(dice, part->size / 8 - 1)));
+}
+
 /* keep: 0: lost; 1: whole; else so many bytes. */
 static void pick(struct disk_states *disk, uint64_t kind, struct dice *dice)
 {
@@ -205,7 +214,7 @@ static void pick(struct disk_states *disk, uint64_t kind, struct dice *dice)
         disk->pending[i].keep = (uint16_t)keeps[kind < 6 ? kind : 6];
     }
     if (kind == 5 && count)
-        disk->pending[one].keep = (uint16_t)(2 + dice_below(dice, disk->sector - 2));
+        disk->pending[one].keep = tear(&disk->pending[one], disk->sector, dice);
 }
 
 static void write_file(const char *dir, const char *name, const void *bytes, size_t size)

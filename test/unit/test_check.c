@@ -447,6 +447,74 @@ static void no_damage_in_the_structure_of_a_small_database_reaches_lmdb(void **s
     free(image.bytes);
 }
 
+static int look(const struct place *place, const char *table, sf_bytes key, sf_bytes *out)
+{
+    static unsigned char buffer[SFI_LMDB_PAGE_MAX];
+    int fd = open(place->db, O_RDONLY | O_DIRECTORY);
+    assert_true(fd >= 0);
+    int rc = sfi_lmdb_look(fd, table, key, buffer, out);
+    close(fd);
+    return rc;
+}
+
+static size_t newest_last_page(const struct place *place)
+{
+    MDB_env *env = open_env(place);
+    MDB_envinfo info;
+    mdb_env_info(env, &info);
+    mdb_env_close(env);
+    return info.me_last_pgno;
+}
+
+/* Offsets in a meta page: last page 136, transaction 144. */
+static unsigned char *newest_meta(const struct image *image)
+{
+    uint64_t first, second;
+    memcpy(&first, image->bytes + 144, sizeof first);
+    memcpy(&second, image->bytes + PAGE + 144, sizeof second);
+    return image->bytes + (second > first ? PAGE : 0);
+}
+
+/* What a power cut leaves that tears LMDB's taking back of a meta page. */
+static void a_last_page_number_that_is_too_small_is_mended(void **state)
+{
+    enum { TABLE_PAGES = 30 };
+    struct place *place = *state;
+    uint32_t key = 3;
+    sf_bytes value;
+    unsigned mended = 0;
+    make_database(place);
+    struct image image = load(place);
+    size_t last = image.pages - 1;
+    for (size_t says = 1; says <= last; says += says + TABLE_PAGES < last ? 7 : 1) {
+        memcpy(newest_meta(&image) + 136, &says, sizeof says);
+        store(place, &image, image.size);
+        OK(look(place, "small", SF_BYTES(&key, sizeof key), &value));
+        OK(check(place));
+        assert_int_equal(newest_last_page(place), last);
+        assert_int_equal(in_child(read_and_change, place), 0);
+        mended++;
+    }
+    assert_true(mended > TABLE_PAGES);
+    free(image.bytes);
+}
+
+static void a_last_page_number_is_mended_only_where_all_else_is_sound(void **state)
+{
+    struct place *place = *state;
+    make_database(place);
+    struct image image = load(place);
+    size_t last = image.pages - 1, says = 20;
+    memcpy(newest_meta(&image) + 136, &says, sizeof says);
+    for (size_t page = 2; page < 8; page++)
+        memset(image.bytes + page * PAGE, 0xff, PAGE);
+    store(place, &image, image.size);
+    REFUSED(check(place), SF_ECORRUPT);
+    assert_int_equal(newest_last_page(place), says);
+    assert_true(says < last);
+    free(image.bytes);
+}
+
 /* Makes every branch page its own first child. */
 static void a_loop_of_pages_is_noticed(void **state)
 {
@@ -497,16 +565,6 @@ static void a_walk_without_memory_says_so(void **state)
 }
 
 /* -- one value --------------------------------------------------------------------------------- */
-
-static int look(const struct place *place, const char *table, sf_bytes key, sf_bytes *out)
-{
-    static unsigned char buffer[SFI_LMDB_PAGE_MAX];
-    int fd = open(place->db, O_RDONLY | O_DIRECTORY);
-    assert_true(fd >= 0);
-    int rc = sfi_lmdb_look(fd, table, key, buffer, out);
-    close(fd);
-    return rc;
-}
 
 /* Three levels of rows, and enough tables for a branch among the names. */
 static void every_value_is_found_where_lmdb_would_find_it(void **state)
@@ -618,6 +676,8 @@ int main(void)
         TEST(a_run_that_misses_its_end_is_refused),
         TEST(what_is_too_short_for_its_meta_pages_is_refused),
         TEST(meta_pages_of_other_kinds_are_told_apart),
+        TEST(a_last_page_number_that_is_too_small_is_mended),
+        TEST(a_last_page_number_is_mended_only_where_all_else_is_sound),
         TEST(what_is_no_file_is_refused),
         TEST(text_is_not_a_database),
         TEST(no_damage_makes_the_walk_run_wild),
