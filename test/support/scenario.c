@@ -5,9 +5,11 @@
 
 #include "run/life.h"
 
-enum { RECORDS = SCENARIO_RECORDS, RETRIES_MAX = 400, POISON = 5, FLAKY = 7 };
+enum { RECORDS = SCENARIO_RECORDS, RETRIES_MAX = 400 };
+enum { POISON = 5, FLAKY = 7, CLEARS = 8, DROPPED = 9 };
 
 static const char LEDGER[] = "test/ledger", AUDIT[] = "test/audit", OUT[] = "test/out";
+static const char BANK[] = "test/bank", TILL[] = "test/till", TENT[] = "test/tent";
 
 struct ledger { uint64_t entries, sum; };
 struct audit { uint64_t seen; };
@@ -15,7 +17,7 @@ struct entry { uint64_t number; };
 
 static int flaked;
 
-static const sf_value last_entry = SF_VALUE("last");
+static const sf_value last_entry = SF_VALUE("last"), last_guest = SF_VALUE("guest");
 
 static int ledger_add(sf_turn *turn)
 {
@@ -26,7 +28,13 @@ static int ledger_add(sf_turn *turn)
     sf_value_put(turn, &last_entry, SF_OF(*entry));
     sf_emit(turn, OUT, "entry", SF_OF(*entry));
     sf_tell(turn, sf_addr(AUDIT, "all"), "seen", SF_OF(*entry));
-    if (entry->number == POISON)
+    sf_tell(turn, sf_addr(TILL, "one"), "ring", SF_OF(*entry));
+    if (entry->number % 2 == 0) {
+        sf_tell(turn, sf_addr(TENT, "kept"), "use", SF_OF(*entry));
+        sf_tell(turn, sf_addr(TENT, "gone"), "use", SF_OF(*entry));
+    }
+    (void)sf_call(turn, sf_addr(BANK, "all"), "pay", SF_OF(*entry));
+    if (entry->number == POISON || entry->number == DROPPED)
         return sf_reject(turn, "poison");
     if (entry->number == FLAKY && !flaked) {
         flaked = 1;
@@ -42,11 +50,51 @@ static int audit_seen(sf_turn *turn)
     return 0;
 }
 
+/* Called: kept and undone with whoever calls. */
+static int bank_pay(sf_turn *turn)
+{
+    struct ledger *self = sf_state(turn);
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    self->entries++;
+    self->sum += entry->number;
+    return sf_reply(turn, "paid", SF_NONE);
+}
+
+/* Paused while records are fed. */
+static int till_ring(sf_turn *turn)
+{
+    struct scenario_sink *sink = sf_userdata(turn);
+    struct ledger *self = sf_state(turn);
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    sink->ran_paused = sink->ran_paused || sink->is_paused;
+    self->entries++;
+    self->sum += entry->number;
+    return 0;
+}
+
+/* Cleared once on the way; the other one is purged in the end. */
+static int tent_use(sf_turn *turn)
+{
+    struct ledger *self = sf_state(turn);
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    self->entries++;
+    self->sum += entry->number;
+    sf_value_put(turn, &last_guest, SF_OF(*entry));
+    return entry->number == CLEARS ? sf_clear(turn) : 0;
+}
+
 static const sf_type ledger_type =
     SF_TYPE(LEDGER, .on = {{"add", ledger_add}}, .values = {&last_entry},
             .state_size = sizeof(struct ledger), .backoff_ms = 5);
 static const sf_type audit_type =
     SF_TYPE(AUDIT, .on = {{"seen", audit_seen}}, .state_size = sizeof(struct audit));
+
+static const sf_type bank_type =
+    SF_TYPE(BANK, .on = {{"pay", bank_pay}}, .state_size = sizeof(struct ledger));
+static const sf_type till_type =
+    SF_TYPE(TILL, .on = {{"ring", till_ring}}, .state_size = sizeof(struct ledger));
+static const sf_type tent_type = SF_TYPE(TENT, .on = {{"use", tent_use}}, .values = {&last_guest},
+                                         .state_size = sizeof(struct ledger));
 
 static int take(const sf_message *const *records, size_t count, void *userdata)
 {
@@ -76,6 +124,9 @@ static int start(struct scenario *s, sf_runtime **out)
         return rc;
     if ((rc = sf_register(*out, &ledger_type, NULL)) < 0 ||
         (rc = sf_register(*out, &audit_type, NULL)) < 0 ||
+        (rc = sf_register(*out, &bank_type, NULL)) < 0 ||
+        (rc = sf_register(*out, &till_type, s->sink)) < 0 ||
+        (rc = sf_register(*out, &tent_type, NULL)) < 0 ||
         (rc = sf_egress_register(*out, OUT, take, s->sink)) < 0 ||
         (rc = sf_egress_ack(*out, OUT, s->sink->forgets ? 0 : s->sink->last)) < 0)
         sfi_runtime_drop(*out);
@@ -92,10 +143,48 @@ static int start(struct scenario *s, sf_runtime **out)
             goto failed;                                                   \
     } while (0)
 
+static int wait_for(sf_runtime *rt, int64_t ticket)
+{
+    return ticket < 0 ? (int)ticket : sf_wait(rt, ticket, -1);
+}
+
+/* Nothing with that number: an earlier life has done it. */
+static int unless_done(sf_runtime *rt, int64_t ticket)
+{
+    return ticket == SF_ENOTFOUND ? 0 : wait_for(rt, ticket);
+}
+
+static int pause_till(struct scenario *s, sf_runtime *rt)
+{
+    int rc = wait_for(rt, sf_pause(rt, sf_addr(TILL, "one"), "closed"));
+    s->sink->is_paused = s->sink->is_paused || rc == 0;
+    return rc;
+}
+
+static int resume_till(struct scenario *s, sf_runtime *rt)
+{
+    s->sink->is_paused = 0;
+    return wait_for(rt, sf_resume(rt, sf_addr(TILL, "one")));
+}
+
+/* What somebody does who is responsible for it all.  Each may be done again. */
+static int operate(struct scenario *s, sf_runtime *rt)
+{
+    int rc;
+    TRY(resume_till(s, rt));
+    TRY(wait_for(rt, sf_purge(rt, sf_addr(TENT, "gone"))));
+    TRY(unless_done(rt, sf_dead_resend(rt, 1)));
+    TRY(unless_done(rt, sf_dead_drop(rt, 2)));
+    TRY(sf_run_until_idle(rt));
+failed:
+    return rc;
+}
+
 static int feed(struct scenario *s, sf_runtime *rt)
 {
     sf_source *source = NULL;
     int rc;
+    TRY(pause_till(s, rt));
     TRY(sf_source_open(rt, "records", 0, &source));
     for (uint64_t n = sf_source_position(source) + 1; n <= RECORDS; n++) {
         struct entry entry = {n};
@@ -112,7 +201,7 @@ static int feed(struct scenario *s, sf_runtime *rt)
         machine_advance_ms(s->machine, 10);
         TRY(sf_run_until_idle(rt));
     }
-    rc = 0;
+    rc = operate(s, rt);
 failed:
     sf_source_close(source);
     return rc;
@@ -124,6 +213,30 @@ static uint64_t read_u64(sf_bytes bytes, size_t at)
     if (bytes.data && bytes.size >= at + 8)
         memcpy(&number, (const char *)bytes.data + at, 8);
     return number;
+}
+
+static int has_sums(sf_view *view, sf_address address, uint64_t entries, uint64_t sum)
+{
+    sf_bytes state = sf_view_state(view, address);
+    return read_u64(state, 0) == entries && read_u64(state, 8) == sum;
+}
+
+static const char *check_operated(struct scenario *s, sf_view *view, uint64_t entries, uint64_t sum)
+{
+    uint64_t guest = read_u64(sf_view_value(view, sf_addr(TENT, "kept"), &last_guest), 0);
+    if (!has_sums(view, sf_addr(BANK, "all"), entries, sum))
+        return "calls were lost or doubled";
+    if (!has_sums(view, sf_addr(TILL, "one"), entries, sum))
+        return "what waited for a paused actor was lost or doubled";
+    if (s->sink->ran_paused)
+        return "a paused actor ran";
+    if (!has_sums(view, sf_addr(TENT, "kept"), 2, RECORDS - 2 + RECORDS) ||
+        guest != RECORDS)
+        return "a cleared actor is wrong";
+    if (sf_view_state(view, sf_addr(TENT, "gone")).data ||
+        sf_view_value(view, sf_addr(TENT, "gone"), &last_guest).data)
+        return "a purged actor is there";
+    return NULL;
 }
 
 static int check(struct scenario *s, sf_runtime *rt)
@@ -141,17 +254,21 @@ static int check(struct scenario *s, sf_runtime *rt)
     uint64_t last = read_u64(sf_view_value(view, sf_addr(LEDGER, "odd"), &last_entry), 0);
     uint64_t seen = read_u64(sf_view_state(view, sf_addr(AUDIT, "all")), 0);
     const sf_message *dead = sf_view_dead(view, 0);
-    int one_dead = dead && dead->sequence == 1 && strcmp(dead->reason, "poison") == 0;
-    int two_dead = sf_view_dead(view, 1) != NULL;
+    int one_dead = dead && dead->sequence == 3 && strcmp(dead->reason, "poison") == 0;
+    one_dead = one_dead && read_u64(dead->body, 0) == POISON;
+    int two_dead = sf_view_dead(view, 3) != NULL;
+    const char *wrong = check_operated(s, view, entries, sum);
     sf_view_close(view);
     for (uint64_t i = 1; i <= s->sink->last; i++)
         sunk += s->sink->numbers[i];
-    if (entries != RECORDS - 1 || sum != RECORDS * (RECORDS + 1) / 2 - POISON)
+    if (entries != RECORDS - 2 || sum != RECORDS * (RECORDS + 1) / 2 - POISON - DROPPED)
         return violated(s, "structs are wrong");
     if (last != RECORDS - 1)
         return violated(s, "the named value is wrong");
     if (seen != entries)
         return violated(s, "messages were lost or doubled");
+    if (wrong)
+        return violated(s, wrong);
     if (!one_dead || two_dead)
         return violated(s, "dead letters are wrong");
     if (s->sink->broken || s->sink->last != entries || sunk != sum)

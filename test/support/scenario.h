@@ -1,9 +1,10 @@
 /* scenario.h - one small workload with everything in it, and the model that says how it must end.
  *
- * A source whose records fan out, structs, a named value, messages between actors, an egress, a
- * turn that becomes a dead letter, a turn that backs off.  Whatever failed on the way, the database
- * must end up with exactly what an undisturbed run leaves, and the sink must have seen each record
- * once.
+ * A source whose records fan out, structs, a named value, messages between actors, calls, an
+ * egress, turns that become dead letters, a turn that backs off, an actor that is cleared on its
+ * way, one that is paused meanwhile and resumed in the end, when another one is purged, a dead
+ * letter sent again and one dropped.  Whatever failed on the way, the database must end up with
+ * exactly what an undisturbed run leaves, and the sink must have seen each record once.
  *
  * Whoever drives does what the header tells it to: a failed call is made again; after a crash, the
  * source goes on at its position and the sink acknowledges what it holds. */
@@ -21,6 +22,7 @@ struct scenario_sink {
     uint64_t last;
     int broken;
     int forgets; /* the negative control: it does not say what it holds */
+    int is_paused, ran_paused; /* an actor, for sure; it ran nevertheless */
 };
 
 struct scenario {
