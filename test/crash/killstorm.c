@@ -19,7 +19,8 @@
  *
  * The first violation ends it with a sentence and exit status 1; the directory is kept.  A storm
  * that cannot fail proves nothing, so --plant puts in a bug that must be found: early-ack,
- * forgetful-sink, no-position and resend in the mesh, lost-alerts in flights, lost-bank in bank. */
+ * forgetful-sink, no-position, resend and early-pause in the
+ * mesh, lost-alerts in flights, lost-bank in bank. */
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -387,8 +388,8 @@ static int storm_bank(struct storm *storm, uint64_t kills_max)
 static enum mesh_plant mesh_plant_of(const struct storm *storm)
 {
     static const char *const names[] = {"none", "early-ack", "forgetful-sink", "no-position",
-                                        "resend"};
-    for (int i = 1; i < 5; i++)
+                                        "resend", "early-pause"};
+    for (int i = 1; i < (int)(sizeof names / sizeof *names); i++)
         if (is_planted(storm, names[i]))
             return (enum mesh_plant)i;
     return MESH_PLANT_NONE;
@@ -513,7 +514,7 @@ static int usage(void)
     fputs("usage: killstorm [KILLS EXAMPLES] [--kills N] [--flights PROGRAM] [--bank PROGRAM] "
           "[--sample CSV]\n"
           "                 [--seed S] [--dir DIR] [--only flights|bank|mesh|full] [--plant BUG]\n"
-          "bugs: early-ack forgetful-sink no-position resend lost-alerts lost-bank\n",
+          "bugs: early-ack forgetful-sink no-position resend early-pause lost-alerts lost-bank\n",
           stderr);
     return 2;
 }

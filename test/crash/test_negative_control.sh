@@ -31,6 +31,7 @@ expect_found mesh early-ack "G2: .*acknowledged and is lost"
 expect_found mesh forgetful-sink "G5: "
 expect_found mesh no-position "G3: "
 expect_found mesh resend "G[34]: "
+expect_found mesh early-pause "G6: "
 expect_found flights lost-alerts "flights after a kill: exit status 1\|alerts"
 expect_found bank lost-bank "bank: [0-9]* transfers after there were\|bank: .* the sum is"
 

@@ -109,12 +109,20 @@ static void check_order(sf_turn *turn, struct mesh *mesh, const struct node *sel
               order->number, self->last);
 }
 
+/* G6: of who is paused for sure no turn runs. */
+static void check_awake(struct mesh *mesh, uint32_t me)
+{
+    if (atomic_load(&mesh->model.paused[me]))
+        violate(&mesh->verdict, "G6: actor %u is paused and had a turn", me);
+}
+
 static int node_order(sf_turn *turn)
 {
     struct mesh *mesh = sf_userdata(turn);
     struct node *self = sf_state(turn);
     const struct order *order = sf_body(turn, sizeof *order);
     uint32_t me = node_number(sf_self(turn));
+    check_awake(mesh, me);
     uint64_t dice = fate(me, order->number);
     if (!is_poison(me, order->number))
         check_order(turn, mesh, self, me, order);
@@ -138,6 +146,7 @@ static int node_token(sf_turn *turn)
     struct mesh *mesh = sf_userdata(turn);
     struct node *self = sf_state(turn);
     uint32_t from = node_number(sf_msg(turn)->from), me = node_number(sf_self(turn));
+    check_awake(mesh, me);
     uint64_t number = *(const uint64_t *)sf_body(turn, sizeof number);
     if (number != self->heard[from] + 1)
         JUDGE(turn, &mesh->verdict,
@@ -160,6 +169,7 @@ static int node_feed(sf_turn *turn)
     struct node *self = sf_state(turn);
     const struct feed *feed = sf_body(turn, sizeof *feed);
     uint32_t partition = feed->partition % MESH_PARTITIONS, me = node_number(sf_self(turn));
+    check_awake(mesh, me);
     if (feed->position <= self->fed_last[partition])
         JUDGE(turn, &mesh->verdict,
               "G3: actor %u got record %" PRIu64 " after %" PRIu64 " of partition %u", me,
@@ -458,12 +468,40 @@ static int is_safe(struct run *run)
     return rc < 0 ? rc : emitted <= atomic_load(&run->mesh->model.delivered) && fed <= positions;
 }
 
+/* After a refusal.  0: try again. */
+static int wait_for_room(struct run *run, int refusal)
+{
+    if (is_patient(run, refusal)) {
+        if (run->drives)
+            (void)sf_step(run->rt, 0);
+        return 0;
+    }
+    if (refusal != SF_EAGAIN)
+        return unexpected(run, "send");
+    int rc = sf_wait_room(run->rt, -1);
+    return rc < 0 && !is_patient(run, rc) ? unexpected(run, "wait for room") : 0;
+}
+
+/* Before, since it may be resumed from then on. */
+static int resume_actor(struct run *run, uint32_t actor)
+{
+    int64_t ticket;
+    atomic_store(&run->mesh->model.paused[actor], 0);
+    while ((ticket = sf_resume(run->rt, node_address(actor))) < 0)
+        if (wait_for_room(run, (int)ticket) < 0)
+            return -1;
+    return 0;
+}
+
 /* Drives until nothing is under way, a sink's pauses included.  What is not safe by then never will
  * be:  the check says what it is. */
 static int settle(struct run *run)
 {
     enum { REST_US = 60000000, SAFE_US = 15000000 };
     uint64_t began_us = now_us();
+    for (uint32_t i = 0; i < MESH_ACTORS; i++)
+        if (resume_actor(run, i) < 0)
+            return -1;
     for (;;) {
         if (run_until_idle(run) < 0)
             return -1;
@@ -586,20 +624,6 @@ static int lane_wait(struct lane *lane)
     return 0;
 }
 
-/* After a refusal.  0: try again. */
-static int wait_for_room(struct run *run, int refusal)
-{
-    if (is_patient(run, refusal)) {
-        if (run->drives)
-            (void)sf_step(run->rt, 0);
-        return 0;
-    }
-    if (refusal != SF_EAGAIN)
-        return unexpected(run, "send");
-    int rc = sf_wait_room(run->rt, -1);
-    return rc < 0 && !is_patient(run, rc) ? unexpected(run, "wait for room") : 0;
-}
-
 static int send_order(struct lane *lane, uint32_t actor, uint32_t number)
 {
     struct mesh *mesh = lane->run->mesh;
@@ -618,6 +642,32 @@ static int send_order(struct lane *lane, uint32_t actor, uint32_t number)
     lane->last_ticket = ticket;
     lane->owed[lane->owed_count++] = acked;
     return lane->owed_count == 64 || dice_below(&lane->dice, 40) == 0 ? lane_wait(lane) : 0;
+}
+
+static int pause_actor(struct lane *lane, uint32_t actor)
+{
+    struct run *run = lane->run;
+    int64_t ticket;
+    int rc;
+    while ((ticket = sf_pause(run->rt, node_address(actor), "the mesh says so")) < 0)
+        if (wait_for_room(run, (int)ticket) < 0)
+            return -1;
+    if (run->mesh->plant == MESH_PLANT_EARLY_PAUSE)
+        atomic_store(&run->mesh->model.paused[actor], 1);
+    while ((rc = sf_wait(run->rt, ticket, -1)) < 0 && is_patient(run, rc))
+        ;
+    if (rc < 0)
+        return unexpected(run, "wait for a pause");
+    atomic_store(&run->mesh->model.paused[actor], 1);
+    return 0;
+}
+
+/* Of its own actors, one. */
+static int pause_or_resume(struct lane *lane)
+{
+    uint32_t actor =
+        (uint32_t)dice_below(&lane->dice, MESH_ACTORS / lane->lanes) * lane->lanes + lane->parity;
+    return dice_below(&lane->dice, 3) ? resume_actor(lane->run, actor) : pause_actor(lane, actor);
 }
 
 static int send_next(struct lane *lane)
@@ -683,6 +733,8 @@ static int work(struct lane *lane)
         if (send_next(lane) < 0 || (i % 3 == 0 && feed_next(run, partition, &position) < 0))
             return -1;
         if (step_now_and_then(lane) < 0)
+            return -1;
+        if (dice_below(&lane->dice, 64) == 0 && pause_or_resume(lane) < 0)
             return -1;
     }
     return lane_wait(lane);

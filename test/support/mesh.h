@@ -1,16 +1,17 @@
 /* mesh.h - a workload for kill storms, with its model outside the database.
  *
  * ACTORS actors get numbered messages from outside and records from a source, tell each other
- * numbered tokens, emit a record for each message, and fail now and then.  What must come of it
- * follows from the numbers alone; what was promised (acknowledged, delivered, durable) is noted in
- * memory shared with the parent, after the promise was made and before anything else.  The process
- * that runs the library is killed; the next one, which opens with other options (changelog,
- * budgets, commit thread, relaxed), checks:
+ * numbered tokens, emit a record for each message, fail, and are paused now and then.  What must
+ * come of it follows from the numbers alone; what was promised (acknowledged, delivered,
+ * durable) is noted in memory shared with the parent, after the promise was made and before
+ * anything else.  The process that runs the library is killed; the next one, which opens with
+ * other options (changelog, budgets, commit thread, relaxed), checks:
  *
  *   G1  balances add up with tokens and messages; one egress record for each applied message
  *   G2  every acknowledged message and durable position is there
  *   G3  each message was applied once: or it is a dead letter, if it is poison, once
  *   G4  numbers of one pair rise by one, from outside and between actors, through retries
+ *   G6  no turn of an actor runs while it is paused, in whatever life
  *   G5  egress sequences are dense, the same bytes each time, nothing is delivered that is not on
  *       disk */
 #ifndef TEST_MESH_H
@@ -30,7 +31,8 @@ enum mesh_plant {
     MESH_PLANT_EARLY_ACK,      /* notes a message as acknowledged when it is only accepted */
     MESH_PLANT_FORGETFUL_SINK, /* a restarted sink does not know what it holds */
     MESH_PLANT_NO_POSITION,    /* reads the source from the start under another name */
-    MESH_PLANT_RESEND          /* sends again what was not acknowledged before the kill */
+    MESH_PLANT_RESEND,         /* sends again what was not acknowledged before the kill */
+    MESH_PLANT_EARLY_PAUSE     /* takes an actor for paused when that is only accepted */
 };
 
 /* The model; shared, and zeroed for each new database. */
@@ -39,6 +41,7 @@ struct mesh_model {
     _Atomic uint32_t sent[MESH_ACTORS];             /* numbers given out: may have been accepted */
     _Atomic uint8_t acked[MESH_ACTORS][MESH_NUMBERS + 1];
     _Atomic uint64_t position[MESH_PARTITIONS]; /* seen durable */
+    _Atomic uint8_t paused[MESH_ACTORS];        /* durably, and not yet to be resumed */
     /* The sink, which the parent's memory stands for: it survives. */
     _Atomic uint64_t delivered;
     uint64_t record[MESH_RECORDS + 1]; /* hash of the bytes, by sequence */
