@@ -204,6 +204,31 @@ static void who_calls_one_that_is_held_tries_again_soon(void **state)
     rig_close(&rig);
 }
 
+/* -- what a dead letter shows -------------------------------------------------------------------- */
+
+static void a_letter_without_a_body_is_told_from_one_with_an_empty_body(void **state)
+{
+    struct rig rig;
+    sf_view *view = NULL;
+    rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+    sf_type type = SF_TYPE("test/fails", .handler = fail_always, .attempts_max = 1);
+    OK(sf_register(rig.rt, &type, NULL));
+    OK(sf_send(rig.rt, sf_addr("test/fails", "a"), "", SF_NONE));
+    OK(sf_send(rig.rt, sf_addr("test/fails", "a"), "", SF_BYTES("", 0)));
+    OK(sf_run_until_idle(rig.rt));
+    OK(sf_view_open(rig.rt, &view));
+    const sf_message *letter = sf_view_dead(view, 0);
+    assert_non_null(letter);
+    assert_null(letter->body.data);
+    letter = sf_view_dead(view, letter->sequence);
+    assert_non_null(letter);
+    assert_non_null(letter->body.data);
+    assert_int_equal(letter->body.size, 0);
+    assert_null(sf_view_dead(view, letter->sequence));
+    sf_view_close(view);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +237,7 @@ int main(void)
         TEST(who_cannot_be_migrated_waits_longer_each_time_up_to_a_minute),
         TEST(who_cannot_be_read_waits_for_an_hour),
         TEST(who_calls_one_that_is_held_tries_again_soon),
+        TEST(a_letter_without_a_body_is_told_from_one_with_an_empty_body),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -183,6 +183,37 @@ static void messages_that_go_behind_a_hold_count_against_the_epoch_as_turns_do(v
     rig_close(&rig);
 }
 
+/* -- a sink that says what cannot be ------------------------------------------------------------- */
+
+static int odd_answer;
+
+static int answer_oddly(const sf_message *const *records, size_t count, void *userdata)
+{
+    return odd_answer ? odd_answer : note_records(records, count, userdata);
+}
+
+static void a_sink_that_did_more_than_it_got_or_less_than_nothing_did_nothing(void **state)
+{
+    static const int odd[] = {2, 1000, -1, -1000, INT_MIN, INT_MAX};
+    struct rig rig;
+    rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+    OK(sf_egress_register(rig.rt, "said", answer_oddly, rig.notes));
+    OK(sf_run_until_idle(rig.rt));
+    say(rig.rt, 7);
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        odd_answer = odd[i] == SF_LATER ? 2 : odd[i];
+        OK(sf_run_until_idle(rig.rt));
+        assert_int_equal(stats_of(rig.rt).egress_lag, 1);
+        assert_true(sf_timeout_ms(rig.rt) > 0);
+        machine_advance_ms(&rig.machine, (uint64_t)sf_timeout_ms(rig.rt));
+    }
+    odd_answer = 0;
+    OK(sf_run_until_idle(rig.rt));
+    came(&rig, "egress 1=7 ");
+    assert_int_equal(stats_of(rig.rt).egress_lag, 0);
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -194,6 +225,7 @@ int main(void)
         TEST(who_waited_for_one_epoch_does_not_wait_for_the_next_one_too),
         TEST(an_epoch_ends_when_it_has_many_rows),
         TEST(messages_that_go_behind_a_hold_count_against_the_epoch_as_turns_do),
+        TEST(a_sink_that_did_more_than_it_got_or_less_than_nothing_did_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
