@@ -187,7 +187,7 @@ static void act(struct rig *rig)
     static const char *const ids[] = {"a", "b", "c", "d", "e", "f", "g", "told"};
     const char *kind = kinds[draw(rig, sizeof kinds / sizeof *kinds)];
     sf_address to = sf_addr("test/busy", ids[draw(rig, 8)]);
-    sf_bytes body = SF_BYTES(bytes, draw(rig, sizeof bytes));
+    sf_bytes body = SF_BYTES(bytes, draw(rig, sizeof bytes - 8));
     int64_t rc;
     switch (draw(rig, 16)) {
     case 0:
