@@ -154,6 +154,14 @@ static void what_an_earlier_run_left_is_tidied_when_it_is_quiet(void **state)
     assert_true(until(&rig.tidies, tidies + 1));
 }
 
+/* It waits once to see whether it is left in peace, not before each slice. */
+static void once_it_is_quiet_slice_follows_slice(void **state)
+{
+    (void)state;
+    atomic_store(&rig.tidies_wanted, 800); /* with a wait for each: 8 seconds and more */
+    assert_true(until(&rig.tidies, 800));
+}
+
 static void a_slice_that_tells_wakes_the_engine(void **state)
 {
     (void)state;
@@ -245,6 +253,7 @@ int main(void)
         HERE(a_job_under_way_has_no_outcome_yet),
         HERE(a_failure_keeps_its_sentence_until_it_is_fetched),
         HERE(what_an_earlier_run_left_is_tidied_when_it_is_quiet),
+        HERE(once_it_is_quiet_slice_follows_slice),
         HERE(a_slice_that_tells_wakes_the_engine),
         HERE(roused_it_tidies_again),
         HERE(while_it_is_taken_the_thread_leaves_it_alone),

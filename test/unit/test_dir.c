@@ -1,5 +1,6 @@
 /* test_dir.c - which directories are taken, which are refused and left alone, and who has the
  * lock. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,14 +14,67 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
+#include <pthread.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "dir/dir.h"
 #include "lmdb/store.h"
 #include "support/support.h"
+
+/* -- the machine, before the C library's for our own --------------------------------------------- */
+
+static struct {
+    int flock_interruptions, syncs_of_disk, sync_error, open_error;
+    long file_system; /* 0: what it is */
+    const char *planted; /* made while the directory is listed */
+    int hides_parent;
+} machine;
+
+int flock(int fd, int operation)
+{
+    if (machine.flock_interruptions && machine.flock_interruptions--)
+        return errno = EINTR, -1;
+    return (int)syscall(SYS_flock, fd, operation);
+}
+
+int fstatfs(int fd, struct statfs *out)
+{
+    int rc = (int)syscall(SYS_fstatfs, fd, out);
+    if (machine.file_system)
+        out->f_type = machine.file_system;
+    return rc;
+}
+
+int syncfs(int fd)
+{
+    (void)fd;
+    machine.syncs_of_disk++;
+    return machine.sync_error ? (errno = machine.sync_error, -1) : 0;
+}
+
+int openat(int dir_fd, const char *path, int flags, ...)
+{
+    if (machine.planted && strcmp(path, ".") == 0)
+        write_file(machine.planted, "not a database at all", 21);
+    if (machine.hides_parent && strcmp(path, "..") == 0)
+        return errno = EACCES, -1;
+    if (machine.open_error && strcmp(path, "lock") == 0)
+        return errno = machine.open_error, -1;
+    return (int)syscall(SYS_openat, dir_fd, path, flags, 0600);
+}
+
+static int open_descriptors(void)
+{
+    int count = 0;
+    for (int fd = 0; fd < 256; fd++)
+        count += fcntl(fd, F_GETFD) >= 0;
+    return count;
+}
 
 static void made(const char *path, mode_t mode)
 {
@@ -66,7 +120,7 @@ int fsync(int fd)
     struct stat info;
     if (fstat(fd, &info) == 0 && synced_count < 16)
         synced[synced_count++] = info.st_ino;
-    return fdatasync(fd);
+    return machine.sync_error ? (errno = machine.sync_error, -1) : fdatasync(fd);
 }
 
 /* Or the directory may be gone after a power cut, with all that was told to be in it. */
@@ -102,8 +156,10 @@ static void leftovers_of_our_own_are_no_hindrance(void **state)
 static void refused(const char *path, int must_exist, int code, const char *part)
 {
     struct sfi_dir dir;
+    int before = open_descriptors();
     REFUSED(sfi_dir_open(&dir, path, must_exist, sfi_lmdb_judge), code);
     SAYS(part);
+    assert_int_equal(open_descriptors(), before);
     sfi_dir_close(&dir); /* needs none, forgives one */
 }
 
@@ -125,6 +181,8 @@ static void a_name_without_sense_is_refused(void **state)
     refused("", 0, SF_EINVAL, "no name");
     refused(NULL, 0, SF_EINVAL, "no name");
     refused(longest, 0, SF_EINVAL, "bytes");
+    longest[4096] = 0;
+    refused(longest, 0, SF_EINVAL, "has 4096 bytes, at most 4095");
 }
 
 static void a_missing_parent_is_refused(void **state)
@@ -239,6 +297,52 @@ static void a_planted_lock_is_not_followed(void **state)
     assert_int_equal(access(place_path(place, "victim"), F_OK), -1);
 }
 
+/* Locks and mapped files of remote file systems do not keep their promises. */
+static void a_remote_file_system_is_refused(void **state)
+{
+    static const struct {
+        long magic;
+        const char *says;
+    } remote[] = {{0x6969, "(NFS)"},     {0x517B, "(SMB)"},      {0xFF534D42, "(CIFS)"},
+                  {0xFE534D42, "(SMB2)"}, {0x5346414F, "(AFS)"}, {0x73757245, "(Coda)"}};
+    for (size_t i = 0; i < sizeof remote / sizeof *remote; i++) {
+        machine.file_system = remote[i].magic;
+        refused(((const struct place *)*state)->db, 0, SF_EACCESS, remote[i].says);
+    }
+}
+
+/* Between the look for a database and the look for other things somebody may make one: that one counts. */
+static void a_database_made_meanwhile_is_judged(void **state)
+{
+    const struct place *place = *state;
+    made(place->db, 0700);
+    machine.planted = place_path(place, "db/data.mdb");
+    refused(place->db, 0, SF_EFOREIGN, "data.mdb is");
+}
+
+static void a_name_that_cannot_be_made_durable_is_refused(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    machine.sync_error = EIO;
+    refused(place->db, 0, SF_EDISK, "name durable");
+    machine.hides_parent = 1; /* then all of the disk is synced */
+    refused(place->db, 0, SF_EDISK, "name durable");
+    machine.sync_error = 0;
+    machine.syncs_of_disk = 0;
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
+    assert_int_equal(machine.syncs_of_disk, 1);
+    sfi_dir_close(&dir);
+}
+
+static void a_lock_that_cannot_be_made_says_why(void **state)
+{
+    machine.open_error = ENFILE;
+    refused(((const struct place *)*state)->db, 0, SF_ENOMEM, "file descriptors");
+    machine.open_error = ENOSPC;
+    refused(((const struct place *)*state)->db, 0, SF_EDISK, "open its file 'lock'");
+}
+
 /* -- the lock ---------------------------------------------------------------------------------- */
 
 static void a_second_open_in_the_process_is_refused(void **state)
@@ -275,6 +379,86 @@ static void a_second_open_in_another_process_is_refused(void **state)
     assert_int_equal(in_child(is_locked_by_another, *state), 0);
     sfi_dir_close(&dir);
     assert_int_equal(in_child(is_locked_by_another, *state), 1);
+}
+
+static void a_lock_is_asked_for_again_after_a_signal(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    machine.flock_interruptions = 3;
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
+    assert_int_equal(machine.flock_interruptions, 0);
+    assert_int_equal(in_child(is_locked_by_another, *state), 0);
+    sfi_dir_close(&dir);
+}
+
+static void the_lock_is_its_owner_s_alone(void **state)
+{
+    const struct place *place = *state;
+    struct sfi_dir dir;
+    struct stat info;
+    mode_t before = umask(0);
+    int rc = sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge);
+    umask(before);
+    OK(rc);
+    assert_int_equal(stat(place_path(place, "db/lock"), &info), 0);
+    assert_int_equal(info.st_mode & 07777, 0600);
+    sfi_dir_close(&dir);
+}
+
+static void what_is_looked_into_is_locked_meanwhile(void **state)
+{
+    const struct place *place = *state;
+    const struct sfi_dir *here;
+    struct sfi_dir dir, other;
+    OK(sfi_dir_open(&dir, place->db, 0, sfi_lmdb_judge));
+    REFUSED(sfi_dir_inspect(&other, place->db, &here), SF_ENOTFOUND);
+    SAYS("no database");
+    write_file(place_path(place, "db/data.mdb"), "not a database at all", 21);
+    assert_int_equal(sfi_dir_inspect(&other, place->db, &here), 0);
+    assert_ptr_equal(here, &dir);
+    sfi_dir_close(&other);
+    sfi_dir_close(&dir);
+    int before = open_descriptors();
+    assert_int_equal(sfi_dir_inspect(&dir, place->db, &here), 0);
+    assert_null(here);
+    assert_int_equal(in_child(is_locked_by_another, *state), 0);
+    REFUSED(sfi_dir_inspect(&other, place->db, &here), SF_ELOCKED);
+    SAYS("looked into");
+    sfi_dir_close(&dir);
+    assert_int_equal(open_descriptors(), before);
+}
+
+struct opener {
+    char path[400];
+    int failures;
+};
+
+static void *open_and_close(void *arg)
+{
+    struct opener *opener = arg;
+    struct sfi_dir dir;
+    for (int i = 0; i < 100; i++) {
+        opener->failures += sfi_dir_open(&dir, opener->path, 0, sfi_lmdb_judge) < 0;
+        sfi_dir_close(&dir);
+    }
+    return NULL;
+}
+
+/* One list for all of them. */
+static void threads_open_and_close_directories_side_by_side(void **state)
+{
+    struct opener openers[3] = {0};
+    pthread_t threads[3];
+    for (int i = 0; i < 3; i++) {
+        snprintf(openers[i].path, sizeof openers[i].path, "%s/db%d",
+                 ((const struct place *)*state)->dir, i);
+        assert_int_equal(pthread_create(&threads[i], NULL, open_and_close, &openers[i]), 0);
+    }
+    for (int i = 0; i < 3; i++) {
+        pthread_join(threads[i], NULL);
+        assert_int_equal(openers[i].failures, 0);
+    }
 }
 
 /* Whoever holds the lock may be writing: what is in the file then says nothing. */
@@ -366,6 +550,14 @@ static void several_directories_may_be_open(void **state)
         sfi_dir_close(&dirs[i]);
 }
 
+static int teardown(void **state)
+{
+    memset(&machine, 0, sizeof machine);
+    return place_teardown(state);
+}
+
+#define MACHINE_TEST(name) cmocka_unit_test_setup_teardown(name, place_setup, teardown)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -391,6 +583,14 @@ int main(void)
         TEST(a_forked_child_knows_and_does_not_disturb_the_parent),
         TEST(a_surviving_child_does_not_keep_the_lock),
         TEST(several_directories_may_be_open),
+        MACHINE_TEST(a_remote_file_system_is_refused),
+        MACHINE_TEST(a_database_made_meanwhile_is_judged),
+        MACHINE_TEST(a_name_that_cannot_be_made_durable_is_refused),
+        MACHINE_TEST(a_lock_that_cannot_be_made_says_why),
+        MACHINE_TEST(a_lock_is_asked_for_again_after_a_signal),
+        TEST(the_lock_is_its_owner_s_alone),
+        TEST(what_is_looked_into_is_locked_meanwhile),
+        TEST(threads_open_and_close_directories_side_by_side),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

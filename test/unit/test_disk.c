@@ -12,6 +12,9 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "dir/disk.h"
@@ -107,10 +110,38 @@ static void each_refusal_has_its_code(void **state)
     close(fd);
 }
 
+static uint64_t free_bytes = UINT64_MAX; /* UINT64_MAX: what there is */
+
+/* Before the C library's, for our own. */
+int fstatvfs(int fd, struct statvfs *out)
+{
+    struct statfs disk = {0};
+    int rc = (int)syscall(SYS_fstatfs, fd, &disk);
+    memset(out, 0, sizeof *out);
+    out->f_frsize = free_bytes == UINT64_MAX ? (unsigned long)disk.f_bsize : 1;
+    out->f_bavail = free_bytes == UINT64_MAX ? disk.f_bavail : free_bytes;
+    return rc;
+}
+
+/* A full disk cuts a write short, and LMDB says then that the disk is broken. */
+static void an_error_of_a_disk_with_less_than_a_mib_free_is_a_full_disk(void **state)
+{
+    int fd = open(((const struct place *)*state)->dir, O_RDONLY | O_CLOEXEC);
+    free_bytes = (1 << 20) - 1;
+    REFUSED(sfi_disk_error(fd, EIO, "think"), SF_EDISK);
+    assert_string_equal(sf_errmsg(), "think: the disk is full");
+    free_bytes = 1 << 20;
+    REFUSED(sfi_disk_error(fd, EIO, "think"), SF_EDISK);
+    assert_string_equal(sf_errmsg(), "think: Input/output error");
+    free_bytes = UINT64_MAX;
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(each_refusal_has_its_code),
+        RIG_TEST(an_error_of_a_disk_with_less_than_a_mib_free_is_a_full_disk),
         RIG_TEST(a_full_disk_stalls_until_there_is_room),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

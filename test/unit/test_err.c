@@ -51,11 +51,30 @@ static void a_sentence_is_wrapped_on_its_way_out(void **state)
     assert_true(strlen(sf_errmsg()) < sizeof endless);
 }
 
+static void a_sentence_is_kept_up_to_its_bound(void **state)
+{
+    char long_one[600];
+    (void)state;
+    memset(long_one, 'x', sizeof long_one - 1);
+    long_one[511] = 0;
+    sfi_err(SF_EINVAL, "%s", long_one);
+    assert_string_equal(sf_errmsg(), long_one);
+    long_one[511] = 'x';
+    long_one[512] = 0;
+    sfi_err(SF_EINVAL, "%s", long_one);
+    assert_int_equal(strlen(sf_errmsg()), 511);
+    long_one[255] = 0; /* what was being done leaves room for why it failed */
+    sfi_err(SF_EINVAL, "why");
+    sfi_err_in(SF_EINVAL, "%s", long_one);
+    assert_int_equal(strlen(sf_errmsg()), 255 + strlen(": why"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_error_code_of_the_header_has_its_name),
         cmocka_unit_test(a_sentence_is_wrapped_on_its_way_out),
+        cmocka_unit_test(a_sentence_is_kept_up_to_its_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

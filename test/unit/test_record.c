@@ -133,6 +133,17 @@ static void a_kind_that_nobody_knows_was_written_by_a_newer_library(void **state
     }
 }
 
+/* What lies in databases: a version that is raised by mistake locks older libraries out of them. */
+static void each_kind_is_written_in_its_newest_version(void **state)
+{
+    static const unsigned versions[SFI_RECORD_KINDS] = {0, 1, 1, 1, 2, 2, 1, 1, 2, 2, 2, 1, 1};
+    (void)state;
+    for (int kind = 0; kind < SFI_RECORD_KINDS; kind++)
+        assert_int_equal(sfi_record_newest((enum sfi_record_kind)kind), versions[kind]);
+    assert_int_equal(sfi_record_newest(SFI_RECORD_KINDS), 0);
+    assert_int_equal(sfi_record_newest((enum sfi_record_kind)-1), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +152,7 @@ int main(void)
         cmocka_unit_test(a_record_cut_short_is_damage),
         cmocka_unit_test(a_record_under_another_key_is_damage),
         cmocka_unit_test(each_kind_has_versions_of_its_own),
+        cmocka_unit_test(each_kind_is_written_in_its_newest_version),
         cmocka_unit_test(a_flag_that_nobody_knows_was_set_by_a_newer_library),
         cmocka_unit_test(a_kind_that_nobody_knows_was_written_by_a_newer_library),
     };

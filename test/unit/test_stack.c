@@ -101,6 +101,14 @@ static void a_call_that_was_left_is_seen_from_further_out(void **state)
     assert_int_equal(seen, SFI_CALL_LEFT);
 }
 
+/* Two calls cannot lie in one place: whoever stands where the call stood knows that it is gone. */
+static void a_call_whose_place_we_took_was_left(void **state)
+{
+    (void)state;
+    struct sfi_frame here = SFI_HERE;
+    assert_int_equal(sfi_stack_look(here, here), SFI_CALL_LEFT);
+}
+
 /* -- other stacks ------------------------------------------------------------------------------ */
 
 enum { STACK = 256 * 1024 };
@@ -197,6 +205,7 @@ int main(void)
         cmocka_unit_test(a_call_beneath_us_is_under_way),
         cmocka_unit_test(a_call_that_was_left_is_seen_from_any_depth),
         cmocka_unit_test(a_call_that_was_left_is_seen_from_further_out),
+        cmocka_unit_test(a_call_whose_place_we_took_was_left),
         cmocka_unit_test(nobody_can_tell_from_another_stack),
         cmocka_unit_test(coroutines_above_each_other_are_not_taken_for_one_stack),
         cmocka_unit_test(a_thread_other_than_the_first_tells_the_same),

@@ -40,6 +40,26 @@ static void an_array_grows_by_half_or_as_needed_and_keeps_what_it_has(void **sta
     assert_int_equal(machine.live, 0);
 }
 
+static void *never_fails(void *ctx, void *old, size_t size)
+{
+    (void)ctx, (void)size;
+    return old;
+}
+
+/* A capacity that does not fit its number would be taken for a small one. */
+static void an_array_never_grows_past_what_its_capacity_can_say(void **state)
+{
+    char items[1];
+    struct sfi_sys sys = {.resize = never_fails};
+    uint32_t capacity = UINT32_MAX - 1;
+    (void)state;
+    assert_null(sfi_grow(&sys, items, &capacity, UINT64_C(1) << 32, 4, 1));
+    assert_int_equal(capacity, UINT32_MAX - 1);
+    capacity = 4;
+    assert_non_null(sfi_grow(&sys, items, &capacity, UINT32_MAX, 4, 1));
+    assert_int_equal(capacity, UINT32_MAX);
+}
+
 static void what_is_asked_for_is_there_zeroed_or_aligned_as_promised(void **state)
 {
     const struct sfi_sys *sys = sfi_sys_default();
@@ -159,6 +179,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_array_grows_by_half_or_as_needed_and_keeps_what_it_has),
+        cmocka_unit_test(an_array_never_grows_past_what_its_capacity_can_say),
         cmocka_unit_test(what_is_asked_for_is_there_zeroed_or_aligned_as_promised),
         cmocka_unit_test(the_wall_clock_counts_milliseconds_since_1970),
         cmocka_unit_test(the_other_clock_counts_nanoseconds_and_never_goes_back),

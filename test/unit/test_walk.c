@@ -231,6 +231,11 @@ static void a_tree_that_counts_wrong_is_noticed(void **state)
     tree[32]++; /* rows */
     says(&rig, "rows has");
     tree[32]--;
+    for (int pages = 8; pages < 32; pages += 8) { /* branches, leaves, overflow pages */
+        tree[pages]++;
+        says(&rig, "rows has");
+        tree[pages]--;
+    }
     tree[6]++; /* levels */
     says(&rig, "makes no sense");
     tree[6] = 0;
