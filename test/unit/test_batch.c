@@ -530,6 +530,36 @@ static void the_nearest_rows_are_found_both_ways(void **state)
     assert_null(sfi_batch_find(batch, SFI_ENTRY, sf_str("b"))); /* another table */
 }
 
+static void a_batch_used_again_knows_nothing_of_former_marks(void **state)
+{
+    struct sfi_batch batch;
+    (void)state;
+    sfi_batch_init(&batch, sfi_sys_default());
+    for (int i = 0; i < 4; i++)
+        assert_non_null(sfi_batch_put(&batch, SFI_DEAD, SF_OF(((char[]){'k', (char)i})), 8));
+    (void)sfi_batch_mark(&batch);
+    sfi_batch_reset(&batch);
+    for (int i = 0; i < 4; i++) /* one row, written again */
+        assert_non_null(sfi_batch_put(&batch, SFI_DEAD, sf_str("k"), 8));
+    assert_int_equal(batch.op_count, 1);
+    sfi_batch_fini(&batch);
+}
+
+static void a_key_that_is_none_of_ours_is_not_taken(void **state)
+{
+    static const char longest[SFI_KEY_MAX + 1];
+    struct sfi_batch batch;
+    (void)state;
+    sfi_batch_init(&batch, sfi_sys_default());
+    assert_null(sfi_batch_put(&batch, SFI_HELD, SF_BYTES("", 0), 8));
+    assert_null(sfi_batch_put(&batch, SFI_HELD, SF_BYTES(longest, SFI_KEY_MAX + 1), 8));
+    assert_null(sfi_batch_put(&batch, SFI_HELD, sf_str("k"), (size_t)UINT32_MAX + 1));
+    assert_true(sfi_batch_delete(&batch, SFI_HELD, SF_BYTES("", 0)) < 0);
+    assert_int_equal(batch.op_count, 0);
+    assert_non_null(sfi_batch_put(&batch, SFI_HELD, SF_BYTES(longest, SFI_KEY_MAX), 8));
+    sfi_batch_fini(&batch);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -550,6 +580,8 @@ int main(void)
         TEST(a_readable_table_shows_the_newest_of_each_key_through_turns_that_fail),
         TEST(a_row_written_again_in_one_turn_takes_no_more_room),
         TEST(the_nearest_rows_are_found_both_ways),
+        cmocka_unit_test(a_batch_used_again_knows_nothing_of_former_marks),
+        cmocka_unit_test(a_key_that_is_none_of_ours_is_not_taken),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

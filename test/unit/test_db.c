@@ -13,6 +13,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -155,6 +156,87 @@ static void every_refusal_names_the_directory_and_what_was_done(void **state)
     assert_string_equal(sf_errmsg(), "commit to '/var/lib/a shop': the disk is full");
 }
 
+static void each_of_lmdb_s_refusals_has_its_code(void **state)
+{
+    static const struct {
+        int error, code;
+        const char *says;
+    } refusals[] = {{MDB_MAP_FULL, SF_EDISK, "store_bytes_max (12345 bytes)"},
+                    {MDB_TXN_FULL, SF_EDISK, "too many pages"},
+                    {MDB_PANIC, SF_EDISK, "must be opened anew"},
+                    {MDB_READERS_FULL, SF_EAGAIN, "no more are possible"},
+                    {MDB_INVALID, SF_EFOREIGN, "not a database of ours"},
+                    {MDB_INCOMPATIBLE, SF_EFOREIGN, "not a database of ours"},
+                    {MDB_VERSION_MISMATCH, SF_EFOREIGN, "another version of LMDB"},
+                    {MDB_CORRUPTED, SF_ECORRUPT, "MDB_CORRUPTED"},
+                    {ENOMEM, SF_ENOMEM, "out of memory"},
+                    {EACCES, SF_EACCESS, "denied"}};
+    char name[] = "shop";
+    struct sfi_db db = {.name = name, .dir_fd = -1, .bytes_max = 12345};
+    (void)state;
+    for (size_t i = 0; i < sizeof refusals / sizeof *refusals; i++) {
+        REFUSED(sfi_db_error(&db, refusals[i].error, "commit to"), refusals[i].code);
+        SAYS(refusals[i].says);
+    }
+}
+
+/* -- as LMDB is asked for it ------------------------------------------------------------------------- */
+
+static size_t rewritten; /* the most that was written at the front of a file */
+
+static void opened_as_asked_for(const struct place *place, int relaxed)
+{
+    struct sfi_db db = {.sys = sfi_sys_default(), .relaxed = relaxed, .bytes_max = 1 << 20};
+    struct stat info;
+    unsigned flags = 0, readers = 0;
+    MDB_envinfo env;
+    uint64_t epoch = 1;
+    mkdir(place->db, 0700);
+    db.dir_fd = open(place->db, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    rewritten = 0;
+    OK(sfi_db_init(&db, place->db, &epoch));
+    assert_int_equal(epoch, 0);
+    assert_int_equal(rewritten, 2 * (size_t)sysconf(_SC_PAGESIZE)); /* both meta pages */
+    assert_int_equal(mdb_env_get_flags(db.env, &flags), 0);
+    assert_int_equal(flags & MDB_NOMETASYNC, relaxed ? MDB_NOMETASYNC : 0);
+    assert_int_equal(flags & (MDB_NOSYNC | MDB_WRITEMAP | MDB_NOLOCK), 0);
+    assert_int_equal(mdb_env_get_maxreaders(db.env, &readers), 0);
+    assert_int_equal(readers, SF_VIEWS_MAX + 26);
+    assert_int_equal(mdb_env_info(db.env, &env), 0);
+    assert_int_equal(env.me_mapsize, 1 << 20);
+    assert_int_equal(stat(place_path(place, "db/data.mdb"), &info), 0);
+    assert_int_equal(db.file.inode, info.st_ino);
+    assert_int_equal(stat(place_path(place, "db/lock.mdb"), &info), 0);
+    assert_true(info.st_size >= 64 * (SF_VIEWS_MAX + 26));
+    assert_true(info.st_blocks * 512 >= info.st_size); /* no hole that a full disk cannot fill */
+    sfi_db_fini(&db);
+    close(db.dir_fd);
+}
+
+static void a_database_is_opened_as_safe_as_it_was_asked_for(void **state)
+{
+    opened_as_asked_for(*state, 0);
+    opened_as_asked_for(*state, 1);
+    opened_as_asked_for(*state, 0);
+}
+
+/* What could not be made leaves nothing, and what an earlier attempt left is removed. */
+static void an_attempt_to_make_a_database_leaves_nothing(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    trap->point = "lmdb.rename";
+    REFUSED(store_rig_open(rig), SF_EDISK);
+    assert_int_equal(access(place_path(*state, "db/data.mdb.new"), F_OK), -1);
+    assert_int_equal(access(place_path(*state, "db/data.mdb"), F_OK), -1);
+    write_file(place_path(*state, "db/data.mdb.new"), "x", 1);
+    write_file(place_path(*state, "db/data.mdb.new-lock"), "x", 1);
+    OK(store_rig_open(rig));
+    assert_int_equal(access(place_path(*state, "db/data.mdb.new"), F_OK), -1);
+    assert_int_equal(access(place_path(*state, "db/data.mdb.new-lock"), F_OK), -1);
+    store_rig_fini(rig);
+}
+
 /* -- killed past the meta page, before lock.mdb has its number -------------------------------------- */
 
 enum { META_BYTES_MIN = 64, META_BYTES_MAX = 200 };
@@ -167,6 +249,8 @@ static int metas_left; /* meta pages that may still be written; at 0 this proces
 static ssize_t write_and_die(int fd, const void *bytes, size_t size, off_t at)
 {
     ssize_t done = syscall(SYS_pwrite64, fd, bytes, size, at);
+    if (at == 0 && size > rewritten)
+        rewritten = size;
     if (metas_left && size >= META_BYTES_MIN && size <= META_BYTES_MAX && --metas_left == 0)
         kill(getpid(), SIGKILL);
     return done;
@@ -260,6 +344,9 @@ int main(void)
         RIG_TEST(the_database_is_found_again_from_another_directory),
         RIG_TEST(nothing_of_the_database_survives_an_exec),
         cmocka_unit_test(every_refusal_names_the_directory_and_what_was_done),
+        cmocka_unit_test(each_of_lmdb_s_refusals_has_its_code),
+        TEST(a_database_is_opened_as_safe_as_it_was_asked_for),
+        RIG_TEST(an_attempt_to_make_a_database_leaves_nothing),
         TEST(a_kill_beside_another_reader_is_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

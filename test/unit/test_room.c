@@ -5,10 +5,12 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "base/endian.h"
+#include "lmdb/page.h"
 #include "support/store_rig.h"
 
 enum { BYTES_MAX = 1 << 20, BYTES = 30000 };
@@ -93,6 +95,25 @@ static void what_lies_in_the_changelog_is_owed(void **state)
     store_rig_fini(rig);
 }
 
+/* LMDB leaves the map's last page unused; the changelog is owed again after opening. */
+static void room_is_what_is_past_the_last_page(void **state)
+{
+    struct store_rig *rig = small_rig(*state);
+    struct sfi_meta meta;
+    uint64_t size, page_size = (uint64_t)sysconf(_SC_PAGESIZE);
+    int fd = sfi_page_open(rig->dir.fd, O_RDONLY);
+    OK(sfi_page_metas(fd, &size, &meta));
+    close(fd);
+    assert_int_equal(room(rig), BYTES_MAX - (meta.last_page + 2) * page_size);
+    put_text(rig, SFI_STATE, "key", "value");
+    store_rig_settle_batch(rig);
+    uint64_t before = room(rig);
+    store_rig_close(rig);
+    OK(store_rig_open(rig));
+    assert_int_equal(room(rig), before);
+    store_rig_fini(rig);
+}
+
 /* Nobody knows what a suspect file holds. */
 static void a_suspect_database_has_no_room(void **state)
 {
@@ -117,6 +138,7 @@ int main(void)
         RIG_TEST(what_is_left_can_be_written),
         RIG_TEST(freed_pages_are_room_once_they_can_be_used),
         RIG_TEST(what_lies_in_the_changelog_is_owed),
+        RIG_TEST(room_is_what_is_past_the_last_page),
         RIG_TEST(a_suspect_database_has_no_room),
     };
     return cmocka_run_group_tests_name("room", tests, NULL, NULL);

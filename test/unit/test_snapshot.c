@@ -211,6 +211,26 @@ static void a_key_longer_than_ours_is_damage(void **state)
     store_rig_fini(rig);
 }
 
+/* Each way of reading has its point. */
+static void a_read_that_fails_says_so(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    struct sfi_snapshot *snapshot;
+    sf_bytes key = sf_str("key"), found, value;
+    OK(store_rig_open(rig));
+    OK(sfi_snapshot_open(rig->store, &snapshot));
+    trap->point = "lmdb.read";
+    REFUSED(sfi_snapshot_get(snapshot, SFI_HELD, key, &value), SF_EDISK);
+    trap->point = "lmdb.read";
+    REFUSED(sfi_snapshot_seek(snapshot, SFI_HELD, key, 0, &found, &value), SF_EDISK);
+    trap->point = "lmdb.read";
+    REFUSED(sfi_snapshot_seek_before(snapshot, SFI_HELD, key, &found, &value), SF_EDISK);
+    assert_int_equal(sfi_snapshot_get(snapshot, SFI_HELD, key, &value), 0);
+    sfi_snapshot_close(snapshot);
+    store_rig_fini(rig);
+}
+
 ON_ALL(a_snapshot_keeps_its_epoch)
 ON_ALL(a_seek_finds_the_first_key_from_there_on)
 ON_ALL(a_seek_backwards_finds_the_last_key_before)
@@ -224,6 +244,7 @@ int main(void)
         RIG_TESTS(a_seek_backwards_finds_the_last_key_before),
         RIG_TESTS(snapshots_of_other_threads_see_whole_epochs),
         RIG_TEST(a_key_longer_than_ours_is_damage),
+        RIG_TEST(a_read_that_fails_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* test_store.c - the store's contract (store/store.h), the same for all backends.
  *
  * How it fails: test_store_failures.c.  What snapshots see: test_snapshot.c. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -8,8 +9,10 @@
 
 #include <cmocka.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/endian.h"
+#include "base/err.h"
 #include "support/store_rig.h"
 
 enum { EPOCHS = 20 };
@@ -202,6 +205,181 @@ static void a_ceiling_without_sense_is_refused(void **state)
     store_rig_fini(rig);
 }
 
+/* -- on disk ------------------------------------------------------------------------------------------ */
+
+static void what_was_safe_when_it_was_opened_still_is(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    OK(store_rig_open(rig));
+    store_rig_settle_epoch(rig);
+    store_rig_close(rig);
+    OK(store_rig_open(rig));
+    assert_int_equal(rig->store->safe, 1);
+    assert_int_equal(sfi_store_settle(rig->store, 1), SFI_DURABLE); /* of nothing */
+    assert_int_equal(rig->store->safe, 1);
+    store_rig_fini(rig);
+}
+
+/* Nothing more is written, since nobody knows what that would do. */
+static void a_store_that_broke_its_rules_stays_as_it_is(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    rig->relaxed = 1;
+    OK(store_rig_open(rig));
+    store_rig_settle_epoch(rig);
+    assert_int_equal(rig->store->safe, 0);
+    OK(build_epoch(&rig->batch, 2));
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    *trap = (struct store_trap){.sys = trap->sys, .point = "lmdb.put", .code = SF_ECORRUPT};
+    REFUSED(sfi_store_settle(rig->store, 1), SF_ECORRUPT);
+    REFUSED(sfi_store_settle(rig->store, 1), SF_ECORRUPT);
+    SAYS("broke its own rules");
+    assert_int_equal(sfi_store_tidy(rig->store), 0);
+    assert_int_equal(rig->store->safe, 0);
+    sfi_err(SF_EINVAL, "another");
+    REFUSED(sfi_store_make_safe(rig->store), SF_ECORRUPT);
+    SAYS("broke its own rules");
+    store_rig_fini(rig);
+}
+
+static int set_epoch_9(void *place)
+{
+    struct edit {
+        MDB_env *env;
+        MDB_txn *txn;
+        MDB_dbi meta;
+    } edit;
+    const struct place *at = place;
+    struct sfi_format format = {.epoch = 9};
+    struct sfi_db db = {0};
+    if (mdb_env_create(&edit.env) || mdb_env_set_maxdbs(edit.env, SFI_DB_TABLES) ||
+        mdb_env_open(edit.env, at->db, 0, 0600) || mdb_txn_begin(edit.env, NULL, 0, &edit.txn) ||
+        mdb_dbi_open(edit.txn, "meta", 0, &edit.meta))
+        return 1;
+    db.tables[SFI_META] = edit.meta;
+    return sfi_format_write(&db, edit.txn, &format) || mdb_txn_commit(edit.txn);
+}
+
+/* Somebody else wrote to the file, whatever the locks say. */
+static void an_epoch_that_nobody_wrote_here_is_damage(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    OK(store_rig_open(rig));
+    store_rig_settle_epoch(rig);
+    assert_int_equal(in_child(set_epoch_9, *state), 0);
+    OK(build_epoch(&rig->batch, 2));
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    REFUSED(sfi_store_settle(rig->store, 1), SF_ECORRUPT);
+    SAYS("epoch 2 cannot follow epoch 9 on disk");
+    store_rig_fini(rig);
+}
+
+static void an_epoch_that_is_found_where_another_was_written_is_damage(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    OK(store_rig_open(rig));
+    store_rig_settle_epoch(rig);
+    OK(build_epoch(&rig->batch, 2));
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    trap->point = "lmdb.commit.after";
+    REFUSED(sfi_store_settle(rig->store, 1), SF_EDISK);
+    assert_int_equal(in_child(set_epoch_9, *state), 0);
+    REFUSED(sfi_store_settle(rig->store, 1), SF_ECORRUPT);
+    SAYS("epoch 9 is on disk where epoch 2 was being written");
+    store_rig_fini(rig);
+}
+
+/* A sync that failed may have lost what it was to write: nobody reads on as if it had not. */
+static void after_a_sync_that_failed_the_file_is_read_again(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    struct sfi_snapshot *snapshot;
+    rig->relaxed = 1;
+    OK(store_rig_open(rig));
+    store_rig_settle_epoch(rig);
+    trap->point = "lmdb.sync";
+    REFUSED(sfi_store_make_safe(rig->store), SF_EDISK);
+    assert_int_equal(rig->store->safe, 0);
+    REFUSED(sfi_snapshot_open(rig->store, &snapshot), SF_EDISK);
+    SAYS("opened anew");
+    OK(sfi_store_make_safe(rig->store));
+    assert_int_equal(rig->store->safe, 1);
+    OK(sfi_snapshot_open(rig->store, &snapshot));
+    sfi_snapshot_close(snapshot);
+    store_rig_fini(rig);
+}
+
+/* The changelog takes a sixteenth of the ceiling: what is more is swept. */
+static void the_changelog_keeps_to_its_part_of_the_ceiling(void **state)
+{
+    enum { BYTES = 100000 };
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    unsigned char key[8] = {1};
+    rig->bytes_max = 4 << 20; /* so 128 KiB for each generation */
+    OK(store_rig_open(rig));
+    for (int i = 0; i < 2; i++) {
+        sfi_batch_reset(&rig->batch);
+        memset(sfi_batch_put(&rig->batch, SFI_STATE, SF_OF(key), BYTES), 1, BYTES);
+        store_rig_settle_batch(rig);
+        assert_int_equal(sfi_store_tidy(rig->store), 0);
+        key[0]++;
+    }
+    store_rig_close(rig);
+    struct sfi_format format = {0};
+    MDB_env *env;
+    MDB_txn *txn;
+    struct sfi_db db = {0};
+    assert_int_equal(mdb_env_create(&env), 0);
+    mdb_env_set_maxdbs(env, SFI_DB_TABLES);
+    assert_int_equal(mdb_env_open(env, rig->place->db, MDB_RDONLY, 0600), 0);
+    assert_int_equal(mdb_txn_begin(env, NULL, MDB_RDONLY, &txn), 0);
+    assert_int_equal(mdb_dbi_open(txn, "meta", 0, &db.tables[SFI_META]), 0);
+    OK(sfi_format_read(&db, txn, &format));
+    mdb_txn_abort(txn);
+    mdb_env_close(env);
+    assert_int_equal(format.rows[SFI_STATE], 2);
+    assert_int_equal(format.rows[SFI_DB_LOG], 0);
+    store_rig_fini(rig);
+}
+
+/* By the thread, once it is left in peace; also after a commit that was not made there. */
+static void a_thread_makes_safe_what_was_committed_without_it(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, THREADED);
+    rig->relaxed = 1;
+    OK(store_rig_open(rig));
+    OK(build_epoch(&rig->batch, 1));
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    assert_int_equal(sfi_store_settle(rig->store, 1), SFI_DURABLE);
+    for (uint64_t end = mono_ms() + 5000; rig->store->safe < 1 && mono_ms() < end;) {
+        usleep(1000);
+        assert_int_equal(sfi_store_settle(rig->store, 0), SFI_DURABLE);
+    }
+    assert_int_equal(rig->store->safe, 1);
+    store_rig_fini(rig);
+}
+
+/* Not by the thread, which must not touch the suspect. */
+static void a_suspect_database_is_opened_anew_without_waiting(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, THREADED);
+    struct store_trap *trap = store_rig_trap(rig);
+    int rc = SFI_UNDER_WAY;
+    OK(store_rig_open(rig));
+    OK(build_epoch(&rig->batch, 1));
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    trap->point = "lmdb.commit.after";
+    for (uint64_t end = mono_ms() + 5000; rc == SFI_UNDER_WAY && mono_ms() < end; usleep(1000))
+        rc = sfi_store_settle(rig->store, 0);
+    assert_int_equal(rc, SF_EDISK);
+    assert_int_equal(sfi_store_settle(rig->store, 0), SFI_DURABLE);
+    assert_int_equal(store_matches(rig->store, 1), 1);
+    store_rig_fini(rig);
+}
+
 ON_ALL(a_new_store_is_empty)
 ON_ALL(what_was_settled_is_there_after_reopening)
 ON_ALL(a_batch_under_way_is_not_seen)
@@ -221,6 +399,14 @@ int main(void)
         RIG_TESTS(a_full_store_stalls_until_there_is_room),
         RIG_TESTS(deleting_makes_room),
         RIG_TEST(a_ceiling_without_sense_is_refused),
+        RIG_TEST(what_was_safe_when_it_was_opened_still_is),
+        RIG_TEST(a_store_that_broke_its_rules_stays_as_it_is),
+        RIG_TEST(an_epoch_that_nobody_wrote_here_is_damage),
+        RIG_TEST(an_epoch_that_is_found_where_another_was_written_is_damage),
+        RIG_TEST(after_a_sync_that_failed_the_file_is_read_again),
+        RIG_TEST(the_changelog_keeps_to_its_part_of_the_ceiling),
+        RIG_TEST(a_thread_makes_safe_what_was_committed_without_it),
+        RIG_TEST(a_suspect_database_is_opened_anew_without_waiting),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
