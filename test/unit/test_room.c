@@ -114,6 +114,21 @@ static void room_is_what_is_past_the_last_page(void **state)
     store_rig_fini(rig);
 }
 
+/* As a host may set it when it opens a database that has grown. */
+static void a_ceiling_below_what_is_used_leaves_hardly_any(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    rig->bytes_max = 4 * BYTES_MAX;
+    OK(store_rig_open(rig));
+    for (uint64_t i = 0; i < 60; i++)
+        change(rig, i, 0);
+    store_rig_close(rig);
+    rig->bytes_max = BYTES_MAX;
+    OK(store_rig_open(rig));
+    assert_true(room(rig) < BYTES_MAX / 8); /* what free pages there are */
+    store_rig_fini(rig);
+}
+
 /* Nobody knows what a suspect file holds. */
 static void a_suspect_database_has_no_room(void **state)
 {
@@ -139,6 +154,7 @@ int main(void)
         RIG_TEST(freed_pages_are_room_once_they_can_be_used),
         RIG_TEST(what_lies_in_the_changelog_is_owed),
         RIG_TEST(room_is_what_is_past_the_last_page),
+        RIG_TEST(a_ceiling_below_what_is_used_leaves_hardly_any),
         RIG_TEST(a_suspect_database_has_no_room),
     };
     return cmocka_run_group_tests_name("room", tests, NULL, NULL);

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -380,6 +381,105 @@ static void a_suspect_database_is_opened_anew_without_waiting(void **state)
     store_rig_fini(rig);
 }
 
+static void one_batch_is_lent_at_a_time(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    OK(store_rig_open(rig));
+    OK(build_epoch(&rig->batch, 2));
+    REFUSED(sfi_store_submit(rig->store, &rig->batch), SF_ECORRUPT);
+    SAYS("epoch 2 was sealed where epoch 1 was to come");
+    OK(build_epoch(&rig->batch, 1));
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    REFUSED(sfi_store_submit(rig->store, &rig->batch), SF_ECORRUPT);
+    assert_int_equal(sfi_store_settle(rig->store, 1), SFI_DURABLE);
+    store_rig_fini(rig);
+}
+
+/* Opening anew has synced it. */
+static void what_is_found_after_a_doubt_is_safe(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    rig->relaxed = 1;
+    OK(store_rig_open(rig));
+    OK(build_epoch(&rig->batch, 1));
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    trap->point = "lmdb.commit.after";
+    REFUSED(sfi_store_settle(rig->store, 1), SF_EDISK);
+    assert_int_equal(sfi_store_settle(rig->store, 1), SFI_DURABLE);
+    assert_int_equal(rig->store->safe, 1);
+    store_rig_fini(rig);
+}
+
+static void what_is_gone_is_not_made_safe(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    rig->relaxed = 1;
+    OK(store_rig_open(rig));
+    store_rig_settle_epoch(rig);
+    assert_int_equal(unlink(place_path(*state, "db/data.mdb")), 0);
+    REFUSED(sfi_store_make_safe(rig->store), SF_ECORRUPT);
+    SAYS("removed or renamed");
+    assert_int_equal(rig->store->safe, 0);
+    store_rig_fini(rig);
+}
+
+/* Nobody waits for tidying longer than for a commit. */
+static void tidying_comes_in_slices(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, SWEEPING);
+    unsigned char key[8];
+    int slices = 1;
+    OK(store_rig_open(rig));
+    for (uint64_t i = 0; i < 5000; i++) {
+        sfi_be64_put(key, i);
+        assert_non_null(sfi_batch_put(&rig->batch, SFI_STATE, SF_OF(key), 8));
+    }
+    store_rig_settle_batch(rig);
+    while (OK(sfi_store_tidy(rig->store)) > 0)
+        slices++;
+    assert_in_range(slices, 4, 12); /* of 1024 units */
+    store_rig_fini(rig);
+}
+
+static atomic_int wakes;
+
+static void wake(void *ctx)
+{
+    (void)ctx;
+    atomic_fetch_add(&wakes, 1);
+}
+
+static void woken_by(struct store_rig *rig, int records_max)
+{
+    struct sfi_lmdb_options options = store_rig_options(rig);
+    options.wake = wake;
+    options.log_records_max = (uint32_t)records_max;
+    OK(sfi_dir_open(&rig->dir, rig->place->db, 0, sfi_lmdb_judge));
+    OK(sfi_lmdb_open(rig->sys, rig->place->db, rig->dir.fd, &options, &rig->store));
+    usleep(50000); /* what an earlier run left: nothing */
+    atomic_store(&wakes, 0);
+    sfi_batch_reset(&rig->batch);
+    put_text(rig, SFI_STATE, "key", "value");
+    sfi_batch_seal(&rig->batch, rig->store->durable + 1);
+    OK(sfi_store_submit(rig->store, &rig->batch));
+    assert_int_equal(sfi_store_settle(rig->store, 1), SFI_DURABLE); /* here, so nobody is woken for it */
+    for (uint64_t end = mono_ms() + 5000; atomic_load(&wakes) == 0 && mono_ms() < end;)
+        usleep(1000);
+    assert_true(atomic_load(&wakes) > 0);
+    store_rig_close(rig);
+}
+
+static void the_thread_tells_that_it_made_an_epoch_safe_or_room(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, THREADED);
+    rig->relaxed = 1;
+    woken_by(rig, 1 << 20);
+    rig->relaxed = 0;
+    woken_by(rig, 2); /* so the one entry fills a generation */
+    store_rig_fini(rig);
+}
+
 ON_ALL(a_new_store_is_empty)
 ON_ALL(what_was_settled_is_there_after_reopening)
 ON_ALL(a_batch_under_way_is_not_seen)
@@ -399,6 +499,11 @@ int main(void)
         RIG_TESTS(a_full_store_stalls_until_there_is_room),
         RIG_TESTS(deleting_makes_room),
         RIG_TEST(a_ceiling_without_sense_is_refused),
+        RIG_TEST(one_batch_is_lent_at_a_time),
+        RIG_TEST(what_is_found_after_a_doubt_is_safe),
+        RIG_TEST(what_is_gone_is_not_made_safe),
+        RIG_TEST(tidying_comes_in_slices),
+        RIG_TEST(the_thread_tells_that_it_made_an_epoch_safe_or_room),
         RIG_TEST(what_was_safe_when_it_was_opened_still_is),
         RIG_TEST(a_store_that_broke_its_rules_stays_as_it_is),
         RIG_TEST(an_epoch_that_nobody_wrote_here_is_damage),
