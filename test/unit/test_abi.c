@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "base/abi.h"
 #include "support/support.h"
 
 enum { PAGE = 4096, MORE = 24 };
@@ -92,6 +93,25 @@ static void sizes_that_were_never_set_are_refused(void **state)
     REFUSED(sf_register(rt, NULL, NULL), SF_EINVAL);
     SAYS("sf_type");
     OK(sf_runtime_close(rt));
+}
+
+static void the_least_and_the_greatest_size_are_still_sizes(void **state)
+{
+    static const struct sfi_abi abi = {"sf_thing", "SF_THING", 16, 24};
+    static union {
+        size_t size;
+        char bytes[(1 << 16) + 1];
+    } theirs;
+    (void)state;
+    theirs.size = 16;
+    OK(sfi_abi_check(&abi, &theirs));
+    theirs.size = 15;
+    REFUSED(sfi_abi_check(&abi, &theirs), SF_EINVAL);
+    theirs.size = 1 << 16;
+    OK(sfi_abi_check(&abi, &theirs));
+    theirs.size = (1 << 16) + 1;
+    REFUSED(sfi_abi_check(&abi, &theirs), SF_EINVAL);
+    SAYS("sf_thing.size is 65537: use SF_THING()");
 }
 
 /* -- types and their values ----------------------------------------------------------------------- */
@@ -203,6 +223,7 @@ static void statistics_are_as_long_as_the_program_knows_them(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_least_and_the_greatest_size_are_still_sizes),
         TEST(options_cut_short_at_any_field_are_those_with_zeroes),
         TEST(longer_options_work_unless_they_set_what_is_not_known),
         TEST(sizes_that_were_never_set_are_refused),

@@ -30,6 +30,29 @@ static void an_arena_lends_aligned_zero_ended_copies(void **state)
     assert_int_equal(machine.live, 0);
 }
 
+/* To the last byte, which may be another one's of before. */
+static void an_arena_is_filled_before_it_asks_for_more(void **state)
+{
+    struct machine machine;
+    struct sfi_arena arena;
+    (void)state;
+    machine_init(&machine);
+    sfi_arena_init(&arena, &machine.sys);
+    for (int round = 0; round < 2; round++) {
+        void *first = sfi_arena_alloc(&arena, 1024);
+        memset(first, 'y', 1024);
+        sfi_arena_reset(&arena);
+        char *copy = sfi_arena_copy(&arena, "four", 4);
+        assert_ptr_equal(copy, first);
+        assert_string_equal(copy, "four");
+        for (int i = 16; i < 64 * 1024; i += 16)
+            assert_non_null(sfi_arena_alloc(&arena, 16));
+        assert_int_equal(machine.allocations, 1);
+        sfi_arena_reset(&arena);
+    }
+    sfi_arena_fini(&arena);
+}
+
 static void an_arena_in_a_steady_state_allocates_nothing(void **state)
 {
     struct machine machine;
@@ -72,6 +95,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_arena_lends_aligned_zero_ended_copies),
+        cmocka_unit_test(an_arena_is_filled_before_it_asks_for_more),
         cmocka_unit_test(an_arena_in_a_steady_state_allocates_nothing),
         cmocka_unit_test(an_arena_gives_back_what_was_more_than_usual),
     };

@@ -220,6 +220,53 @@ static void a_database_is_opened_as_safe_as_it_was_asked_for(void **state)
     opened_as_asked_for(*state, 0);
 }
 
+/* -- syncs: of the file itself and of its name --------------------------------------------------------- */
+
+static ino_t synced[16];
+static int synced_count, sync_error;
+
+/* Before the C library's, for our own. */
+int fsync(int fd)
+{
+    struct stat info;
+    if (fstat(fd, &info) == 0 && synced_count < 16)
+        synced[synced_count++] = info.st_ino;
+    return sync_error ? (errno = sync_error, -1) : fdatasync(fd);
+}
+
+static int syncs_of(const char *path)
+{
+    struct stat info;
+    int count = 0;
+    assert_int_equal(stat(path, &info), 0);
+    for (int i = 0; i < synced_count; i++)
+        count += synced[i] == info.st_ino;
+    return count;
+}
+
+static void a_database_and_its_name_are_durable_once_it_is_open(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    synced_count = 0;
+    OK(store_rig_open(rig));
+    assert_int_equal(syncs_of(place_path(*state, "db/data.mdb")), 1);
+    assert_true(syncs_of(place_path(*state, "db")) >= 1);
+    store_rig_close(rig);
+    synced_count = 0; /* whoever made it may have been killed before its name was safe */
+    OK(store_rig_open(rig));
+    assert_int_equal(syncs_of(place_path(*state, "db")), 1);
+    store_rig_close(rig);
+    sync_error = EIO;
+    int rc = store_rig_open(rig);
+    sync_error = 0;
+    REFUSED(rc, SF_EDISK);
+    trap->point = "lmdb.sync";
+    REFUSED(store_rig_open(rig), SF_EDISK);
+    OK(store_rig_open(rig));
+    store_rig_fini(rig);
+}
+
 /* What could not be made leaves nothing, and what an earlier attempt left is removed. */
 static void an_attempt_to_make_a_database_leaves_nothing(void **state)
 {
@@ -346,6 +393,7 @@ int main(void)
         cmocka_unit_test(every_refusal_names_the_directory_and_what_was_done),
         cmocka_unit_test(each_of_lmdb_s_refusals_has_its_code),
         TEST(a_database_is_opened_as_safe_as_it_was_asked_for),
+        RIG_TEST(a_database_and_its_name_are_durable_once_it_is_open),
         RIG_TEST(an_attempt_to_make_a_database_leaves_nothing),
         TEST(a_kill_beside_another_reader_is_no_damage),
     };

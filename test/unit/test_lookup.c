@@ -87,12 +87,26 @@ static void without_memory_it_stays_as_it_was(void **state)
     assert_int_equal(machine.live, 0);
 }
 
+static void a_table_as_large_as_can_be_grows_no_more(void **state)
+{
+    struct sfi_lookup lookup;
+    (void)state;
+    sfi_lookup_init(&lookup, sfi_sys_default());
+    lookup.capacity = UINT32_C(1) << 31;
+    lookup.count = UINT32_C(3) << 29;
+    assert_int_equal(sfi_lookup_reserve(&lookup), SF_ENOMEM);
+    assert_int_equal(lookup.capacity, UINT32_C(1) << 31);
+    lookup.count--;
+    assert_int_equal(sfi_lookup_reserve(&lookup), 0); /* three quarters may be full */
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_empty_one_finds_nothing),
         cmocka_unit_test(what_comes_and_goes_hides_nothing_else),
         cmocka_unit_test(without_memory_it_stays_as_it_was),
+        cmocka_unit_test(a_table_as_large_as_can_be_grows_no_more),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
