@@ -65,6 +65,31 @@ static void any_pushes_and_removals_leave_the_earliest_first(void **state)
     assert_int_equal(machine.live, 0);
 }
 
+/* Few nodes, in every order that they can come in: a wrong turn at the end of the heap shows at once. */
+static void a_small_heap_gives_them_in_order_whatever_came_first(void **state)
+{
+    enum { COUNT = 6, ORDERS = 720 };
+    (void)state;
+    for (int order = 0; order < ORDERS; order++) {
+        struct sfi_heap heap;
+        struct sfi_heap_node nodes[COUNT] = {0};
+        int left[COUNT] = {0, 1, 2, 3, 4, 5}, rest = order;
+        sfi_heap_init(&heap, sfi_sys_default());
+        for (int i = COUNT; i > 0; rest /= i, i--) {
+            int chosen = rest % i;
+            assert_int_equal(sfi_heap_push(&heap, &nodes[i - 1], (uint64_t)left[chosen]), 0);
+            left[chosen] = left[i - 1];
+        }
+        for (uint64_t due = 0; due < COUNT; due++) {
+            struct sfi_heap_node *first = sfi_heap_first(&heap);
+            assert_int_equal(first->due, due);
+            sfi_heap_remove(&heap, first);
+        }
+        assert_null(sfi_heap_first(&heap));
+        sfi_heap_fini(&heap);
+    }
+}
+
 static void a_push_without_memory_changes_nothing(void **state)
 {
     struct machine machine;
@@ -95,6 +120,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_heap_gives_the_earliest_first_and_ties_in_order),
         cmocka_unit_test(any_pushes_and_removals_leave_the_earliest_first),
+        cmocka_unit_test(a_small_heap_gives_them_in_order_whatever_came_first),
         cmocka_unit_test(a_push_without_memory_changes_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
