@@ -241,6 +241,11 @@ static void the_meta_page_of_a_transaction_is_found_while_it_is_there(void **sta
         assert_int_equal(meta.transaction, transaction);
         assert_true(sfi_page_is_kept(rig.fd, &meta));
     }
+    rig.second.meta.transaction = 5; /* and when the second is the older one */
+    write_metas();
+    OK(sfi_page_meta_of(rig.fd, 5, &size, &meta));
+    assert_int_equal(meta.transaction, 5);
+    make_sound();
     meta.transaction = 5;
     assert_false(sfi_page_is_kept(rig.fd, &meta));
     REFUSED(sfi_page_meta_of(rig.fd, 5, &size, &meta), SF_EAGAIN);
