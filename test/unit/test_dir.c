@@ -430,7 +430,7 @@ static void what_is_looked_into_is_locked_meanwhile(void **state)
 }
 
 struct opener {
-    char path[400];
+    char path[400], looked_into[400];
     int failures;
 };
 
@@ -440,6 +440,9 @@ static void *open_and_close(void *arg)
     struct sfi_dir dir;
     for (int i = 0; i < 100; i++) {
         opener->failures += sfi_dir_open(&dir, opener->path, 0, sfi_lmdb_judge) < 0;
+        sfi_dir_close(&dir);
+        const struct sfi_dir *here; /* and what is only looked into */
+        opener->failures += sfi_dir_inspect(&dir, opener->looked_into, &here) != 0;
         sfi_dir_close(&dir);
     }
     return NULL;
@@ -453,6 +456,12 @@ static void threads_open_and_close_directories_side_by_side(void **state)
     for (int i = 0; i < 3; i++) {
         snprintf(openers[i].path, sizeof openers[i].path, "%s/db%d",
                  ((const struct place *)*state)->dir, i);
+        snprintf(openers[i].looked_into, sizeof openers[i].looked_into, "%s/look%d",
+                 ((const struct place *)*state)->dir, i);
+        made(openers[i].looked_into, 0700);
+        char data[420];
+        snprintf(data, sizeof data, "%s/data.mdb", openers[i].looked_into);
+        write_file(data, "x", 1);
         assert_int_equal(pthread_create(&threads[i], NULL, open_and_close, &openers[i]), 0);
     }
     for (int i = 0; i < 3; i++) {

@@ -1,10 +1,12 @@
 /* test_snapshot.c - what a snapshot sees: one epoch, whole, in order of keys, from any thread. */
+#define _GNU_SOURCE
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <unistd.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <string.h>
@@ -211,6 +213,62 @@ static void a_key_longer_than_ours_is_damage(void **state)
     store_rig_fini(rig);
 }
 
+/* -- while commits fail --------------------------------------------------------------------------- */
+
+static atomic_int fails, reads_on; /* 1: before anything is unknown; 2: with the outcome unknown */
+
+static int fail_now(void *ctx, const char *point)
+{
+    int expected = strcmp(point, "lmdb.put") == 0 ? 1 : strcmp(point, "lmdb.commit.after") == 0 ? 2 : -1;
+    (void)ctx;
+    return atomic_compare_exchange_strong(&fails, &expected, 0) ? SF_EDISK : 0;
+}
+
+/* Views are refused while nobody knows what is on disk; else they read. */
+static void *read_beside(void *arg)
+{
+    struct store_rig *rig = arg;
+    struct sfi_snapshot *snapshot;
+    unsigned char key[64];
+    sf_bytes value;
+    intptr_t wrong = 0;
+    while (atomic_load(&reads_on)) {
+        int rc = sfi_snapshot_open(rig->store, &snapshot);
+        wrong += rc < 0 && rc != SF_EDISK;
+        if (rc < 0)
+            continue;
+        for (unsigned i = 0; i < STORE_KEYS; i++)
+            wrong += sfi_snapshot_get(snapshot, SFI_STATE, SF_BYTES(key, store_key(i, key)), &value) < 0;
+        sfi_snapshot_close(snapshot);
+    }
+    return (void *)wrong;
+}
+
+static void views_are_read_while_commits_fail(void **state)
+{
+    struct store_rig *rig = store_rig_new(*state, DISK);
+    struct store_trap *trap = store_rig_trap(rig);
+    pthread_t reader;
+    void *wrong;
+    trap->sys.fault = fail_now;
+    OK(store_rig_open(rig));
+    atomic_store(&reads_on, 1);
+    assert_int_equal(pthread_create(&reader, NULL, read_beside, rig), 0);
+    for (uint64_t epoch = 1; epoch <= 40; epoch++) {
+        int rc = build_epoch(&rig->batch, epoch);
+        rc = rc == 0 ? sfi_store_submit(rig->store, &rig->batch) : rc;
+        atomic_store(&fails, 1 + (int)(epoch % 2));
+        for (int i = 0; rc >= 0 && i < 10000 && sfi_store_settle(rig->store, 1) != SFI_DURABLE; i++)
+            usleep(100); /* until the views are closed that keep it from being opened anew */
+    }
+    atomic_store(&reads_on, 0);
+    pthread_join(reader, &wrong);
+    assert_null(wrong);
+    assert_int_equal(rig->store->durable, 40);
+    assert_int_equal(store_matches(rig->store, 40), 1);
+    store_rig_fini(rig);
+}
+
 /* Each way of reading has its point. */
 static void a_read_that_fails_says_so(void **state)
 {
@@ -244,6 +302,7 @@ int main(void)
         RIG_TESTS(a_seek_backwards_finds_the_last_key_before),
         RIG_TESTS(snapshots_of_other_threads_see_whole_epochs),
         RIG_TEST(a_key_longer_than_ours_is_damage),
+        RIG_TEST(views_are_read_while_commits_fail),
         RIG_TEST(a_read_that_fails_says_so),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
