@@ -692,7 +692,8 @@ static void a_database_at_its_ceiling_refuses_sends_and_loses_nothing(void **sta
 {
     static char body[20000];
     struct place *place = *state;
-    sf_options options = SF_OPTIONS(.store_bytes_max = 4u << 20);
+    sf_options options = SF_OPTIONS(.store_bytes_max = 4u << 20, .dead_max = UINT32_MAX,
+                                    .dead_bytes_max = UINT64_MAX);
     sf_runtime *rt = NULL;
     int64_t ticket = 0;
     uint64_t accepted = 0;
