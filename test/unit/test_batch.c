@@ -426,15 +426,15 @@ struct rows_model {
     int size[ROW_KEYS], fill[ROW_KEYS];
 };
 
-static sf_bytes row_key(int i, char text[8])
+static sf_bytes row_key(int i, char text[16])
 {
-    snprintf(text, 8, "k%02d", i);
+    snprintf(text, 16, "k%02d", i);
     return sf_str(text);
 }
 
 static void is_row(const struct sfi_op *op, const struct rows_model *model, int i)
 {
-    char text[8];
+    char text[16];
     sf_bytes key = row_key(i, text);
     if (model->size[i] == 0) {
         assert_null(op);
@@ -451,7 +451,7 @@ static void is_row(const struct sfi_op *op, const struct rows_model *model, int 
 static void rows_are(const struct sfi_batch *batch, const struct rows_model *model)
 {
     const struct sfi_op *op = NULL;
-    char text[8];
+    char text[16];
     for (int i = 0; i < ROW_KEYS; i++) {
         is_row(sfi_batch_find(batch, SFI_ENTRY, row_key(i, text)), model, i);
         if (model->size[i])
@@ -462,7 +462,7 @@ static void rows_are(const struct sfi_batch *batch, const struct rows_model *mod
 
 static void change_row(struct rig *rig, struct rows_model *model, int i)
 {
-    char text[8];
+    char text[16];
     int size = (int)draw(rig, ROW_SIZES + 1), fill = (int)draw(rig, 250);
     model->size[i] = size ? size * 5 : -1;
     model->fill[i] = fill;

@@ -47,15 +47,15 @@ static struct sfi_rows rows_of(struct rig *rig)
                              &rig->arena};
 }
 
-static sf_bytes key_of(int i, char text[8])
+static sf_bytes key_of(int i, char text[16])
 {
-    snprintf(text, 8, "k%02d", i);
+    snprintf(text, 16, "k%02d", i);
     return sf_str(text);
 }
 
 static void change(struct rig *rig, int i)
 {
-    char text[8];
+    char text[16];
     uint32_t value = draw(rig, 3) ? 1 + draw(rig, 1000) : 0;
     rig->model.value[i] = value;
     if (!value) {
@@ -111,7 +111,7 @@ static void is_value(struct rig *rig, sf_bytes value, int i)
 static void look_up(struct rig *rig, int i)
 {
     struct sfi_rows rows = rows_of(rig);
-    char text[8];
+    char text[16];
     sf_bytes value;
     int found = (int)OK(sfi_rows_get(&rows, SFI_ENTRY, key_of(i, text), &value));
     assert_int_equal(found, rig->model.value[i] != 0);
@@ -129,7 +129,7 @@ static int nearest(const struct rig *rig, int i, int step)
 
 static void is_found(struct rig *rig, int rc, sf_bytes key, sf_bytes value, int i)
 {
-    char text[8];
+    char text[16];
     sf_bytes expected = key_of(i, text);
     assert_int_equal(rc, i >= 0 && i < KEYS);
     if (rc == 0)
@@ -142,7 +142,7 @@ static void is_found(struct rig *rig, int rc, sf_bytes key, sf_bytes value, int 
 static void seek(struct rig *rig, int i)
 {
     struct sfi_rows rows = rows_of(rig);
-    char text[8];
+    char text[16];
     sf_bytes from = key_of(i, text), key = SF_NONE, value = SF_NONE;
     int after = (int)draw(rig, 2);
     int rc = (int)OK(sfi_rows_seek(&rows, SFI_ENTRY, from, after, &key, &value));
