@@ -479,7 +479,8 @@ struct promise {
 static int feed_much_step_once_and_die(void *arg)
 {
     struct promise *promise = arg;
-    sf_options options = SF_OPTIONS(.commit_inline = 1, .store_bytes_max = UINT64_C(1) << 30);
+    sf_options options = SF_OPTIONS(.inbox_ms_max = HOUR_MS, .commit_inline = 1,
+                                    .store_bytes_max = UINT64_C(1) << 30);
     sf_runtime *rt;
     sf_source *source;
     if (sf_runtime_open(promise->place->db, &options, &rt) < 0 ||

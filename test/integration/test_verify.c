@@ -339,7 +339,7 @@ static void no_damage_ends_the_verifier(void **state)
 static int open_and_work(void *arg)
 {
     const struct place *place = arg;
-    sf_options options = SF_OPTIONS(.commit_inline = 1, .log_records_max = 64);
+    sf_options options = SF_OPTIONS(.inbox_ms_max = HOUR_MS, .commit_inline = 1, .log_records_max = 64);
     sf_runtime *rt;
     signal(SIGSEGV, SIG_DFL);
     signal(SIGBUS, SIG_DFL);

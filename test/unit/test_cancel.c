@@ -147,7 +147,8 @@ struct course {
 static int cancel_everywhere(void *arg)
 {
     struct course *course = arg;
-    sf_options options = SF_OPTIONS(.relaxed = 1, .store_bytes_max = 1 << 28); /* many commits */
+    sf_options options = SF_OPTIONS(.inbox_ms_max = HOUR_MS, .relaxed = 1,
+                                    .store_bytes_max = 1 << 28); /* many commits */
     sf_runtime *rt = NULL;
     alarm(LIMIT_S);
     if (sf_runtime_open(course->place->db, &options, &rt) < 0 ||
