@@ -12,7 +12,7 @@
 #   test/integration/*       likewise, and test_*.sh
 #   test/crash/*             programs without cmocka, and test_*.sh
 #   test/install/*           scripts, on a staged install
-#   package/*.in             what `make install` tells pkg-config and CMake
+#   pkgconfig/*.in           what `make install` tells pkg-config and CMake
 #   model/*.pml              searched by test/model/test_model.sh, with spin
 
 # -- yours -----------------------------------------------------------------------------------------
@@ -239,7 +239,7 @@ bench: all $(benches) $(ring_caf) ## each rate and its rival; ROUNDS=5, BENCH_DI
 # From here on names may have spaces.
 fill_in = URL='$(URL)' VERSION=$(VERSION) ABI=$(ABI) REQUIRES='lmdb $(msgpack)' \
  LIBS_PRIVATE='$(strip $(deps_libs))' PREFIX='$(PREFIX)' INCLUDEDIR='$(INCLUDEDIR)' \
- LIBDIR='$(LIBDIR)' package/fill-in
+ LIBDIR='$(LIBDIR)' pkgconfig/fill-in
 
 docs = README.md CHANGELOG LICENSE
 
