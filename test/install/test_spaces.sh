@@ -10,7 +10,7 @@ checkout="$work/check out"
 unset BUILD SOURCE DESTDIR PREFIX
 
 mkdir "$checkout"
-(cd "$source" && cp -R .ci Makefile README.md CHANGELOG LICENSE examples include lib package \
+(cd "$source" && cp -R .ci Makefile README.md CHANGELOG LICENSE examples include lib pkgconfig \
     scripts test "$checkout")
 
 # make_in BUILD ARGUMENT... - with objects that are there already, but one: this is not about
