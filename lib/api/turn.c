@@ -155,13 +155,11 @@ int sf_reply(sf_turn *turn, const char *kind, sf_bytes body)
 
 const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
 {
-    static const sf_message nothing = {.to = {NULL, "", 0}, .from = {NULL, "", 0}, .kind = "",
-                                       .reason = ""};
     int rc = turn_check(turn);
     if (rc == 0 && !to.type)
         rc = turn_reject(turn, sfi_err(SF_EINVAL, "the outside cannot be called"));
     struct sfi_type *type = rc < 0 ? NULL : find_target(turn, to, kind, body, &rc);
-    return type ? sfi_turn_call(turn, type, to, kind ? kind : "", body) : &nothing;
+    return type ? sfi_turn_call(turn, type, to, kind ? kind : "", body) : &sfi_no_answer;
 }
 
 int sf_emit(sf_turn *turn, const char *name, const char *kind, sf_bytes body)

@@ -388,8 +388,8 @@ int sfi_turn_abandon(sf_runtime *rt)
 
 /* -- calls ------------------------------------------------------------------------------------------- */
 
-static const sf_message no_answer = {.to = {NULL, "", 0}, .from = {NULL, "", 0}, .kind = "",
-                                     .reason = ""};
+const sf_message sfi_no_answer = {
+    .to = {NULL, "", 0}, .from = {NULL, "", 0}, .kind = "", .reason = ""};
 
 int sfi_turn_answer_call(struct sf_turn *turn, const char *kind, sf_bytes body)
 {
@@ -505,7 +505,7 @@ static const sf_message *run_nested(struct sf_turn *turn, struct sfi_actor *acto
     nested.returned = 1;
     if (turns->work.verdict != SFI_KEEP)
         name_failure(&turns->work, inner);
-    return turns->work.verdict == SFI_KEEP && inner->answer ? inner->answer : &no_answer;
+    return turns->work.verdict == SFI_KEEP && inner->answer ? inner->answer : &sfi_no_answer;
 }
 
 const sf_message *sfi_turn_call(struct sf_turn *turn, struct sfi_type *type, sf_address to,
@@ -517,9 +517,9 @@ const sf_message *sfi_turn_call(struct sf_turn *turn, struct sfi_type *type, sf_
                             .id_size = to.id_size};
     sf_message view;
     if (check_hold(turn, &whom) < 0)
-        return &no_answer;
+        return &sfi_no_answer;
     struct sfi_actor *actor = find_callee(turn, &whom);
     if (!actor || make_view(turn, actor, kind, body, &view) < 0)
-        return &no_answer;
+        return &sfi_no_answer;
     return run_nested(turn, actor, &view);
 }

@@ -71,6 +71,8 @@ int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *k
 
 /* Of an inner turn, to the one that called: the first counts. */
 int sfi_turn_answer_call(struct sf_turn *turn, const char *kind, sf_bytes body);
+/* What a call gives that was not answered: nothing, and never NULL. */
+extern const sf_message sfi_no_answer;
 /* Its turn now, inside this one.  Never NULL: what it answered, or an empty message. */
 const sf_message *sfi_turn_call(struct sf_turn *turn, struct sfi_type *type, sf_address to,
                                 const char *kind, sf_bytes body);
