@@ -6,6 +6,7 @@
 #include "actor/key.h"
 #include "api/check.h"
 #include "base/err.h"
+#include "run/call.h"
 #include "run/guard.h"
 #include "run/runtime.h"
 
@@ -150,7 +151,7 @@ int sf_reply(sf_turn *turn, const char *kind, sf_bytes body)
         return rc < 0 ? rc : sf_tell(turn, turn->view.from, kind, body);
     if (sfi_check_payload(turn->rt, kind, body) < 0)
         return turn_reject(turn, SF_EINVAL);
-    return sfi_turn_answer_call(turn, kind ? kind : "", body);
+    return sfi_call_answer(turn, kind ? kind : "", body);
 }
 
 const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
@@ -159,7 +160,7 @@ const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind, sf_byt
     if (rc == 0 && !to.type)
         rc = turn_reject(turn, sfi_err(SF_EINVAL, "the outside cannot be called"));
     struct sfi_type *type = rc < 0 ? NULL : find_target(turn, to, kind, body, &rc);
-    return type ? sfi_turn_call(turn, type, to, kind ? kind : "", body) : &sfi_no_answer;
+    return type ? sfi_call(turn, type, to, kind ? kind : "", body) : &sfi_no_answer;
 }
 
 int sf_emit(sf_turn *turn, const char *name, const char *kind, sf_bytes body)

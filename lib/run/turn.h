@@ -1,6 +1,6 @@
 /* turn.h - one handler call for one message.
  *
- * (1) The turn of a message is the outermost; sf_call() nests others in it.  What they do is one work (work.h),
+ * (1) The turn of a message is the outermost; sf_call() nests others in it (call.h).  What they do is one work (work.h),
  *     kept or undone with the outermost one.
  * (2) Only the innermost turn may do something; `depth` says which one that is.  After its handler returned the
  *     object is no turn any more.
@@ -15,7 +15,7 @@
 
 #include "run/work.h"
 
-enum { SFI_DEPTH_MAX = 16, SFI_CALL_BYTES = 256 /* what a call takes beside its body, about */ };
+enum { SFI_DEPTH_MAX = 16 };
 
 struct sf_turn {
     sf_runtime *rt;
@@ -69,12 +69,11 @@ int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_byt
 int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *kind,
                   size_t kind_size, sf_bytes body);
 
-/* Of an inner turn, to the one that called: the first counts. */
-int sfi_turn_answer_call(struct sf_turn *turn, const char *kind, sf_bytes body);
-/* What a call gives that was not answered: nothing, and never NULL. */
-extern const sf_message sfi_no_answer;
-/* Its turn now, inside this one.  Never NULL: what it answered, or an empty message. */
-const sf_message *sfi_turn_call(struct sf_turn *turn, struct sfi_type *type, sf_address to,
-                                const char *kind, sf_bytes body);
+/* A turn begins, as the innermost. */
+struct sf_turn *sfi_turn_enter(struct sfi_turns *turns, struct sfi_actor *actor);
+/* Down to that depth: more than one turn where handlers were left by longjmp. */
+void sfi_turn_leave(struct sfi_turns *turns, int depth);
+/* Negative: there is none, and the work is doomed. */
+int sfi_turn_call_handler(struct sf_turn *turn);
 
 #endif
