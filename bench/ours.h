@@ -23,7 +23,7 @@ static inline int64_t ours_check(int64_t rc, const char *what)
 
 static inline sf_address ours_address(uint64_t actor, unsigned char id[WORKLOAD_ID_SIZE])
 {
-    sf_address address = {OURS_TYPE, (const char *)id, WORKLOAD_ID_SIZE};
+    sf_address address = {OURS_TYPE, {id, WORKLOAD_ID_SIZE}};
 
     workload_id(actor, id);
     return address;

@@ -68,7 +68,7 @@ static int account_open(sf_turn *turn)
 {
     struct account *self = sf_state(turn);
     if (self->opened)
-        return sf_reject(turn, "account %s is open already", sf_self(turn).id);
+        return sf_reject(turn, "account %s is open already", (const char *)sf_self(turn).id.data);
     self->opened = 1;
     self->balance += OPENING_BALANCE;
     return 0;

@@ -8,8 +8,9 @@ struct greeter { uint64_t visits; };
 static int greet(sf_turn *turn) /* handles one message to one greeter */
 {
     struct greeter *self = sf_state(turn); /* zeroes at first; saved by itself */
+    const char *name = sf_self(turn).id.data; /* bytes; here they are text */
     char line[300];
-    snprintf(line, sizeof line, "Hello %s, visit %" PRIu64, sf_self(turn).id, ++self->visits);
+    snprintf(line, sizeof line, "Hello %s, visit %" PRIu64, name, ++self->visits);
     return sf_reply(turn, "greeting", sf_str(line)); /* nonzero: this turn never happened */
 }
 

@@ -116,7 +116,8 @@ static void answer(int result, const sf_message *reply, void *userdata)
         client_say_error(client, sf_errmsg());
     } else {
         uint64_t hits = *(const uint64_t *)reply->body.data;
-        int size = snprintf(line, sizeof line, "%s %" PRIu64 "\n", reply->from.id, hits);
+        const char *whose = reply->from.id.data;
+        int size = snprintf(line, sizeof line, "%s %" PRIu64 "\n", whose, hits);
         client_say(client, line, (size_t)size);
     }
     if (client->half_open && client->owed == 0)

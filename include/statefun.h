@@ -174,11 +174,10 @@ enum {
  * type NULL is the outside: whoever called sf_send() or sf_ask(). */
 typedef struct sf_address {
     const char *type;
-    const char *id;
-    size_t id_size;
+    sf_bytes id;
 } sf_address;
 
-SF_API sf_address sf_addr(const char *type, const char *id); /* an id that is text */
+SF_API sf_address sf_addr(const char *type, const char *id); /* an id that is text; else {type, bytes} */
 
 /* A message, an egress record, a reply or a dead letter.  Always made by the library, so that it may
  * grow at its end. */

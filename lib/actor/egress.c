@@ -330,13 +330,14 @@ static int lend(const struct row *row, struct sfi_type *type, uint64_t sequence,
     void *body = sfi_arena_copy(arena, row->body.data, row->body.size);
     if (!id || !kind || !body)
         return sfi_err(SF_ENOMEM, "out of memory");
-    *out = (sf_message){.from = {type->registered ? type->desc.name : type->name, id, row->id.size},
-                        .to = {NULL, "", 0},
-                        .kind = kind,
-                        .body = row->body_absent ? SF_NONE : SF_BYTES(body, row->body.size),
-                        .attempt = 1,
-                        .sequence = sequence,
-                        .reason = ""};
+    *out =
+        (sf_message){.from = {type->registered ? type->desc.name : type->name, {id, row->id.size}},
+                     .to = {NULL, {"", 0}},
+                     .kind = kind,
+                     .body = row->body_absent ? SF_NONE : SF_BYTES(body, row->body.size),
+                     .attempt = 1,
+                     .sequence = sequence,
+                     .reason = ""};
     return 0;
 }
 

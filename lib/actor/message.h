@@ -142,7 +142,7 @@ static inline void sfi_list_prepend(struct sfi_message_list *list, struct sfi_me
 static inline sf_address sfi_address(const struct sfi_type *type, const char *id, size_t id_size)
 {
     const char *name = !type ? NULL : type->registered ? type->desc.name : type->name;
-    return (sf_address){name, id, id_size};
+    return (sf_address){name, {id, id_size}};
 }
 
 static inline sf_address sfi_actor_address(const struct sfi_actor *actor)

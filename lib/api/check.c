@@ -7,10 +7,10 @@
 
 int sfi_check_id(sf_address to)
 {
-    if (to.id && to.id_size >= 1 && to.id_size <= SF_ID_MAX)
+    if (to.id.data && to.id.size >= 1 && to.id.size <= SF_ID_MAX)
         return 0;
     return sfi_err(SF_EINVAL, "%s: an id has 1 to %d bytes, this one %zu", to.type, SF_ID_MAX,
-                   to.id ? to.id_size : 0);
+                   to.id.data ? to.id.size : 0);
 }
 
 int sfi_check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)

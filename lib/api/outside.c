@@ -32,7 +32,7 @@ sf_bytes sf_str(const char *text)
 
 sf_address sf_addr(const char *type, const char *id)
 {
-    return (sf_address){type, id, id ? strlen(id) : 0};
+    return (sf_address){type, sf_str(id)};
 }
 
 int sf_is(const sf_message *msg, const char *kind)
@@ -55,8 +55,8 @@ static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes
         return rc < 0 ? rc : sfi_not_registered("type", to.type);
     }
     *out = (struct sfi_parcel){.type = type,
-                               .id = to.id,
-                               .id_size = to.id_size,
+                               .id = to.id.data,
+                               .id_size = to.id.size,
                                .kind = kind ? kind : "",
                                .kind_size = kind ? strlen(kind) : 0,
                                .body = body};
@@ -378,15 +378,15 @@ int64_t sf_dead_drop(sf_runtime *rt, uint64_t sequence)
 static int64_t command_actor(sf_runtime *rt, enum sfi_verb_number verb, sf_address address,
                              sf_bytes text)
 {
-    if (!address.type || address.id_size > SF_ID_MAX || (address.id_size && !address.id))
+    if (!address.type || address.id.size > SF_ID_MAX || (address.id.size && !address.id.data))
         return sfi_err(SF_EINVAL, "an address is a type and an id of 1 to %d bytes, or none",
                        SF_ID_MAX);
     pthread_mutex_lock(&rt->lock);
     struct sfi_type *type = sfi_types_find(&rt->types, address.type);
     pthread_mutex_unlock(&rt->lock);
     struct sfi_command command = {.type = type,
-                                  .id = address.id_size ? address.id : "",
-                                  .id_size = address.id_size,
+                                  .id = address.id.size ? address.id.data : "",
+                                  .id_size = address.id.size,
                                   .text = text};
     return type ? sfi_command_give(rt, verb, &command) : sfi_not_registered("type", address.type);
 }
@@ -416,7 +416,7 @@ int64_t sf_purge(sf_runtime *rt, sf_address address)
     rc = make_parcel(rt, address, NULL, SF_NONE, &parcel);
     pthread_mutex_unlock(&rt->lock);
     struct sfi_command command = {
-        .type = parcel.type, .id = address.id, .id_size = address.id_size, .text = SF_NONE};
+        .type = parcel.type, .id = address.id.data, .id_size = address.id.size, .text = SF_NONE};
     return rc < 0 ? rc : sfi_command_give(rt, SFI_PURGE, &command);
 }
 

@@ -74,7 +74,7 @@ const void *sf_body(sf_turn *turn, size_t size)
 
 sf_address sf_self(sf_turn *turn)
 {
-    return is_under_way(turn) ? turn->view.to : (sf_address){NULL, "", 0};
+    return is_under_way(turn) ? turn->view.to : (sf_address){NULL, {"", 0}};
 }
 
 void *sf_userdata(sf_turn *turn)
@@ -104,10 +104,10 @@ uint64_t sf_random(sf_turn *turn)
 static int answer_outside(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
 {
     uint64_t number = 0;
-    if (to.id_size != 0 && (to.id_size != sizeof number || !to.id))
+    if (to.id.size != 0 && (to.id.size != sizeof number || !to.id.data))
         return turn_reject(turn, sfi_err(SF_EINVAL, "this is no address of an asker"));
-    if (to.id_size)
-        memcpy(&number, to.id, sizeof number);
+    if (to.id.size)
+        memcpy(&number, to.id.data, sizeof number);
     return number ? sfi_turn_answer(turn, number, kind ? kind : "", body) : 0;
 }
 
@@ -254,11 +254,11 @@ sf_bytes sf_addr_save(sf_turn *turn, sf_address address)
     if (turn_check(turn) < 0)
         return SF_NONE;
     size_t name_size = address.type ? strlen(address.type) : 0;
-    if (name_size > SF_TYPE_NAME_MAX || address.id_size > SF_ID_MAX) {
+    if (name_size > SF_TYPE_NAME_MAX || address.id.size > SF_ID_MAX) {
         turn_reject(turn, sfi_err(SF_EINVAL, "this is no address"));
         return SF_NONE;
     }
-    unsigned char *bytes = sfi_arena_alloc(&work_of(turn)->arena, 2 + name_size + address.id_size);
+    unsigned char *bytes = sfi_arena_alloc(&work_of(turn)->arena, 2 + name_size + address.id.size);
     if (!bytes) {
         sfi_work_doom(work_of(turn), SFI_TROUBLE, SF_ENOMEM, "out of memory");
         return SF_NONE;
@@ -266,10 +266,10 @@ sf_bytes sf_addr_save(sf_turn *turn, sf_address address)
     bytes[0] = (unsigned char)name_size;
     if (name_size)
         memcpy(bytes + 1, address.type, name_size);
-    if (address.id_size)
-        memcpy(bytes + 1 + name_size, address.id, address.id_size);
-    bytes[1 + name_size + address.id_size] = 0;
-    return SF_BYTES(bytes, 1 + name_size + address.id_size);
+    if (address.id.size)
+        memcpy(bytes + 1 + name_size, address.id.data, address.id.size);
+    bytes[1 + name_size + address.id.size] = 0;
+    return SF_BYTES(bytes, 1 + name_size + address.id.size);
 }
 
 /* A name that a type can have, and an id; or no name, and the id of an asker or none. */
@@ -286,7 +286,7 @@ static int is_saved_address(sf_bytes saved)
 
 sf_address sf_addr_load(sf_turn *turn, sf_bytes saved)
 {
-    sf_address nobody = {NULL, "", 0};
+    sf_address nobody = {NULL, {"", 0}};
     const unsigned char *bytes = saved.data;
     if (turn_check(turn) < 0)
         return nobody;
@@ -301,5 +301,5 @@ sf_address sf_addr_load(sf_turn *turn, sf_bytes saved)
         sfi_work_doom(work_of(turn), SFI_TROUBLE, SF_ENOMEM, "out of memory");
         return nobody;
     }
-    return (sf_address){name_size ? name : NULL, id, id_size};
+    return (sf_address){name_size ? name : NULL, {id, id_size}};
 }

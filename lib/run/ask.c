@@ -39,11 +39,11 @@ struct sfi_reply *sfi_reply_new(const struct sfi_sys *sys, uint64_t ask, int res
                                 const struct sfi_actor *from, const char *kind, sf_bytes body,
                                 const char *reason)
 {
-    sf_address sender = from ? sfi_actor_address(from) : (sf_address){NULL, "", 0};
+    sf_address sender = from ? sfi_actor_address(from) : (sf_address){NULL, {"", 0}};
     const char *type = from ? sender.type : "";
     size_t head = (sizeof(struct sfi_reply) + 15) & ~(size_t)15; /* the body is aligned */
     size_t size =
-        head + body.size + strlen(type) + sender.id_size + strlen(kind) + strlen(reason) + 5;
+        head + body.size + strlen(type) + sender.id.size + strlen(kind) + strlen(reason) + 5;
     struct sfi_reply *reply = sfi_alloc(sys, size);
     if (!reply)
         return NULL;
@@ -55,9 +55,9 @@ struct sfi_reply *sfi_reply_new(const struct sfi_sys *sys, uint64_t ask, int res
     message->body = body.data ? SF_BYTES(copy, body.size) : SF_NONE;
     copy = append(&at, type, strlen(type));
     message->from.type = from ? copy : NULL;
-    message->from.id = append(&at, sender.id, sender.id_size);
-    message->from.id_size = sender.id_size;
-    message->to.id = "";
+    message->from.id.data = append(&at, sender.id.data, sender.id.size);
+    message->from.id.size = sender.id.size;
+    message->to.id = SF_BYTES("", 0);
     message->kind = append(&at, kind, strlen(kind));
     message->reason = append(&at, reason, strlen(reason));
     message->attempt = 1;

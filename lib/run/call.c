@@ -14,7 +14,7 @@ static struct sfi_work *work_of(struct sf_turn *turn)
 }
 
 const sf_message sfi_no_answer = {
-    .to = {NULL, "", 0}, .from = {NULL, "", 0}, .kind = "", .reason = ""};
+    .to = {NULL, {"", 0}}, .from = {NULL, {"", 0}}, .kind = "", .reason = ""};
 
 int sfi_call_answer(struct sf_turn *turn, const char *kind, sf_bytes body)
 {
@@ -137,9 +137,10 @@ const sf_message *sfi_call(struct sf_turn *turn, struct sfi_type *type, sf_addre
                            const char *kind, sf_bytes body)
 {
     struct sfi_whom whom = {.type = type,
-                            .hash = sfi_actors_hash(&turn->rt->actors, type, to.id, to.id_size),
-                            .id = to.id,
-                            .id_size = to.id_size};
+                            .hash =
+                                sfi_actors_hash(&turn->rt->actors, type, to.id.data, to.id.size),
+                            .id = to.id.data,
+                            .id_size = to.id.size};
     sf_message view;
     if (check_hold(turn, &whom) < 0)
         return &sfi_no_answer;

@@ -212,9 +212,9 @@ int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, co
     sf_runtime *rt = turn->rt;
     struct sfi_letter letter = {.to_type = type,
                                 .from_type = turn->actor->type,
-                                .hash = sfi_actors_hash(&rt->actors, type, to.id, to.id_size),
-                                .to_id = to.id,
-                                .to_size = to.id_size,
+                                .hash = sfi_actors_hash(&rt->actors, type, to.id.data, to.id.size),
+                                .to_id = to.id.data,
+                                .to_size = to.id.size,
                                 .from_id = turn->actor->id,
                                 .from_size = turn->actor->id_size,
                                 .kind = kind,

@@ -127,9 +127,9 @@ static int find_type(sf_runtime *rt, const char *name, struct sfi_type *out)
 static int get_row(sf_view *view, const struct sfi_type *type, sf_address address, uint16_t slot,
                    struct sfi_key *key, sf_bytes *out)
 {
-    if (!address.id || address.id_size == 0 || address.id_size > SF_ID_MAX)
+    if (!address.id.data || address.id.size == 0 || address.id.size > SF_ID_MAX)
         return sfi_err(SF_EINVAL, "an id has 1 to %d bytes", SF_ID_MAX);
-    sfi_key_state(key, type->number, address.id, address.id_size, slot);
+    sfi_key_state(key, type->number, address.id.data, address.id.size, slot);
     return sfi_snapshot_get(view->snapshot, SFI_STATE, sfi_key_bytes(key), out);
 }
 
@@ -306,7 +306,7 @@ static int lend_address(sf_view *view, uint32_t number, sf_bytes id, sf_address 
     char *copy = sfi_arena_copy(&view->arena, id.data, id.size);
     if (!copy)
         return SF_ENOMEM;
-    *out = (sf_address){type ? type->name : NULL, copy, id.size};
+    *out = (sf_address){type ? type->name : NULL, {copy, id.size}};
     return 0;
 }
 

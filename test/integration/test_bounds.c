@@ -53,7 +53,7 @@ static int teller_go(sf_turn *turn)
 {
     struct teller *self = sf_state(turn);
     const uint64_t *record = sf_body(turn, sizeof *record);
-    uint64_t me = (uint64_t)(*sf_self(turn).id - '0');
+    uint64_t me = (uint64_t)(*id_text(sf_self(turn)) - '0');
     for (uint64_t i = 0; i < FAN_OUT; i++) {
         uint64_t to = mix(*record * FAN_OUT + i) % LISTENERS;
         char listener[2] = {(char)('0' + to), 0};
@@ -72,7 +72,7 @@ static int listener_number(sf_turn *turn)
     self->broken += before.data && before.size != sizeof *n;
     sf_value_put(turn, &last_number, SF_OF(*n));
     uint64_t other = mix(n->number * TELLERS + n->teller) % BYSTANDERS;
-    sf_tell(turn, (sf_address){OTHER, (const char *)&other, sizeof other}, "see", SF_NONE);
+    sf_tell(turn, (sf_address){OTHER, SF_OF(other)}, "see", SF_NONE);
     if (sf_msg(turn)->attempt == 1 && mix(n->number) % 16 == 0)
         return sf_fail(turn, "not at once");
     return 0;
@@ -163,8 +163,7 @@ static void check(struct world *w)
         }
     }
     for (uint64_t other = 0; other < BYSTANDERS; other++) {
-        sf_bytes state =
-            sf_view_state(view, (sf_address){OTHER, (const char *)&other, sizeof other});
+        sf_bytes state = sf_view_state(view, (sf_address){OTHER, SF_OF(other)});
         struct bystander bystander = {0};
         if (state.data)
             memcpy(&bystander, state.data, sizeof bystander);
@@ -262,7 +261,7 @@ static int spread_go(sf_turn *turn)
     const uint64_t *record = sf_body(turn, sizeof *record);
     for (uint64_t i = 0; i < BIG_FAN_OUT; i++) {
         uint64_t to = mix(*record * BIG_FAN_OUT + i);
-        sf_tell(turn, (sf_address){OTHER, (const char *)&to, sizeof to}, "see", SF_OF(body));
+        sf_tell(turn, (sf_address){OTHER, SF_OF(to)}, "see", SF_OF(body));
     }
     return 0;
 }
@@ -310,8 +309,8 @@ static int fan_out(sf_turn *turn)
     const uint64_t *size = sf_body(turn, sizeof *size);
     for (uint64_t i = 0; i < SIZED_FAN_OUT; i++) {
         uint64_t to = sf_random(turn) % 1000;
-        sf_tell(turn, (sf_address){to % 40 ? "test/taker" : "test/failing", (const char *)&to, sizeof to},
-                "x", SF_BYTES(body, *size));
+        sf_tell(turn, (sf_address){to % 40 ? "test/taker" : "test/failing", SF_OF(to)}, "x",
+                SF_BYTES(body, *size));
     }
     return 0;
 }

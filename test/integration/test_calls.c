@@ -68,7 +68,7 @@ static int answers(sf_turn *turn)
     const sf_message *first = sf_call(turn, sf_addr("test/account", "a"), "ask", SF_NONE);
     const sf_message *mute = sf_call(turn, sf_addr("test/account", "b"), "mute", SF_NONE);
     const sf_message *again = sf_call(turn, sf_addr("test/account", "a"), "ask", SF_NONE);
-    note(&notes_of(turn)->notes, "%s %s '%s' %d %s ", first->kind, first->from.id, mute->kind,
+    note(&notes_of(turn)->notes, "%s %s '%s' %d %s ", first->kind, id_text(first->from), mute->kind,
          mute->body.data == NULL, again->kind);
     return 0;
 }
@@ -226,11 +226,11 @@ static int bad_calls(sf_turn *turn)
     static const char long_id[300] = {1};
     const sf_message *msg = sf_msg(turn);
     if (sf_is(msg, "outside"))
-        sf_call(turn, (sf_address){NULL, "", 0}, "", SF_NONE);
+        sf_call(turn, (sf_address){NULL, {"", 0}}, "", SF_NONE);
     if (sf_is(msg, "unknown"))
         sf_call(turn, sf_addr("test/nobody", "a"), "", SF_NONE);
     if (sf_is(msg, "id"))
-        sf_call(turn, (sf_address){"test/account", long_id, sizeof long_id}, "", SF_NONE);
+        sf_call(turn, (sf_address){"test/account", SF_BYTES(long_id, sizeof long_id)}, "", SF_NONE);
     if (sf_is(msg, "body"))
         sf_call(turn, sf_addr("test/account", "a"), "", (sf_bytes){NULL, 5});
     const sf_message *nothing = sf_call(turn, sf_addr("test/account", "a"), "ask", SF_NONE);

@@ -24,7 +24,7 @@ static int keep(sf_turn *turn)
 {
     struct text *state = NULL;
     char text[32];
-    snprintf(text, sizeof text, "MAGIC-%.12s-MAGIC", sf_self(turn).id);
+    snprintf(text, sizeof text, "MAGIC-%.12s-MAGIC", id_text(sf_self(turn)));
     if (sf_is(sf_msg(turn), "note"))
         return sf_value_put(turn, &memo, sf_str(text));
     if (sf_is(sf_msg(turn), "look"))

@@ -24,8 +24,8 @@ static int beget(sf_turn *turn)
     struct flood *flood = sf_userdata(turn);
     flood->turns++;
     for (int i = 0; i < 2 && !flood->is_over; i++) {
-        unsigned char id = (unsigned char)((sf_self(turn).id[0] * 2 + i) % ACTORS + 1);
-        sf_tell(turn, (sf_address){"test/flood", (const char *)&id, 1}, "", SF_OF(piece));
+        unsigned char id = (unsigned char)((*id_text(sf_self(turn)) * 2 + i) % ACTORS + 1);
+        sf_tell(turn, (sf_address){"test/flood", SF_OF(id)}, "", SF_OF(piece));
     }
     return 0;
 }

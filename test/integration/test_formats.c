@@ -110,7 +110,7 @@ static void every_dead_letter_is_there(void **state)
         snprintf(reason, sizeof reason, "cart judge takes no %d", (int)i);
         assert_string_equal(letter->reason, reason);
         assert_string_equal(letter->kind, "bad");
-        assert_string_equal(letter->to.id, "judge");
+        assert_string_equal(letter->to.id.data, "judge");
         assert_int_equal(letter->sequence, i);
         assert_memory_equal(letter->body.data, &i, sizeof i);
     }

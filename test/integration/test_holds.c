@@ -21,7 +21,7 @@ static int run_note(sf_turn *turn)
 {
     struct place *place = sf_userdata(turn);
     place->count++;
-    note(&place->notes, "%s%s ", sf_self(turn).id, sf_msg(turn)->kind);
+    note(&place->notes, "%s%s ", id_text(sf_self(turn)), sf_msg(turn)->kind);
     return 0;
 }
 
@@ -155,7 +155,7 @@ static void a_paused_type_waits_and_others_go_on(void **state)
     sf_runtime *rt = place_open(place);
     OK(sf_register(rt, &good, place));
     OK(sf_register(rt, &other, place));
-    OK(sf_pause(rt, (sf_address){"test/good", NULL, 0}, "all of them"));
+    OK(sf_pause(rt, (sf_address){"test/good", SF_NONE}, "all of them"));
     OK(sf_send(rt, sf_addr("test/good", "a"), "1", SF_NONE));
     OK(sf_send(rt, sf_addr("test/other", "o"), "1", SF_NONE));
     OK(sf_send(rt, sf_addr("test/good", "b"), "1", SF_NONE));
@@ -166,7 +166,7 @@ static void a_paused_type_waits_and_others_go_on(void **state)
     OK(sf_register(rt, &good, place));
     OK(sf_run_until_idle(rt));
     assert_string_equal(noted(&place->notes), "o1 ");
-    OK(sf_resume(rt, (sf_address){"test/good", NULL, 0}));
+    OK(sf_resume(rt, (sf_address){"test/good", SF_NONE}));
     drive_until_quiet(rt);
     assert_string_equal(noted(&place->notes), "o1 a1 b1 ");
     OK(sf_runtime_close(rt));
@@ -194,9 +194,9 @@ static void what_cannot_be_paused_is_refused(void **state)
     REFUSED(sf_pause(rt, sf_addr("test/nobody", "a"), NULL), SF_ENOTFOUND);
     SAYS("test/nobody");
     REFUSED(sf_resume(rt, sf_addr("test/nobody", "a")), SF_ENOTFOUND);
-    REFUSED(sf_pause(rt, (sf_address){NULL, "a", 1}, NULL), SF_EINVAL);
-    REFUSED(sf_pause(rt, (sf_address){"test/good", "a", 256}, NULL), SF_EINVAL);
-    REFUSED(sf_pause(rt, (sf_address){"test/good", NULL, 1}, NULL), SF_EINVAL);
+    REFUSED(sf_pause(rt, (sf_address){NULL, {"a", 1}}, NULL), SF_EINVAL);
+    REFUSED(sf_pause(rt, (sf_address){"test/good", {"a", 256}}, NULL), SF_EINVAL);
+    REFUSED(sf_pause(rt, (sf_address){"test/good", {NULL, 1}}, NULL), SF_EINVAL);
     REFUSED(sf_pause(rt, sf_addr("test/good", "a"), long_reason), SF_EINVAL);
     REFUSED(sf_pause(NULL, sf_addr("test/good", "a"), NULL), SF_EINVAL);
     OK(sf_send(rt, sf_addr("test/inside", "a"), "", SF_NONE));

@@ -172,14 +172,14 @@ static void a_purge_comes_in_when_sends_are_refused_and_makes_room(void **state)
     sf_runtime *rt = open_counting(place, &tiny);
     uint32_t sent = 0;
     int64_t rc;
-    while ((rc = sf_send(rt, (sf_address){"test/purged", (const char *)&sent, sizeof sent}, "hoard",
-                         SF_OF(piece))) > 0) {
+    while ((rc = sf_send(rt, (sf_address){"test/purged", SF_OF(sent)}, "hoard", SF_OF(piece))) >
+           0) {
         assert_true(++sent < ACTORS_MAX);
         OK(sf_run_until_idle(rt));
     }
     assert_int_equal(rc, SF_EDISK);
     for (uint32_t i = 0; i < sent; i++)
-        OK(sf_purge(rt, (sf_address){"test/purged", (const char *)&i, sizeof i}));
+        OK(sf_purge(rt, (sf_address){"test/purged", SF_OF(i)}));
     uint64_t end = mono_ms() + 20000;
     while ((rc = sf_send(rt, who(), "add", SF_OF(piece))) == SF_EDISK && mono_ms() < end)
         (void)!sf_step(rt, 0); /* what was deleted can be used again a few commits later */

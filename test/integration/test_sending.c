@@ -23,7 +23,7 @@ static sf_runtime *open_counters(const struct place *place, const sf_options *op
 
 static sf_address counter_at(const void *id, size_t size)
 {
-    return (sf_address){.type = "test/counter", .id = id, .id_size = size};
+    return (sf_address){.type = "test/counter", .id = {id, size}};
 }
 
 static void ids_have_1_to_255_bytes(void **state)
@@ -465,7 +465,7 @@ static sf_runtime *open_replier(const struct place *place)
 
 static const sf_address *replier_address(void)
 {
-    static const sf_address address = {"test/replier", "r", 1};
+    static const sf_address address = {"test/replier", {"r", 1}};
     return &address;
 }
 
@@ -678,7 +678,7 @@ static void another_actor_may_answer_the_asker(void **state)
     OK(sf_register(rt, &type, NULL));
     OK(sf_ask(rt, sf_addr("test/delegate", "first"), "ask", SF_NONE, 5000, &reply));
     assert_string_equal(reply->kind, "from the second");
-    assert_string_equal(reply->from.id, "second");
+    assert_string_equal(id_text(reply->from), "second");
     sf_message_free(reply);
     OK(sf_runtime_close(rt));
 }

@@ -61,7 +61,7 @@ static void in_the_end(sf_runtime *rt, int peace_ms)
 static int64_t send_piece(sf_runtime *rt, uint32_t id, const char *kind)
 {
     static const char piece[PIECE];
-    return sf_send(rt, (sf_address){HOARDER, (const char *)&id, sizeof id}, kind, SF_OF(piece));
+    return sf_send(rt, (sf_address){HOARDER, SF_OF(id)}, kind, SF_OF(piece));
 }
 
 /* How many were accepted until they were refused, also after a while in which the changelog could be swept;
@@ -93,9 +93,7 @@ static uint64_t hoards_stored(sf_runtime *rt, int actors)
     uint64_t stored = 0;
     OK(sf_view_open(rt, &view));
     for (uint32_t id = 0; id < (uint32_t)actors; id++)
-        stored +=
-            sf_view_value(view, (sf_address){HOARDER, (const char *)&id, sizeof id}, &hoard).size ==
-            PIECE;
+        stored += sf_view_value(view, (sf_address){HOARDER, SF_OF(id)}, &hoard).size == PIECE;
     sf_view_close(view);
     return stored;
 }

@@ -22,7 +22,7 @@ static int run_note(sf_turn *turn)
 {
     struct place *place = sf_userdata(turn);
     const sf_message *msg = sf_msg(turn);
-    note(&place->notes, "%s/%s/%u ", sf_self(turn).id, msg->kind, msg->attempt);
+    note(&place->notes, "%s/%s/%u ", id_text(sf_self(turn)), msg->kind, msg->attempt);
     place->count++;
     return 0;
 }
@@ -100,7 +100,7 @@ static void a_turn_that_is_kept_leaves_state_values_messages_egress_and_reply(vo
     OK(sf_ask(rt, sf_addr("test/busy", "b"), "do", sf_str("keep"), 5000, &reply));
     assert_true(sf_is(reply, "replied"));
     assert_string_equal(reply->from.type, "test/busy");
-    assert_string_equal(reply->from.id, "b");
+    assert_string_equal(id_text(reply->from), "b");
     sf_message_free(reply);
     drive_until_quiet(rt);
     HAS(noted(&place->notes), "w/told/1 ");
@@ -535,8 +535,8 @@ static int who_is_there(sf_turn *turn)
 {
     struct place *place = sf_userdata(turn);
     const sf_message *msg = sf_msg(turn);
-    note(&place->notes, "%s>%s/%s%s ", msg->from.type ? msg->from.id : "outside", msg->to.id,
-         msg->kind, sf_state(turn) ? " has a state" : "");
+    note(&place->notes, "%s>%s/%s%s ", msg->from.type ? id_text(msg->from) : "outside",
+         id_text(msg->to), msg->kind, sf_state(turn) ? " has a state" : "");
     if (sf_is(msg, "start"))
         sf_tell(turn, sf_addr("test/peer", "second"), "next", SF_NONE);
     if (sf_is(msg, "next"))
@@ -569,7 +569,7 @@ static int pass_on(sf_turn *turn)
     left--;
     if (sf_is(sf_msg(turn), "self"))
         return sf_tell(turn, sf_self(turn), "self", SF_OF(left));
-    return sf_tell(turn, sf_addr("test/ball", *sf_self(turn).id == 'a' ? "b" : "a"), "pass",
+    return sf_tell(turn, sf_addr("test/ball", *id_text(sf_self(turn)) == 'a' ? "b" : "a"), "pass",
                    SF_OF(left));
 }
 
@@ -677,10 +677,10 @@ static int mesh_run(sf_turn *turn)
 {
     struct mesh *self = sf_state(turn);
     const sf_message *msg = sf_msg(turn);
-    int me = sf_self(turn).id[0] - 'a';
+    int me = *id_text(sf_self(turn)) - 'a';
     if (sf_is(msg, "number")) {
         const uint64_t *k = sf_body(turn, sizeof *k);
-        uint64_t *last = &self->last[msg->from.id[0] - 'a'];
+        uint64_t *last = &self->last[*id_text(msg->from) - 'a'];
         if (*k != *last + 1)
             self->wrong++;
         *last = *k;

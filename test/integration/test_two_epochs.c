@@ -93,8 +93,7 @@ static void fill(struct rig *rig, uint64_t *next)
     int64_t rc;
     do {
         uint64_t id = *next;
-        rc = sf_send(rig->rt, (sf_address){SPEAKER, (const char *)&id, sizeof id}, "say",
-                     SF_OF((uint64_t){1}));
+        rc = sf_send(rig->rt, (sf_address){SPEAKER, SF_OF(id)}, "say", SF_OF((uint64_t){1}));
         *next += rc > 0;
     } while (rc > 0);
     assert_int_equal(rc, SF_EAGAIN);

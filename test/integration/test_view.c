@@ -86,7 +86,7 @@ static void the_walk_goes_by_length_and_then_by_bytes(void **state)
                {"\xff", 1}, {"\0", 1}, {"aaa", 3}, {"\0\0", 2}};
     sf_runtime *rt = open_all(place);
     for (size_t i = 0; i < sizeof ids / sizeof ids[0]; i++) {
-        sf_address to = {"test/counter", ids[i].id, ids[i].size};
+        sf_address to = {"test/counter", {ids[i].id, ids[i].size}};
         OK(sf_send(rt, to, "add", SF_OF((uint64_t){1})));
         OK(sf_send(rt, sf_addr("test/counters", "other"), "x", SF_NONE));
         OK(sf_send(rt, sf_addr("test/stateless", "other"), "x", SF_NONE));
@@ -415,9 +415,9 @@ static void what_cannot_be_read_is_told_from_what_is_not_there(void **state)
     no_state(view, FORM, "nobody", 0);
     no_state(view, FORM, "", SF_EINVAL);
     static const char id[SF_ID_MAX + 1] = "long";
-    assert_null(sf_view_state(view, (sf_address){FORM, id, sizeof id}).data);
+    assert_null(sf_view_state(view, (sf_address){FORM, SF_BYTES(id, sizeof id)}).data);
     assert_int_equal(sf_view_error(view), SF_EINVAL);
-    assert_null(sf_view_state(view, (sf_address){FORM, id, SF_ID_MAX}).data);
+    assert_null(sf_view_state(view, (sf_address){FORM, SF_BYTES(id, SF_ID_MAX)}).data);
     assert_int_equal(sf_view_error(view), 0);
     no_state(view, "test/absent", "a", SF_ENOTFOUND);
     SAYS("test/absent");

@@ -28,7 +28,7 @@ static int conduct(sf_turn *turn)
     self->number++;
     for (int i = 0; i < PLAYERS; i++) {
         char id = (char)('0' + i);
-        sf_tell(turn, (sf_address){PLAYER, &id, 1}, "play", SF_OF(*self));
+        sf_tell(turn, (sf_address){PLAYER, SF_OF(id)}, "play", SF_OF(*self));
     }
     return 0;
 }
@@ -68,7 +68,7 @@ static uint64_t faults_in(sf_view *view, uint64_t *out_sum)
     uint64_t wrong = 0, sum = 0, walked = 0;
     for (int i = 0; i < PLAYERS; i++) {
         char id = (char)('0' + i);
-        sf_address player = {PLAYER, &id, 1};
+        sf_address player = {PLAYER, SF_OF(id)};
         uint64_t now = round_in(sf_view_state(view, player));
         wrong += now > before || now != round_in(sf_view_value(view, player, &score));
         first = i == 0 ? now : first;

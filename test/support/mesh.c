@@ -71,12 +71,12 @@ struct record {
 static sf_address node_address(uint32_t actor)
 {
     static const char ids[MESH_ACTORS] = "abcdefghijklmnop";
-    return (sf_address){.type = NODE, .id = &ids[actor], .id_size = 1};
+    return (sf_address){.type = NODE, .id = {&ids[actor], 1}};
 }
 
 static uint32_t node_number(sf_address address)
 {
-    return (uint32_t)(address.id[0] - 'a');
+    return (uint32_t)(*(const char *)address.id.data - 'a');
 }
 
 static int tell_token(sf_turn *turn, struct node *self, uint32_t to)

@@ -33,6 +33,12 @@ const char *place_path(const struct place *place, const char *name);
 
 #define TEST(function) cmocka_unit_test_setup_teardown(function, place_setup, place_teardown)
 
+/* An id that is text. */
+static inline const char *id_text(sf_address address)
+{
+    return (const char *)address.id.data;
+}
+
 void note(struct notes *notes, const char *format, ...) __attribute__((__format__(__printf__, 2, 3)));
 const char *noted(const struct notes *notes);
 void notes_clear(struct notes *notes);

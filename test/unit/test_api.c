@@ -197,7 +197,7 @@ static int64_t tell_large(sf_turn *turn) { return sf_tell(turn, sf_self(turn), "
 static int64_t reply_large(sf_turn *turn) { return sf_reply(turn, "x", SF_OF(large)); }
 static int64_t tell_no_asker(sf_turn *turn)
 {
-    return sf_tell(turn, (sf_address){NULL, "abc", 3}, "x", SF_NONE);
+    return sf_tell(turn, (sf_address){NULL, {"abc", 3}}, "x", SF_NONE);
 }
 static int64_t emit_nowhere(sf_turn *turn) { return sf_emit(turn, "nowhere", "x", SF_NONE); }
 static int64_t emit_null(sf_turn *turn) { return sf_emit(turn, NULL, "x", SF_NONE); }
@@ -212,7 +212,7 @@ static int64_t load_nothing(sf_turn *turn)
 }
 static int64_t save_long_id(sf_turn *turn)
 {
-    sf_address address = {"test/counter", large, 256};
+    sf_address address = {"test/counter", {large, 256}};
     return sf_addr_save(turn, address).data ? 0 : SF_EINVAL;
 }
 static int64_t fail_it(sf_turn *turn) { return sf_fail(turn, "for %s", "a reason"); }

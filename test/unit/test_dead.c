@@ -31,8 +31,9 @@ static int patient_take(sf_turn *turn)
     const sf_message *msg = sf_msg(turn);
     if (!patient->accepts)
         return sf_reject(turn, "the patient is not ready yet");
-    note(&patient->notes, "%s>%s %.*s #%u ", msg->from.type ? msg->from.id : "outside", msg->to.id,
-         (int)msg->body.size, msg->body.data ? (const char *)msg->body.data : "", msg->attempt);
+    note(&patient->notes, "%s>%s %.*s #%u ", msg->from.type ? id_text(msg->from) : "outside",
+         id_text(msg->to), (int)msg->body.size, msg->body.data ? (const char *)msg->body.data : "",
+         msg->attempt);
     return sf_reply(turn, "done", SF_NONE);
 }
 

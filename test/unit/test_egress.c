@@ -379,7 +379,7 @@ static void a_row_says_all_of_a_record(void **state)
         assert_int_equal(read.body.size, bodies[i].size);
         assert_string_equal(read.kind, "kind");
         assert_string_equal(read.from.type, "test/emitter");
-        assert_string_equal(read.from.id, "e");
+        assert_string_equal(read.from.id.data, "e");
         assert_int_equal(read.sequence, i + 1);
         assert_int_equal(
             sfi_egress_written(egress, sfi_key_bytes(&row.key), SF_BYTES(row.bytes, row.size)),
