@@ -385,16 +385,6 @@ static int storm_bank(struct storm *storm, uint64_t kills_max)
 
 /* -- mesh -------------------------------------------------------------------------------------- */
 
-static enum mesh_plant mesh_plant_of(const struct storm *storm)
-{
-    static const char *const names[] = {"none", "early-ack", "forgetful-sink", "no-position",
-                                        "resend", "early-pause"};
-    for (int i = 1; i < (int)(sizeof names / sizeof *names); i++)
-        if (is_planted(storm, names[i]))
-            return (enum mesh_plant)i;
-    return MESH_PLANT_NONE;
-}
-
 /* One run in a child; killed after `delay_us`, or with UINT64_MAX left to end.  1: killed. */
 static int mesh_child(struct storm *storm, struct mesh *mesh, uint64_t delay_us)
 {
@@ -460,7 +450,7 @@ static int storm_mesh(struct storm *storm, uint64_t kills_max, const char *dir, 
     if (rc == 0) {
         snprintf(mesh->dir, sizeof mesh->dir, "%s/mesh", dir);
         snprintf(mesh->ballast, sizeof mesh->ballast, "%s", ballast);
-        mesh->plant = mesh_plant_of(storm);
+        snprintf(mesh->plant, sizeof mesh->plant, "%s", storm->plant ? storm->plant : "");
     }
     while (rc == 0 && kills < kills_max) {
         if (*ballast)

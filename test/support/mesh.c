@@ -1,387 +1,38 @@
-/* mesh.c - see mesh.h.
- *
- * Handlers never assert; they call violate(), whose sentence outlives the process.  A violation
- * seen in a turn that is undone later was still one, because what the turn saw was wrong. */
+/* mesh.c - one life: open, work, settle, close; what happens in it is a table of parts. */
 #define _GNU_SOURCE
 #include "support/mesh.h"
 
-#include <inttypes.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
-#include "statefun.h"
+#include "support/mesh_part.h"
 
-static const char NODE[] = "mesh/node", OUT[] = "mesh/out";
-
-/* -- what follows from the numbers ------------------------------------------------------------- */
-
-static uint64_t fate(uint32_t actor, uint32_t number)
-{
-    return mix64(((uint64_t)actor << 32 | number) + 1);
-}
-
-static int is_poison(uint32_t actor, uint32_t number)
-{
-    return fate(actor, number) % 20 == 0;
-}
-
-/* Fails the first time, and only then. */
-static int is_moody(uint32_t actor, uint32_t number)
-{
-    return fate(actor, number) % 20 == 1;
-}
-
-static uint32_t next_sound(uint32_t actor, uint32_t number)
-{
-    do
-        number++;
-    while (is_poison(actor, number));
-    return number;
-}
-
-/* -- the actors -------------------------------------------------------------------------------- */
-
-struct node {
-    int64_t balance;                      /* tokens: one goes with each "token" */
-    uint64_t applied, emitted;            /* messages from outside, records */
-    uint64_t fed[MESH_PARTITIONS], fed_sum[MESH_PARTITIONS];
-    uint64_t fed_last[MESH_PARTITIONS];
-    uint64_t told[MESH_ACTORS], heard[MESH_ACTORS];
-    uint32_t last, last_run;
-    unsigned char seen[MESH_NUMBERS / 8 + 1];
+static const struct mesh_part *const parts[] = {
+    &mesh_orders, /* G1 to G5: what is sent, told, emitted, and ends as a dead letter */
+    &mesh_feeds,  /* G2, G3: what comes from a source */
+    &mesh_pauses, /* G6 */
 };
 
-struct order {
-    uint32_t number, run;
-};
+enum { PARTS = sizeof parts / sizeof *parts };
 
-struct feed {
-    uint64_t position;
-    uint32_t partition, unused;
-};
+/* -- what parts use ---------------------------------------------------------------------------- */
 
-struct record {
-    uint64_t serial, applied;
-    uint32_t actor, number;
-};
-
-static sf_address node_address(uint32_t actor)
+int mesh_is_planted(const struct mesh *mesh, const char *bug)
 {
-    static const char ids[MESH_ACTORS] = "abcdefghijklmnop";
-    return (sf_address){.type = NODE, .id = {&ids[actor], 1}};
+    return strcmp(mesh->plant, bug) == 0;
 }
 
-static uint32_t node_number(sf_address address)
-{
-    return (uint32_t)(*(const char *)address.id.data - 'a');
-}
-
-static int tell_token(sf_turn *turn, struct node *self, uint32_t to)
-{
-    self->balance--;
-    self->told[to]++;
-    return sf_tell(turn, node_address(to), "token", SF_OF(self->told[to]));
-}
-
-/* A struct that could not be loaded, since the disk refuses, is handed out as zeroes and the turn
- * undone: such a turn judges nothing.  It is one in which nothing can be sent any more. */
-#define JUDGE(turn, ...) \
-    ((void)(sf_tell((turn), node_address(0), "probe", SF_NONE) < 0 ? 0 : violate(__VA_ARGS__)))
-
-/* G3, G4: each number once, in order, none left out but poison and what a kill took. */
-static void check_order(sf_turn *turn, struct mesh *mesh, const struct node *self, uint32_t me,
-                        const struct order *order)
-{
-    if (order->number == 0 || order->number > MESH_NUMBERS) {
-        JUDGE(turn, &mesh->verdict, "G1: actor %u got number %u", me, order->number);
-        return;
-    }
-    if (self->seen[order->number / 8] & 1 << order->number % 8)
-        JUDGE(turn, &mesh->verdict, "G3: actor %u got number %u twice", me, order->number);
-    if (order->number <= self->last || order->run < self->last_run)
-        JUDGE(turn, &mesh->verdict, "G4: actor %u got number %u of run %u after %u of run %u", me,
-                order->number, order->run, self->last, self->last_run);
-    if (order->run == self->last_run && order->number != next_sound(me, self->last))
-        JUDGE(turn, &mesh->verdict, "G4: actor %u got number %u after %u in one run", me,
-              order->number, self->last);
-}
-
-/* G6: of who is paused for sure no turn runs. */
-static void check_awake(struct mesh *mesh, uint32_t me)
-{
-    if (atomic_load(&mesh->model.paused[me]))
-        violate(&mesh->verdict, "G6: actor %u is paused and had a turn", me);
-}
-
-static int node_order(sf_turn *turn)
-{
-    struct mesh *mesh = sf_userdata(turn);
-    struct node *self = sf_state(turn);
-    const struct order *order = sf_body(turn, sizeof *order);
-    uint32_t me = node_number(sf_self(turn));
-    check_awake(mesh, me);
-    uint64_t dice = fate(me, order->number);
-    if (!is_poison(me, order->number))
-        check_order(turn, mesh, self, me, order);
-    self->seen[order->number / 8 % sizeof self->seen] |= (unsigned char)(1 << order->number % 8);
-    self->last = order->number;
-    self->last_run = order->run;
-    self->applied++;
-    for (uint64_t i = 0; i < dice % 3; i++)
-        tell_token(turn, self, (uint32_t)(mix64(dice + i) % MESH_ACTORS));
-    struct record record = {self->emitted + 1, self->applied, me, order->number};
-    self->emitted++;
-    sf_emit(turn, OUT, "record", SF_OF(record));
-    if (is_poison(me, order->number))
-        return order->number % 2 ? sf_fail(turn, "poison %u", order->number)
-                                 : sf_reject(turn, "poison %u", order->number);
-    return is_moody(me, order->number) && sf_msg(turn)->attempt == 1 ? sf_fail(turn, "moody") : 0;
-}
-
-static int node_token(sf_turn *turn)
-{
-    struct mesh *mesh = sf_userdata(turn);
-    struct node *self = sf_state(turn);
-    uint32_t from = node_number(sf_msg(turn)->from), me = node_number(sf_self(turn));
-    check_awake(mesh, me);
-    uint64_t number = *(const uint64_t *)sf_body(turn, sizeof number);
-    if (number != self->heard[from] + 1)
-        JUDGE(turn, &mesh->verdict,
-                "G4: actor %u heard %" PRIu64 " after %" PRIu64 " from actor %u; applied %" PRIu64
-                ", balance %" PRId64 ", attempt %u; this thread's last refusal: %s",
-                me, number, self->heard[from], from, self->applied, self->balance,
-                sf_msg(turn)->attempt, sf_errmsg());
-    self->heard[from] = number;
-    self->balance++;
-    if (mix64(number + from) % 4 == 0) /* and so on, until it dies out */
-        tell_token(turn, self, (uint32_t)(mix64(number * 31 + me) % MESH_ACTORS));
-    return mix64(number * 17 + from) % 20 == 0 && sf_msg(turn)->attempt == 1
-               ? sf_fail(turn, "moody")
-               : 0;
-}
-
-static int node_feed(sf_turn *turn)
-{
-    struct mesh *mesh = sf_userdata(turn);
-    struct node *self = sf_state(turn);
-    const struct feed *feed = sf_body(turn, sizeof *feed);
-    uint32_t partition = feed->partition % MESH_PARTITIONS, me = node_number(sf_self(turn));
-    check_awake(mesh, me);
-    if (feed->position <= self->fed_last[partition])
-        JUDGE(turn, &mesh->verdict,
-              "G3: actor %u got record %" PRIu64 " after %" PRIu64 " of partition %u", me,
-              feed->position, self->fed_last[partition], partition);
-    self->fed[partition]++;
-    self->fed_sum[partition] += feed->position;
-    self->fed_last[partition] = feed->position;
-    tell_token(turn, self, (uint32_t)(feed->position % MESH_ACTORS));
-    return 0;
-}
-
-static const sf_type node_type =
-    SF_TYPE(NODE, .on = {{"order", node_order}, {"token", node_token}, {"feed", node_feed}},
-            .state_size = sizeof(struct node));
-
-/* -- the sink ---------------------------------------------------------------------------------- */
-
-static uint64_t hash_bytes(sf_bytes bytes)
-{
-    uint64_t hash = 1;
-    for (size_t i = 0; i < bytes.size; i++)
-        hash = mix64(hash + ((const unsigned char *)bytes.data)[i]);
-    return hash | 1;
-}
-
-static int sink_take_one(struct mesh *mesh, const sf_message *msg)
-{
-    struct mesh_model *model = &mesh->model;
-    uint64_t delivered = atomic_load(&model->delivered), hash = hash_bytes(msg->body);
-    struct record record;
-    if (msg->sequence == 0 || msg->sequence > delivered + 1 || msg->sequence > MESH_RECORDS)
-        return violate(&mesh->verdict, "G5: record %" PRIu64 " came after %" PRIu64, msg->sequence,
-                       delivered);
-    if (msg->body.size != sizeof record)
-        return violate(&mesh->verdict, "G5: record %" PRIu64 " has %zu bytes", msg->sequence,
-                       msg->body.size);
-    if (msg->sequence <= delivered) {
-        mesh->counts.repeated++;
-        return hash == model->record[msg->sequence]
-                   ? 0
-                   : violate(&mesh->verdict, "G5: record %" PRIu64 " came again with other bytes",
-                             msg->sequence);
-    }
-    memcpy(&record, msg->body.data, sizeof record);
-    model->record[msg->sequence] = hash;
-    model->record_actor[msg->sequence] = record.actor;
-    model->record_number[msg->sequence] = record.number;
-    atomic_store(&model->delivered, msg->sequence); /* last: a kill in between delivers it again */
-    mesh->counts.records++;
-    return 0;
-}
-
-/* All, some of them, or all of them again. */
-static int sink_take(const sf_message *const *records, size_t count, void *userdata)
-{
-    struct mesh *mesh = userdata;
-    uint64_t dice = mix64(mesh->seed + ++mesh->sink_calls), mood = dice % 8;
-    size_t taken = mood == 0 ? 1 + (dice >> 8) % count : count;
-    for (size_t i = 0; i < count; i++) {
-        if (i && records[i]->sequence != records[i - 1]->sequence + 1)
-            violate(&mesh->verdict, "G5: record %" PRIu64 " next to %" PRIu64, records[i]->sequence,
-                    records[i - 1]->sequence);
-        if (i < taken && sink_take_one(mesh, records[i]) < 0)
-            return -1;
-    }
-    return mood == 1 && !mesh->only_check ? -1 : (int)taken;
-}
-
-/* -- checks ------------------------------------------------------------------------------------ */
-
-static int read_nodes(struct mesh *mesh, sf_view *view, struct node nodes[MESH_ACTORS])
-{
-    memset(nodes, 0, sizeof *nodes * MESH_ACTORS);
-    for (uint32_t i = 0; i < MESH_ACTORS; i++) {
-        sf_bytes bytes = sf_view_state(view, node_address(i));
-        if (bytes.data && bytes.size != sizeof nodes[i])
-            return violate(&mesh->verdict, "G1: actor %u has %zu bytes", i, bytes.size);
-        if (bytes.data)
-            memcpy(&nodes[i], bytes.data, bytes.size);
-    }
-    return 0;
-}
-
-static int has_seen(const struct node *node, uint32_t number)
-{
-    return node->seen[number / 8] >> number % 8 & 1;
-}
-
-/* Holds after any kill, before the first turn: what left the process is on disk (the gate, G5). */
-static int check_delivered(struct mesh *mesh, const struct node nodes[MESH_ACTORS])
-{
-    const struct mesh_model *model = &mesh->model;
-    uint64_t emitted = 0, delivered = atomic_load(&model->delivered);
-    for (uint32_t i = 0; i < MESH_ACTORS; i++)
-        emitted += nodes[i].emitted;
-    if (emitted < delivered)
-        return violate(&mesh->verdict,
-                       "G5: %" PRIu64 " records were delivered, %" PRIu64 " are on disk", delivered,
-                       emitted);
-    for (uint64_t s = 1; s <= delivered; s++)
-        if (!has_seen(&nodes[model->record_actor[s] % MESH_ACTORS], model->record_number[s]))
-            return violate(&mesh->verdict,
-                           "G5: record %" PRIu64 " was delivered before its turn was on disk", s);
-    return 0;
-}
-
-/* Dead letters by actor and number; a second one is a violation. */
-static int read_dead(struct mesh *mesh, sf_view *view, unsigned char (*dead)[MESH_NUMBERS + 1])
-{
-    uint64_t last = 0;
-    for (const sf_message *letter; (letter = sf_view_dead(view, last)); last = letter->sequence) {
-        struct order order;
-        uint32_t actor = node_number(letter->to);
-        if (letter->sequence != last + 1)
-            return violate(&mesh->verdict, "G3: dead letter %" PRIu64 " after %" PRIu64,
-                           letter->sequence, last);
-        if (letter->body.size != sizeof order || actor >= MESH_ACTORS)
-            return violate(&mesh->verdict, "G3: a strange dead letter: %s", letter->reason);
-        memcpy(&order, letter->body.data, sizeof order);
-        if (order.number == 0 || order.number > MESH_NUMBERS || !is_poison(actor, order.number))
-            return violate(&mesh->verdict, "G3: number %u of actor %u is a dead letter: %s",
-                           order.number, actor, letter->reason);
-        if (dead[actor][order.number]++)
-            return violate(&mesh->verdict, "G3: number %u of actor %u is a dead letter twice",
-                           order.number, actor);
-    }
-    return 0;
-}
-
-static int check_messages(struct mesh *mesh, const struct node *node, uint32_t actor,
-                          const unsigned char *dead)
-{
-    struct mesh_model *model = &mesh->model;
-    uint64_t applied = 0;
-    for (uint32_t k = 1; k <= MESH_NUMBERS; k++) {
-        int seen = has_seen(node, k), acked = atomic_load(&model->acked[actor][k]);
-        if (seen && k > atomic_load(&model->sent[actor]))
-            return violate(&mesh->verdict, "G3: actor %u has number %u, which was never sent",
-                           actor, k);
-        if (seen && is_poison(actor, k))
-            return violate(&mesh->verdict, "G8: actor %u kept poison number %u", actor, k);
-        if (acked && !seen && !dead[k])
-            return violate(&mesh->verdict, "G2: number %u of actor %u was acknowledged and is lost",
-                           k, actor);
-        applied += (uint64_t)seen;
-        mesh->counts.acked += (uint64_t)acked;
-        mesh->counts.dead += dead[k];
-    }
-    mesh->counts.applied += applied;
-    if (node->applied != applied || node->emitted != applied)
-        return violate(&mesh->verdict,
-                       "G1: actor %u has %" PRIu64 " numbers, counted %" PRIu64
-                       " and emitted %" PRIu64,
-                       actor, applied, node->applied, node->emitted);
-    return 0;
-}
-
-static int check_tokens(struct mesh *mesh, const struct node nodes[MESH_ACTORS])
-{
-    int64_t sum = 0;
-    for (uint32_t i = 0; i < MESH_ACTORS; i++) {
-        sum += nodes[i].balance;
-        for (uint32_t j = 0; j < MESH_ACTORS; j++)
-            if (nodes[i].told[j] != nodes[j].heard[i])
-                return violate(&mesh->verdict,
-                               "G1: actor %u told actor %u %" PRIu64
-                               " times and was heard %" PRIu64,
-                               i, j, nodes[i].told[j], nodes[j].heard[i]);
-    }
-    return sum ? violate(&mesh->verdict, "G1: the balances add up to %" PRId64, sum) : 0;
-}
-
-static int check_feeds(struct mesh *mesh, const struct node nodes[MESH_ACTORS],
-                       sf_source *const *sources)
-{
-    for (uint32_t p = 0; p < MESH_PARTITIONS; p++) {
-        uint64_t position = sf_source_position(sources[p]), count = 0, sum = 0;
-        for (uint32_t i = 0; i < MESH_ACTORS; i++) {
-            count += nodes[i].fed[p];
-            sum += nodes[i].fed_sum[p];
-        }
-        if (count != position || sum != position * (position + 1) / 2)
-            return violate(&mesh->verdict,
-                           "G3: partition %u is at %" PRIu64 ", and %" PRIu64
-                           " records counted, sum %" PRIu64,
-                           p, position, count, sum);
-    }
-    return 0;
-}
-
-/* -- one run ----------------------------------------------------------------------------------- */
-
-struct run {
-    struct mesh *mesh;
-    sf_runtime *rt;
-    sf_source *sources[MESH_PARTITIONS];
-    struct dice dice;
-    int is_relaxed, drives;
-    _Atomic int failed;
-    _Atomic uint32_t refusals;
-};
-
-/* An error that the library had no reason for. */
-static int unexpected(struct run *run, const char *what)
+int mesh_unexpected(struct run *run, const char *what)
 {
     atomic_store(&run->failed, 1);
     return violate(&run->mesh->verdict, "%s: %s", what, sf_errmsg());
 }
 
-/* On a disk that was made full SF_EDISK is no surprise: there will be room, after a while.  1: try
- * again. */
-static int is_patient(struct run *run, int rc)
+/* On a disk that was made full SF_EDISK is no surprise: there will be room, after a while. */
+int mesh_is_patient(struct run *run, int rc)
 {
     enum { ROOM_AFTER = 30, REFUSALS_MAX = 50000 };
     struct timespec nap = {.tv_nsec = 100000};
@@ -395,113 +46,116 @@ static int is_patient(struct run *run, int rc)
     return refusals < REFUSALS_MAX;
 }
 
-static int run_until_idle(struct run *run)
+int mesh_wait_for_room(struct run *run, int refusal, const char *what)
 {
-    int rc;
-    while ((rc = sf_run_until_idle(run->rt)) < 0 && is_patient(run, rc))
-        ;
-    return rc < 0 ? unexpected(run, "run until idle") : 0;
-}
-
-static int open_view(struct run *run, sf_view **view)
-{
-    int rc;
-    while ((rc = sf_view_open(run->rt, view)) < 0 && is_patient(run, rc))
-        if (run->drives)
-            (void)sf_step(run->rt, 0);
-    return rc < 0 ? unexpected(run, "view") : 0;
-}
-
-/* Once nothing is under way, every account must balance. */
-static int check_settled(struct run *run)
-{
-    struct mesh *mesh = run->mesh;
-    sf_view *view = NULL;
-    struct node *nodes = calloc(MESH_ACTORS, sizeof *nodes);
-    unsigned char (*dead)[MESH_NUMBERS + 1] = calloc(MESH_ACTORS, sizeof *dead);
-    uint64_t emitted = 0;
-    int rc = nodes && dead ? 0 : -1;
-    if (rc == 0)
-        rc = open_view(run, &view);
-    mesh->counts.acked = mesh->counts.applied = mesh->counts.dead = 0;
-    if (rc == 0)
-        rc = read_nodes(mesh, view, nodes);
-    if (rc == 0)
-        rc = read_dead(mesh, view, dead);
-    for (uint32_t i = 0; rc == 0 && i < MESH_ACTORS; i++) {
-        rc = check_messages(mesh, &nodes[i], i, dead[i]);
-        emitted += nodes[i].emitted;
-    }
-    if (rc == 0)
-        rc = check_tokens(mesh, nodes);
-    if (rc == 0)
-        rc = check_feeds(mesh, nodes, run->sources);
-    if (rc == 0 && emitted != atomic_load(&mesh->model.delivered))
-        rc = violate(&mesh->verdict, "G5: %" PRIu64 " records emitted, %" PRIu64 " delivered",
-                     emitted, atomic_load(&mesh->model.delivered));
-    mesh->counts.drained++;
-    sf_view_close(view);
-    free(dead);
-    free(nodes);
-    return rc;
-}
-
-/* In relaxed mode records and positions come out a little later than all else.  1: they have. */
-static int is_safe(struct run *run)
-{
-    sf_view *view;
-    struct node nodes[MESH_ACTORS];
-    uint64_t emitted = 0, fed = 0, positions = 0;
-    if (!run->is_relaxed)
-        return 1;
-    if (open_view(run, &view) < 0)
-        return -1;
-    int rc = read_nodes(run->mesh, view, nodes);
-    sf_view_close(view);
-    for (uint32_t i = 0; i < MESH_ACTORS; i++) {
-        emitted += nodes[i].emitted;
-        for (uint32_t p = 0; p < MESH_PARTITIONS; p++)
-            fed += nodes[i].fed[p];
-    }
-    for (uint32_t p = 0; p < MESH_PARTITIONS; p++)
-        positions += sf_source_position(run->sources[p]);
-    return rc < 0 ? rc : emitted <= atomic_load(&run->mesh->model.delivered) && fed <= positions;
-}
-
-/* After a refusal.  0: try again. */
-static int wait_for_room(struct run *run, int refusal)
-{
-    if (is_patient(run, refusal)) {
+    if (mesh_is_patient(run, refusal)) {
         if (run->drives)
             (void)sf_step(run->rt, 0);
         return 0;
     }
     if (refusal != SF_EAGAIN)
-        return unexpected(run, "send");
+        return mesh_unexpected(run, what);
     int rc = sf_wait_room(run->rt, -1);
-    return rc < 0 && !is_patient(run, rc) ? unexpected(run, "wait for room") : 0;
+    return rc < 0 && !mesh_is_patient(run, rc) ? mesh_unexpected(run, "wait for room") : 0;
 }
 
-/* Before, since it may be resumed from then on. */
-static int resume_actor(struct run *run, uint32_t actor)
+int mesh_wait(struct run *run, int64_t ticket)
 {
-    int64_t ticket;
-    atomic_store(&run->mesh->model.paused[actor], 0);
-    while ((ticket = sf_resume(run->rt, node_address(actor))) < 0)
-        if (wait_for_room(run, (int)ticket) < 0)
-            return -1;
+    int rc;
+    while ((rc = sf_wait(run->rt, ticket, -1)) < 0 && mesh_is_patient(run, rc))
+        ;
+    return rc < 0 ? mesh_unexpected(run, "wait") : 0;
+}
+
+static void on_durable(int result, int64_t ticket, void *userdata)
+{
+    _Atomic uint8_t *promised = userdata;
+    (void)ticket;
+    if (result == 0)
+        atomic_store(promised, 1);
+}
+
+static int pay(struct lane *lane)
+{
+    if (lane->owed_count && mesh_wait(lane->run, lane->last_ticket) < 0)
+        return -1;
+    for (uint32_t i = 0; i < lane->owed_count; i++)
+        atomic_store(lane->owed[i], 1);
+    lane->owed_count = 0;
     return 0;
 }
 
+int mesh_owe(struct lane *lane, int64_t ticket, _Atomic uint8_t *promised)
+{
+    if (dice_below(&lane->dice, 3) == 0)
+        return sf_then(lane->run->rt, ticket, on_durable, (void *)(uintptr_t)promised) < 0
+                   ? mesh_unexpected(lane->run, "then")
+                   : 0;
+    lane->last_ticket = ticket;
+    lane->owed[lane->owed_count++] = promised;
+    return lane->owed_count == MESH_OWED_MAX || dice_below(&lane->dice, 40) == 0 ? pay(lane) : 0;
+}
+
+uint32_t mesh_pick(struct lane *lane, uint32_t count)
+{
+    return (uint32_t)dice_below(&lane->dice, count / lane->lanes) * lane->lanes + lane->parity;
+}
+
+/* -- settle ------------------------------------------------------------------------------------ */
+
+static int open_view(struct run *run, sf_view **view)
+{
+    int rc;
+    while ((rc = sf_view_open(run->rt, view)) < 0 && mesh_is_patient(run, rc))
+        if (run->drives)
+            (void)sf_step(run->rt, 0);
+    return rc < 0 ? mesh_unexpected(run, "view") : 0;
+}
+
+static int check(struct run *run)
+{
+    sf_view *view;
+    int rc = open_view(run, &view);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; rc == 0 && i < PARTS; i++)
+        if (parts[i]->check)
+            rc = parts[i]->check(run, view);
+    sf_view_close(view);
+    run->mesh->counts.drained++;
+    return rc;
+}
+
+/* 1: relaxed mode has caught up. */
+static int is_safe(struct run *run)
+{
+    sf_view *view;
+    int safe = 1;
+    if (!run->is_relaxed)
+        return 1;
+    if (open_view(run, &view) < 0)
+        return -1;
+    for (int i = 0; safe == 1 && i < PARTS; i++)
+        if (parts[i]->is_safe)
+            safe = parts[i]->is_safe(run, view);
+    sf_view_close(view);
+    return safe;
+}
+
+static int run_until_idle(struct run *run)
+{
+    int rc;
+    while ((rc = sf_run_until_idle(run->rt)) < 0 && mesh_is_patient(run, rc))
+        ;
+    return rc < 0 ? mesh_unexpected(run, "run until idle") : 0;
+}
+
 /* Drives until nothing is under way, a sink's pauses included.  What is not safe by then never will
- * be:  the check says what it is. */
-static int settle(struct run *run)
+ * be: the check says what it is. */
+static int drive_to_rest(struct run *run)
 {
     enum { REST_US = 60000000, SAFE_US = 15000000 };
     uint64_t began_us = now_us();
-    for (uint32_t i = 0; i < MESH_ACTORS; i++)
-        if (resume_actor(run, i) < 0)
-            return -1;
     for (;;) {
         if (run_until_idle(run) < 0)
             return -1;
@@ -509,7 +163,7 @@ static int settle(struct run *run)
         int due_ms = sf_timeout_ms(run->rt);
         int safe = due_ms >= 0 ? 0 : took_us > SAFE_US ? 1 : is_safe(run);
         if (safe)
-            return safe < 0 ? -1 : check_settled(run);
+            return safe < 0 ? -1 : 0;
         if (took_us > REST_US)
             return violate(&run->mesh->verdict, "it did not come to rest in a minute");
         struct timespec pause = {.tv_nsec = due_ms ? 1000000 : 0};
@@ -517,39 +171,15 @@ static int settle(struct run *run)
     }
 }
 
-static int check_at_open(struct run *run)
+static int settle(struct run *run)
 {
-    sf_view *view = NULL;
-    struct node *nodes = calloc(MESH_ACTORS, sizeof *nodes);
-    int rc = nodes ? 0 : -1;
-    if (rc == 0)
-        rc = open_view(run, &view);
-    if (rc == 0)
-        rc = read_nodes(run->mesh, view, nodes);
-    if (rc == 0)
-        rc = check_delivered(run->mesh, nodes);
-    sf_view_close(view);
-    free(nodes);
-    return rc;
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i]->calm && parts[i]->calm(run) < 0)
+            return -1;
+    return drive_to_rest(run) < 0 ? -1 : check(run);
 }
 
-static int open_sources(struct run *run)
-{
-    struct mesh *mesh = run->mesh;
-    char name[32] = "feed";
-    if (mesh->plant == MESH_PLANT_NO_POSITION)
-        snprintf(name, sizeof name, "feed%u", mesh->run);
-    for (uint32_t p = 0; p < MESH_PARTITIONS; p++) {
-        if (sf_source_open(run->rt, name, p, &run->sources[p]) < 0)
-            return unexpected(run, "open source");
-        uint64_t found = sf_source_position(run->sources[p]),
-                 seen = atomic_load(&mesh->model.position[p]);
-        if (found < seen)
-            return violate(&mesh->verdict, "G2: partition %u was at %" PRIu64 " and is at %" PRIu64,
-                           p, seen, found);
-    }
-    return 0;
-}
+/* -- open and close ---------------------------------------------------------------------------- */
 
 /* Each life has others.  Killing loses nothing in relaxed mode either. */
 static sf_options throw_options(struct run *run)
@@ -567,149 +197,54 @@ static sf_options throw_options(struct run *run)
     return options;
 }
 
+static int register_types(struct run *run)
+{
+    for (int i = 0; i < PARTS; i++)
+        for (int j = 0; j < 3 && parts[i]->types[j]; j++)
+            if (sf_register(run->rt, parts[i]->types[j], run->mesh) < 0)
+                return mesh_unexpected(run, "register");
+    return 0;
+}
+
+static int look(struct run *run)
+{
+    sf_view *view;
+    int rc = open_view(run, &view);
+    if (rc < 0)
+        return rc;
+    for (int i = 0; rc == 0 && i < PARTS; i++)
+        if (parts[i]->look)
+            rc = parts[i]->look(run, view);
+    sf_view_close(view);
+    return rc;
+}
+
 static int open_run(struct run *run)
 {
-    struct mesh *mesh = run->mesh;
     sf_options options = throw_options(run);
     int rc;
-    while ((rc = sf_runtime_open(mesh->dir, &options, &run->rt)) < 0 && is_patient(run, rc))
+    while ((rc = sf_runtime_open(run->mesh->dir, &options, &run->rt)) < 0 &&
+           mesh_is_patient(run, rc))
         ;
     if (rc < 0)
-        return unexpected(run, "open");
-    if (sf_register(run->rt, &node_type, mesh) < 0)
-        return unexpected(run, "register");
-    if (check_at_open(run) < 0)
+        return mesh_unexpected(run, "open");
+    if (register_types(run) < 0 || look(run) < 0)
         return -1;
-    if (mesh->plant == MESH_PLANT_FORGETFUL_SINK)
-        atomic_store(&mesh->model.delivered, 0);
-    /* Half of the time the sink says what it holds, else it gets some of it again. */
-    if (sf_egress_register(run->rt, OUT, sink_take, mesh) < 0)
-        return unexpected(run, "register the sink");
-    if (dice_below(&run->dice, 2) &&
-        sf_egress_ack(run->rt, OUT, atomic_load(&mesh->model.delivered)) < 0)
-        return unexpected(run, "acknowledge what the sink holds");
-    return open_sources(run);
+    for (int i = 0; rc == 0 && i < PARTS; i++)
+        if (parts[i]->open)
+            rc = parts[i]->open(run);
+    return rc;
 }
 
-static void on_durable(int result, int64_t ticket, void *userdata)
+static int close_run(struct run *run)
 {
-    _Atomic uint8_t *acked = userdata;
-    (void)ticket;
-    if (result == 0)
-        atomic_store(acked, 1);
+    for (uint32_t p = 0; p < MESH_PARTITIONS; p++)
+        sf_source_close(run->sources[p]);
+    int rc = sf_runtime_close(run->rt);
+    return rc < 0 && !mesh_is_patient(run, rc) ? mesh_unexpected(run, "close") : 0;
 }
 
-/* What one thread has sent and waits for. */
-struct lane {
-    struct run *run;
-    pthread_t thread;
-    struct dice dice;
-    uint32_t parity, lanes; /* actors with that number modulo lanes are its own */
-    uint32_t owed_count;
-    int64_t last_ticket;
-    _Atomic uint8_t *owed[64];
-};
-
-static int lane_wait(struct lane *lane)
-{
-    int rc = 0;
-    while (lane->owed_count && (rc = sf_wait(lane->run->rt, lane->last_ticket, -1)) < 0 &&
-           is_patient(lane->run, rc))
-        ;
-    if (rc < 0)
-        return unexpected(lane->run, "wait");
-    for (uint32_t i = 0; i < lane->owed_count; i++)
-        atomic_store(lane->owed[i], 1);
-    lane->owed_count = 0;
-    return 0;
-}
-
-static int send_order(struct lane *lane, uint32_t actor, uint32_t number)
-{
-    struct mesh *mesh = lane->run->mesh;
-    struct order order = {number, mesh->run};
-    int64_t ticket;
-    while ((ticket = sf_send(lane->run->rt, node_address(actor), "order", SF_OF(order))) < 0)
-        if (wait_for_room(lane->run, (int)ticket) < 0)
-            return -1;
-    _Atomic uint8_t *acked = &mesh->model.acked[actor][number];
-    if (mesh->plant == MESH_PLANT_EARLY_ACK)
-        atomic_store(acked, 1);
-    if (dice_below(&lane->dice, 3) == 0)
-        return sf_then(lane->run->rt, ticket, on_durable, (void *)(uintptr_t)acked) < 0
-                   ? unexpected(lane->run, "then")
-                   : 0;
-    lane->last_ticket = ticket;
-    lane->owed[lane->owed_count++] = acked;
-    return lane->owed_count == 64 || dice_below(&lane->dice, 40) == 0 ? lane_wait(lane) : 0;
-}
-
-static int pause_actor(struct lane *lane, uint32_t actor)
-{
-    struct run *run = lane->run;
-    int64_t ticket;
-    int rc;
-    while ((ticket = sf_pause(run->rt, node_address(actor), "the mesh says so")) < 0)
-        if (wait_for_room(run, (int)ticket) < 0)
-            return -1;
-    if (run->mesh->plant == MESH_PLANT_EARLY_PAUSE)
-        atomic_store(&run->mesh->model.paused[actor], 1);
-    while ((rc = sf_wait(run->rt, ticket, -1)) < 0 && is_patient(run, rc))
-        ;
-    if (rc < 0)
-        return unexpected(run, "wait for a pause");
-    atomic_store(&run->mesh->model.paused[actor], 1);
-    return 0;
-}
-
-/* Of its own actors, one. */
-static int pause_or_resume(struct lane *lane)
-{
-    uint32_t actor =
-        (uint32_t)dice_below(&lane->dice, MESH_ACTORS / lane->lanes) * lane->lanes + lane->parity;
-    return dice_below(&lane->dice, 3) ? resume_actor(lane->run, actor) : pause_actor(lane, actor);
-}
-
-static int send_next(struct lane *lane)
-{
-    struct mesh_model *model = &lane->run->mesh->model;
-    uint32_t actor =
-        (uint32_t)dice_below(&lane->dice, MESH_ACTORS / lane->lanes) * lane->lanes + lane->parity;
-    uint32_t number = atomic_load(&model->sent[actor]) + 1;
-    if (number > MESH_NUMBERS)
-        return 0;
-    atomic_store(&model->sent[actor], number); /* before: it may be accepted from now on */
-    return send_order(lane, actor, number);
-}
-
-static int feed_next(struct run *run, uint32_t partition, uint64_t *position)
-{
-    struct feed feed = {*position + 1, partition, 0};
-    int rc;
-    if (*position >= MESH_NUMBERS * 4)
-        return 0;
-    (void)sf_source_send(run->sources[partition],
-                         node_address((uint32_t)mix64(feed.position) % MESH_ACTORS), "feed",
-                         SF_OF(feed));
-    while ((rc = sf_source_advance(run->sources[partition], feed.position)) < 0)
-        if (wait_for_room(run, rc) < 0)
-            return -1;
-    *position = feed.position;
-    uint64_t durable = sf_source_position(run->sources[partition]);
-    if (run->mesh->plant != MESH_PLANT_NO_POSITION)
-        atomic_store(&run->mesh->model.position[partition], durable);
-    return 0;
-}
-
-static int resend(struct lane *lane)
-{
-    struct mesh_model *model = &lane->run->mesh->model;
-    for (uint32_t i = lane->parity; i < MESH_ACTORS; i += lane->lanes)
-        for (uint32_t k = 1; k <= atomic_load(&model->sent[i]); k++)
-            if (!atomic_load(&model->acked[i][k]) && send_order(lane, i, k) < 0)
-                return -1;
-    return 0;
-}
+/* -- work -------------------------------------------------------------------------------------- */
 
 static int step_now_and_then(struct lane *lane)
 {
@@ -717,27 +252,25 @@ static int step_now_and_then(struct lane *lane)
     if (!run->drives || dice_below(&lane->dice, 30))
         return 0;
     int rc = sf_step(run->rt, (int)dice_below(&lane->dice, 100));
-    return rc < 0 && !is_patient(run, rc) ? unexpected(run, "step") : 0;
+    return rc < 0 && !mesh_is_patient(run, rc) ? mesh_unexpected(run, "step") : 0;
 }
 
-/* Sends, feeds and waits for a while. */
+static int go_round(struct lane *lane)
+{
+    for (int i = 0; i < PARTS; i++)
+        if (parts[i]->act && dice_below(&lane->dice, parts[i]->one_in) == 0 &&
+            parts[i]->act(lane) < 0)
+            return -1;
+    return step_now_and_then(lane);
+}
+
 static int work(struct lane *lane)
 {
-    struct run *run = lane->run;
-    uint32_t partition = lane->parity % MESH_PARTITIONS;
-    uint64_t position = sf_source_position(run->sources[partition]);
-    uint64_t many = 1u << dice_below(&lane->dice, 13);
-    if (run->mesh->plant == MESH_PLANT_RESEND && resend(lane) < 0)
-        return -1;
-    for (uint64_t i = 0; i < many && !atomic_load(&run->failed); i++) {
-        if (send_next(lane) < 0 || (i % 3 == 0 && feed_next(run, partition, &position) < 0))
+    uint64_t rounds = 1u << dice_below(&lane->dice, 13);
+    for (; lane->round < rounds && !atomic_load(&lane->run->failed); lane->round++)
+        if (go_round(lane) < 0)
             return -1;
-        if (step_now_and_then(lane) < 0)
-            return -1;
-        if (dice_below(&lane->dice, 64) == 0 && pause_or_resume(lane) < 0)
-            return -1;
-    }
-    return lane_wait(lane);
+    return pay(lane);
 }
 
 static void *work_on_thread(void *arg)
@@ -750,7 +283,7 @@ static int work_with_threads(struct run *run)
 {
     struct lane lanes[2];
     if (sf_runtime_start(run->rt) < 0)
-        return unexpected(run, "start");
+        return mesh_unexpected(run, "start");
     run->drives = 0;
     for (uint32_t i = 0; i < 2; i++) {
         lanes[i] =
@@ -762,7 +295,7 @@ static int work_with_threads(struct run *run)
         pthread_join(lanes[i].thread, NULL);
     run->drives = 1;
     if (!atomic_load(&run->failed) && sf_runtime_stop(run->rt) < 0)
-        return unexpected(run, "stop");
+        return mesh_unexpected(run, "stop");
     return atomic_load(&run->failed) ? -1 : 0;
 }
 
@@ -770,14 +303,6 @@ static int work_alone(struct run *run)
 {
     struct lane lane = {.run = run, .dice = {dice_throw(&run->dice)}, .lanes = 1};
     return work(&lane);
-}
-
-static int close_run(struct run *run)
-{
-    for (uint32_t p = 0; p < MESH_PARTITIONS; p++)
-        sf_source_close(run->sources[p]);
-    int rc = sf_runtime_close(run->rt);
-    return rc < 0 && !is_patient(run, rc) ? unexpected(run, "close") : 0;
 }
 
 int mesh_run(void *arg)

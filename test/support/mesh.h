@@ -1,4 +1,5 @@
-/* mesh.h - a workload for kill storms, with its model outside the database.
+/* mesh.h - a workload for kill storms, with its model outside the database.  What it does is a table
+ * of parts: mesh_part.h.
  *
  * ACTORS actors get numbered messages from outside and records from a source, tell each other
  * numbered tokens, emit a record for each message, fail, and are paused now and then.  What must
@@ -24,16 +25,6 @@
 
 enum { MESH_ACTORS = 16, MESH_NUMBERS = 2048, MESH_PARTITIONS = 2 };
 enum { MESH_RECORDS = MESH_ACTORS * MESH_NUMBERS };
-
-/* A bug on purpose: the storm must find it. */
-enum mesh_plant {
-    MESH_PLANT_NONE,
-    MESH_PLANT_EARLY_ACK,      /* notes a message as acknowledged when it is only accepted */
-    MESH_PLANT_FORGETFUL_SINK, /* a restarted sink does not know what it holds */
-    MESH_PLANT_NO_POSITION,    /* reads the source from the start under another name */
-    MESH_PLANT_RESEND,         /* sends again what was not acknowledged before the kill */
-    MESH_PLANT_EARLY_PAUSE     /* takes an actor for paused when that is only accepted */
-};
 
 /* The model; shared, and zeroed for each new database. */
 struct mesh_model {
@@ -63,7 +54,7 @@ struct mesh {
     uint64_t seed;
     uint32_t run;      /* rises */
     int only_check;    /* settle everything, compare, close */
-    enum mesh_plant plant;
+    char plant[32];    /* a bug on purpose, by name, that the storm must find; or "" */
 };
 
 /* One run, in a child: opens, checks, works, closes.  The exit status: 0, or 1 with a sentence in
