@@ -164,7 +164,8 @@ enum {
     SF_ID_MAX = 255,
     SF_KIND_MAX = 255,
     SF_NAME_MAX = 255,        /* of a value, a source, an egress */
-    SF_ADDRESS_MAX = 400,     /* what sf_addr_save() gives */
+    SF_ADDRESS_MAX = 400,     /* what sf_addr_save() gives: it can be a key */
+    SF_KEY_MAX = 400,         /* of a map's entry */
     SF_STATE_MAX = 1 << 20,   /* an actor's struct */
     SF_PAYLOAD_MAX = 16 << 20 /* what sf_options.payload_max may be raised to */
 };
@@ -210,13 +211,22 @@ typedef struct sf_on {
     sf_handler *handler;
 } sf_on;
 
-/* A named value of bytes beside the struct.  The name is stored; the object is the handle. */
-typedef struct sf_value {
-    size_t size; /* set by SF_VALUE() */
+/* What an actor has beside its struct: values; maps, in the order of their keys' bytes; lists, in the order
+ * of appending.  The name is stored, the object is the handle.  A slot holds structs of one size, or any bytes.
+ * What kind it is may not change; its struct may, like that of a type: a higher version, and struct_migrate,
+ * which meets each entry when it is read. */
+typedef struct sf_slot {
+    size_t size; /* set by SF_VALUE(), SF_MAP(), SF_LIST() */
     const char *name;
-} sf_value;
+    size_t struct_size; /* 0: any bytes, up to payload_max */
+    uint32_t struct_version;
+    sf_migrate *struct_migrate;
+} sf_slot;
+typedef struct sf_value { sf_slot slot; } sf_value;
+typedef struct sf_map { sf_slot slot; } sf_map;   /* keys of 0 to SF_KEY_MAX bytes */
+typedef struct sf_list { sf_slot slot; } sf_list; /* three types, so that none is taken for another */
 
-enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16 };
+enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16, SF_MAPS_MAX = 16, SF_LISTS_MAX = 16 };
 enum { SF_TYPES_MAX = 65536, SF_PARTITIONS_MAX = 1 << 20 }; /* in one database, ever */
 
 typedef struct sf_type {
@@ -229,6 +239,8 @@ typedef struct sf_type {
                              * an older program is refused, from the first struct that is stored in it */
     sf_migrate *state_migrate;
     const sf_value *values[SF_VALUES_MAX];
+    const sf_map *maps[SF_MAPS_MAX];
+    const sf_list *lists[SF_LISTS_MAX];
     uint32_t attempts_max;   /* turns a message may fail before it is a dead letter; 0: 3 */
     uint32_t backoff_ms;     /* pause before the second attempt, doubled for each further; 0: none.
                               * Later messages to that actor wait meanwhile, those to others do not */
@@ -240,14 +252,17 @@ typedef struct sf_type {
 } sf_type;
 
 #ifdef __cplusplus /* name it, then assign the other fields */
-#define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, 0, 0, 0, 0}
-#define SF_VALUE(name) {sizeof(sf_value), (name)}
+#define SF_TYPE(name) {sizeof(sf_type), (name), {}, 0, 0, 0, 0, {}, {}, {}, 0, 0, 0, 0}
+#define SF_SLOT(name) {{sizeof(sf_slot), (name), 0, 0, 0}}
 #define SF_OPTIONS() {sizeof(sf_options), 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0}
 #else /* SF_TYPE("shop/cart", .handler = cart, .state_size = sizeof(struct cart)) */
 #define SF_TYPE(...) {.size = sizeof(sf_type), .name = __VA_ARGS__}
-#define SF_VALUE(...) {.size = sizeof(sf_value), .name = __VA_ARGS__}
+#define SF_SLOT(...) {{.size = sizeof(sf_slot), .name = __VA_ARGS__}}
 #define SF_OPTIONS(...) {.size = sizeof(sf_options), __VA_ARGS__}
 #endif
+#define SF_VALUE SF_SLOT
+#define SF_MAP SF_SLOT
+#define SF_LIST SF_SLOT
 
 /* -- open, register, close ----------------------------------------------------------------------- */
 

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "actor/key.h"
-#include "base/abi.h"
 #include "base/err.h"
 
 enum { ATTEMPTS_DEFAULT = 3, BACKOFF_MAX_DEFAULT_MS = 60000 };
@@ -22,8 +21,9 @@ void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type)
     if (!type)
         return;
     for (uint32_t i = 0; i < type->slot_count; i++)
-        sfi_free(sys, type->slot_names[i]);
-    sfi_free(sys, type->slot_names);
+        sfi_free(sys, type->slots[i].name);
+    sfi_free(sys, type->slots);
+    sfi_free(sys, type->bindings);
     sfi_free(sys, type->name);
     sfi_free(sys, type);
 }
@@ -139,36 +139,49 @@ static int reserve_number(struct sfi_types *types, uint32_t number)
     return 0;
 }
 
-int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const char *name,
-                      size_t size)
+int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, sf_bytes name,
+                      const struct sfi_slot_record *slot)
 {
-    char *copy = copy_text(sys, name, size);
-    char **names =
-        copy ? sfi_resize(sys, type->slot_names, (type->slot_count + 1) * sizeof *names) : NULL;
-    if (!names) {
+    char *copy = copy_text(sys, name.data, name.size);
+    struct sfi_slot_record *slots =
+        copy ? sfi_resize(sys, type->slots, (type->slot_count + 1) * sizeof *slots) : NULL;
+    if (!slots) {
         sfi_free(sys, copy);
         return sfi_err(SF_ENOMEM, "out of memory");
     }
-    type->slot_names = names;
-    names[type->slot_count++] = copy;
+    type->slots = slots;
+    slots[type->slot_count] = *slot;
+    slots[type->slot_count++].name = copy;
     return 0;
 }
 
-/* Of any value that was ever stored. */
+/* The number of any slot that ever was; 0: there was none of that name. */
 static uint16_t slot_named(const struct sfi_type *type, const char *name)
 {
     for (uint32_t i = 0; i < type->slot_count; i++)
-        if (strcmp(type->slot_names[i], name) == 0)
+        if (strcmp(type->slots[i].name, name) == 0)
             return (uint16_t)(i + 1);
     return 0;
 }
 
-uint16_t sfi_type_slot(const struct sfi_type *type, const sf_value *value)
+const struct sfi_binding *sfi_type_binding(const struct sfi_type *type, const sf_slot *handle,
+                                           enum sfi_slot_kind kind)
 {
-    for (uint32_t i = 0; i < type->value_count; i++)
-        if (type->desc.values[i] == value)
-            return type->value_slots[i];
-    return 0;
+    for (uint32_t i = 0; i < type->binding_count; i++)
+        if (type->bindings[i].handle == handle)
+            return type->bindings[i].kind == kind ? &type->bindings[i] : NULL;
+    return NULL;
+}
+
+void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
+                         const struct sfi_binding *binding)
+{
+    struct sfi_slot_record *slot = &type->slots[binding->number - 1];
+    if (slot->version == binding->desc.struct_version)
+        return;
+    slot->version = binding->desc.struct_version;
+    slot->size = binding->desc.struct_size;
+    sfi_type_touch(types, type);
 }
 
 sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind)
@@ -200,30 +213,6 @@ static int check_handlers(const sf_type *desc)
     return 0;
 }
 
-static const struct sfi_abi value_abi = {"sf_value", "SF_VALUE", sizeof(sf_value),
-                                         sizeof(sf_value)};
-
-static int check_values(const sf_type *desc)
-{
-    int count = 0;
-    for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++, count++) {
-        const sf_value *value = desc->values[i];
-        if (sfi_abi_check(&value_abi, value) < 0)
-            return sfi_err_in(SF_EINVAL, "type '%s'", desc->name);
-        if (!value->name || !value->name[0] || strlen(value->name) > SF_NAME_MAX)
-            return sfi_err(SF_EINVAL, "type '%s': a value's name is 1 to %d bytes", desc->name,
-                           SF_NAME_MAX);
-        for (int j = 0; j < i; j++)
-            if (strcmp(desc->values[j]->name, value->name) == 0)
-                return sfi_err(SF_EINVAL, "type '%s': value '%s' is listed twice", desc->name,
-                               value->name);
-    }
-    for (int i = count; i < SF_VALUES_MAX; i++)
-        if (desc->values[i])
-            return sfi_err(SF_EINVAL, "type '%s': value %d follows an empty one", desc->name, i);
-    return 0;
-}
-
 static int check_desc(const sf_type *desc)
 {
     if (!desc || desc->size != sizeof *desc)
@@ -231,8 +220,6 @@ static int check_desc(const sf_type *desc)
     int rc = sfi_type_name_check(desc->name);
     if (rc == 0)
         rc = check_handlers(desc);
-    if (rc == 0)
-        rc = check_values(desc);
     if (rc == 0 && desc->state_size > SF_STATE_MAX)
         rc = sfi_err(SF_EINVAL, "type '%s': a struct has at most %d bytes", desc->name,
                      SF_STATE_MAX);
@@ -274,23 +261,42 @@ static int check_layout(const struct sfi_type *type, const sf_type *desc)
     return type->registered ? check_same_layout(type, desc) : 0;
 }
 
-/* Numbers for values that the type never had.  Slots that were added stay when a later step fails:
- * a name with a slot and no rows is harmless. */
-static int add_slots(struct sfi_types *types, struct sfi_type *type, const sf_type *desc)
+/* Numbers for slots that the type never had.  Those that were added stay when a later step fails:
+ * a name with a number and no rows is harmless. */
+static int number_slots(struct sfi_types *types, struct sfi_type *type,
+                        struct sfi_binding *bindings, uint32_t count)
 {
-    for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++) {
-        const char *name = desc->values[i]->name;
-        if (slot_named(type, name))
-            continue;
-        if (type->slot_count == SFI_SLOTS_MAX)
-            return sfi_err(SF_EINVAL, "type '%s': more than %d values in its life", type->name,
-                           SFI_SLOTS_MAX);
-        int rc = sfi_type_add_slot(types->sys, type, name, strlen(name));
-        if (rc < 0)
-            return rc;
-        sfi_type_touch(types, type);
+    for (uint32_t i = 0; i < count; i++) {
+        const sf_slot *desc = &bindings[i].desc;
+        struct sfi_slot_record slot = {.kind = bindings[i].kind,
+                                       .version = desc->struct_version,
+                                       .size = desc->struct_size};
+        if (!slot_named(type, desc->name)) {
+            if (type->slot_count == SFI_SLOTS_MAX)
+                return sfi_err(SF_EINVAL, "type '%s': more than %d slots in its life", type->name,
+                               SFI_SLOTS_MAX);
+            int rc = sfi_type_add_slot(types->sys, type, sf_str(desc->name), &slot);
+            if (rc < 0)
+                return rc;
+            sfi_type_touch(types, type);
+        }
+        bindings[i].number = slot_named(type, desc->name);
     }
     return 0;
+}
+
+/* May these slots be laid over what the type has on disk? */
+static int check_slots(const struct sfi_type *type, const struct sfi_binding *bindings,
+                       uint32_t count)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < count && rc == 0; i++) {
+        uint16_t number = slot_named(type, bindings[i].desc.name);
+        if (number)
+            rc = sfi_slot_check_stored(type->name, &type->slots[number - 1], &bindings[i].desc,
+                                       bindings[i].kind);
+    }
+    return rc;
 }
 
 /* The pointer that finds the type from now on; reserved before. */
@@ -304,17 +310,17 @@ static void bind_name(struct sfi_types *types, struct sfi_type *type, const char
 }
 
 static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_type *desc,
-                      void *userdata)
+                      void *userdata, struct sfi_binding *bindings)
 {
     bind_name(types, type, desc->name);
+    sfi_free(types->sys, type->bindings);
+    type->bindings = bindings;
+    type->binding_count = sfi_slots_listed(desc);
     type->desc = *desc;
     type->userdata = userdata;
     type->attempts_max = desc->attempts_max ? desc->attempts_max : ATTEMPTS_DEFAULT;
     type->backoff_ms = desc->backoff_ms;
     type->backoff_ms_max = desc->backoff_ms_max ? desc->backoff_ms_max : BACKOFF_MAX_DEFAULT_MS;
-    type->value_count = 0;
-    for (int i = 0; i < SF_VALUES_MAX && desc->values[i]; i++)
-        type->value_slots[type->value_count++] = slot_named(type, desc->values[i]->name);
     type->registered = 1;
 }
 
@@ -339,21 +345,41 @@ static int type_create(struct sfi_types *types, const sf_type *desc, struct sfi_
     return 0;
 }
 
-int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userdata,
-                       struct sfi_type **out)
+/* All that can fail; `bindings` have their numbers then. */
+static int prepare(struct sfi_types *types, const sf_type *desc, struct sfi_binding *bindings,
+                   struct sfi_type **out)
 {
-    int rc = check_desc(desc);
-    if (rc == 0 && sfi_lookup_reserve(&types->by_pointer) < 0)
-        rc = sfi_err(SF_ENOMEM, "out of memory");
+    uint32_t count = sfi_slots_listed(desc);
+    int rc = sfi_slots_check(desc, bindings);
     if (rc < 0)
         return rc;
     struct sfi_type *type = sfi_types_find(types, desc->name);
     rc = type ? check_layout(type, desc) : type_create(types, desc, &type);
     if (rc == 0)
-        rc = add_slots(types, type, desc);
+        rc = check_slots(type, bindings, count);
+    if (rc == 0)
+        rc = number_slots(types, type, bindings, count);
+    *out = type;
+    return rc;
+}
+
+int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userdata,
+                       struct sfi_type **out)
+{
+    struct sfi_type *type = NULL;
+    struct sfi_binding *bindings;
+    int rc = check_desc(desc);
     if (rc < 0)
         return rc;
-    bind_type(types, type, desc, userdata);
+    bindings = sfi_alloc(types->sys, (sfi_slots_listed(desc) + 1) * sizeof *bindings);
+    rc = !bindings || sfi_lookup_reserve(&types->by_pointer) < 0
+             ? sfi_err(SF_ENOMEM, "out of memory")
+             : prepare(types, desc, bindings, &type);
+    if (rc < 0) {
+        sfi_free(types->sys, bindings);
+        return rc;
+    }
+    bind_type(types, type, desc, userdata, bindings);
     *out = type;
     return 0;
 }

@@ -1,7 +1,7 @@
 /* type.h - what actors of one type have in common, and how a type is found by its name.
  *
  * (1) A type has a number, given at its first registration and stored for ever; keys on disk hold
- *     the number, so a name is stored once.  The same holds for the names of its values: slots.
+ *     the number, so a name is stored once.  The same holds for the names of its slots (slot.h).
  * (2) Types known from disk but not registered yet exist too (registered = 0): messages may wait
  *     for them.  A type object lives until the runtime is closed.
  * (3) Looked up by the pointer that was registered (borrowed until close, so identity is enough),
@@ -14,11 +14,10 @@
 #ifndef SFI_ACTOR_TYPE_H
 #define SFI_ACTOR_TYPE_H
 
+#include "actor/slot.h"
 #include "base/hash.h"
 #include "base/lookup.h"
 #include "store/batch.h"
-
-enum { SFI_SLOTS_MAX = 1024 };
 
 struct sfi_message;
 struct sfi_hold;
@@ -40,11 +39,11 @@ struct sfi_type {
     struct sfi_type *next_dirty;
     sf_type desc;              /* name: the pointer that was registered */
     void *userdata;
-    uint32_t value_count;
-    uint16_t value_slots[SF_VALUES_MAX]; /* of desc.values */
+    struct sfi_binding *bindings; /* what it lists; ours */
+    uint32_t binding_count;
     uint64_t state_size, state_version;  /* of the newest struct on disk; see (5) */
     uint32_t refused;                    /* migrations that failed since one succeeded */
-    char **slot_names;                   /* slot_names[i] is slot i + 1; ours */
+    struct sfi_slot_record *slots;       /* slots[i] is slot i + 1, listed or not; ours */
     uint32_t slot_count;
     struct sfi_hold *hold;       /* why messages to all its actors wait; NULL: they do not (hold.h) */
     struct sfi_hold_list frozen; /* actors' holds that may let go when it is gone */
@@ -85,8 +84,12 @@ void sfi_type_raise(struct sfi_types *types, struct sfi_type *type);
 /* Its record differs from what is on disk. */
 void sfi_type_touch(struct sfi_types *types, struct sfi_type *type);
 
-/* The slot of a value that the type lists; 0: it does not. */
-uint16_t sfi_type_slot(const struct sfi_type *type, const sf_value *value);
+/* What the type lists under that handle; NULL: it does not, or as another kind. */
+const struct sfi_binding *sfi_type_binding(const struct sfi_type *type, const sf_slot *handle,
+                                           enum sfi_slot_kind kind);
+/* A struct is to be stored in a slot as it is bound (slot.h: 2). */
+void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
+                         const struct sfi_binding *binding);
 
 /* The handler for a kind; NULL: it does not understand it. */
 sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind);
@@ -95,8 +98,8 @@ sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind);
  * takes the type over, or refuses a number that is absurd or taken (SF_ECORRUPT). */
 struct sfi_type *sfi_type_new(const struct sfi_sys *sys, const char *name, size_t name_size);
 void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type);
-int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, const char *name,
-                      size_t size);
+int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, sf_bytes name,
+                      const struct sfi_slot_record *slot);
 int sfi_types_place(struct sfi_types *types, struct sfi_type *type);
 
 #endif

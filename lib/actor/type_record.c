@@ -34,6 +34,16 @@ static void pack_number(msgpack_packer *packer, const char *name, uint64_t numbe
     msgpack_pack_uint64(packer, number);
 }
 
+static void pack_slot(msgpack_packer *packer, const struct sfi_slot_record *slot)
+{
+    msgpack_pack_map(packer, 4);
+    pack_text(packer, "name");
+    pack_text(packer, slot->name);
+    pack_number(packer, "kind", slot->kind);
+    pack_number(packer, "size", slot->size);
+    pack_number(packer, "version", slot->version);
+}
+
 static size_t pack_type(const struct sfi_type *type, struct writer *writer)
 {
     msgpack_packer packer;
@@ -45,7 +55,7 @@ static size_t pack_type(const struct sfi_type *type, struct writer *writer)
     pack_text(&packer, "slots");
     msgpack_pack_array(&packer, type->slot_count);
     for (uint32_t i = 0; i < type->slot_count; i++)
-        pack_text(&packer, type->slot_names[i]);
+        pack_slot(&packer, &type->slots[i]);
     return writer->size;
 }
 
@@ -53,7 +63,7 @@ static size_t packed_size_max(const struct sfi_type *type)
 {
     size_t size = 128;
     for (uint32_t i = 0; i < type->slot_count; i++)
-        size += 5 + strlen(type->slot_names[i]);
+        size += 64 + strlen(type->slots[i].name);
     return size;
 }
 
@@ -108,20 +118,50 @@ static const msgpack_object *field(const msgpack_object *map, const char *name,
     return NULL;
 }
 
-/* A name of a value, as registering would take it. */
-static int unpack_slot(const struct sfi_sys *sys, const msgpack_object *name, struct sfi_type *type)
+static int no_slot(const struct sfi_type *type, const char *why)
 {
-    const msgpack_object_str *text = &name->via.str;
-    if (name->type != MSGPACK_OBJECT_STR || text->size == 0 || text->size > SF_NAME_MAX ||
-        memchr(text->ptr, 0, text->size))
-        return sfi_err(SF_ECORRUPT, "the record of type '%s' has a slot without a name",
+    return sfi_err(SF_ECORRUPT, "the record of type '%s' has a slot %s", type->name, why);
+}
+
+static uint64_t number_of(const msgpack_object *slot, const char *name)
+{
+    const msgpack_object *number = field(slot, name, MSGPACK_OBJECT_POSITIVE_INTEGER);
+    return number ? number->via.u64 : 0;
+}
+
+/* A map, or, as format 2 wrote it, the name of a value alone.  NULL: no name. */
+static const msgpack_object *describe_slot(const msgpack_object *slot, struct sfi_slot_record *out)
+{
+    *out = (struct sfi_slot_record){.kind = SFI_SLOT_VALUE};
+    if (slot->type == MSGPACK_OBJECT_STR)
+        return slot;
+    uint64_t kind = number_of(slot, "kind"), version = number_of(slot, "version");
+    out->kind = kind < SFI_SLOT_KINDS ? (enum sfi_slot_kind)kind : 0;
+    out->version = (uint32_t)version;
+    out->size = number_of(slot, "size");
+    return version <= UINT32_MAX ? field(slot, "name", MSGPACK_OBJECT_STR) : NULL;
+}
+
+/* As registering would take it. */
+static int unpack_slot(const struct sfi_sys *sys, const msgpack_object *object,
+                       struct sfi_type *type)
+{
+    struct sfi_slot_record slot;
+    const msgpack_object *name = describe_slot(object, &slot);
+    const msgpack_object_str *text = name ? &name->via.str : NULL;
+    if (!text || text->size == 0 || text->size > SF_NAME_MAX || memchr(text->ptr, 0, text->size))
+        return no_slot(type, "without a name");
+    if (slot.kind == 0)
+        return sfi_err(SF_ENEWER, "type '%s' has a slot of a kind that this library does not know",
                        type->name);
+    if (slot.size > SF_STATE_MAX)
+        return no_slot(type, "with a struct that cannot be");
     for (uint32_t i = 0; i < type->slot_count; i++)
-        if (strlen(type->slot_names[i]) == text->size &&
-            memcmp(type->slot_names[i], text->ptr, text->size) == 0)
+        if (strlen(type->slots[i].name) == text->size &&
+            memcmp(type->slots[i].name, text->ptr, text->size) == 0)
             return sfi_err(SF_ECORRUPT, "the record of type '%s' has two slots '%s'", type->name,
-                           type->slot_names[i]);
-    return sfi_type_add_slot(sys, type, text->ptr, text->size);
+                           type->slots[i].name);
+    return sfi_type_add_slot(sys, type, SF_BYTES(text->ptr, text->size), &slot);
 }
 
 static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, struct sfi_type *type)

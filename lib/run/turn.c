@@ -130,14 +130,15 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
 {
     struct sfi_actor *actor = turn->actor;
     struct sfi_slot *slot;
-    uint16_t number = sfi_type_slot(actor->type, value);
-    if (number == 0) {
+    const struct sfi_binding *binding =
+        value ? sfi_type_binding(actor->type, &value->slot, SFI_SLOT_VALUE) : NULL;
+    if (!binding) {
         sfi_work_doom(work_of(turn), SFI_REJECT, SF_EINVAL, "type '%s' does not list value '%.100s'",
-                      actor->type->name, value && value->name ? value->name : "(null)");
+                      actor->type->name, value && value->slot.name ? value->slot.name : "(null)");
         sfi_work_error(work_of(turn));
         return NULL;
     }
-    int rc = sfi_actor_load_slot(&turn->rt->actors, turn->rt->store, actor, number, &slot);
+    int rc = sfi_actor_load_slot(&turn->rt->actors, turn->rt->store, actor, binding->number, &slot);
     if (rc == 0)
         return slot;
     sfi_work_unreadable(work_of(turn), rc);

@@ -101,11 +101,7 @@ static int check_view(const sf_view *view, const char *call)
 /* What readers need of it; what it was registered with changes when it is registered again. */
 static void copy_type(const struct sfi_type *type, struct sfi_type *out)
 {
-    *out = (struct sfi_type){.name = type->name,
-                             .number = type->number,
-                             .desc = type->desc,
-                             .value_count = type->value_count};
-    memcpy(out->value_slots, type->value_slots, sizeof out->value_slots);
+    *out = (struct sfi_type){.name = type->name, .number = type->number, .desc = type->desc};
 }
 
 /* Lends nothing: `*out` may be used without the lock. */
@@ -119,6 +115,24 @@ static int find_type(sf_runtime *rt, const char *name, struct sfi_type *out)
     pthread_mutex_unlock(&rt->lock);
     return found ? 0
                  : sfi_err(SF_ENOTFOUND, "type '%.200s' is not registered", name ? name : "(null)");
+}
+
+/* The same, and what it lists under a handle. */
+static int find_slot(sf_runtime *rt, const char *name, const sf_slot *handle,
+                     enum sfi_slot_kind kind, struct sfi_type *type, struct sfi_binding *out)
+{
+    int rc = find_type(rt, name, type);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&rt->lock);
+    const struct sfi_binding *binding =
+        sfi_type_binding(sfi_types_number(&rt->types, type->number), handle, kind);
+    if (binding)
+        *out = *binding;
+    pthread_mutex_unlock(&rt->lock);
+    return binding ? 0
+                   : sfi_err(SF_EINVAL, "type '%s' does not list that %s", type->name,
+                             sfi_slot_kind_name(kind) + 2);
 }
 
 /* -- one row ----------------------------------------------------------------------------------------- */
@@ -185,14 +199,13 @@ static int read_value(sf_view *view, sf_address address, const sf_value *value, 
     struct sfi_key key;
     struct sfi_type type;
     sf_bytes record, payload;
-    int rc = find_type(view->rt, address.type, &type);
+    struct sfi_binding binding = {.number = 0};
+    int rc = find_slot(view->rt, address.type, (const sf_slot *)value, SFI_SLOT_VALUE, &type,
+                       &binding);
     if (rc < 0)
         return rc;
-    uint16_t slot = value ? sfi_type_slot(&type, value) : 0;
-    if (slot == 0)
-        return sfi_err(SF_EINVAL, "type '%s' does not list that value", type.name);
     sfi_arena_reset(&view->arena);
-    rc = get_row(view, &type, address, slot, &key, &record);
+    rc = get_row(view, &type, address, binding.number, &key, &record);
     if (rc <= 0)
         return rc;
     rc = sfi_record_open(record, sfi_key_bytes(&key), SFI_RECORD_VALUE, &payload);

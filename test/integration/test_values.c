@@ -22,9 +22,9 @@ static void note_value(struct place *place, sf_turn *turn, const sf_value *value
 {
     sf_bytes bytes = sf_value_get(turn, value);
     if (!bytes.data)
-        note(&place->notes, "%s:absent ", value->name);
+        note(&place->notes, "%s:absent ", value->slot.name);
     else
-        note(&place->notes, "%s:'%.*s' ", value->name, (int)bytes.size, (const char *)bytes.data);
+        note(&place->notes, "%s:'%.*s' ", value->slot.name, (int)bytes.size, (const char *)bytes.data);
 }
 
 /* The kind says what to do, letter by letter: p put the body, e put empty, n put absent, d delete,
@@ -421,7 +421,7 @@ static void a_struct_may_have_a_mebibyte_and_no_more(void **state)
 
 static void bad_types_are_refused_with_a_sentence(void **state)
 {
-    static const sf_value nameless = SF_VALUE(""), unsized = {0, "x"};
+    static const sf_value nameless = SF_VALUE(""), unsized = {{0, "x", 0, 0, 0}};
     static const sf_value twin = SF_VALUE("first");
     static const sf_type good = SF_TYPE("test/good", .handler = play);
     sf_runtime *rt = place_open(*state);

@@ -189,7 +189,7 @@ static void a_longer_value_works_unless_it_sets_what_is_not_known(void **state)
     REFUSED(sf_register(rt, &type, NULL), SF_EINVAL);
     SAYS("sf_value");
     SAYS("test/putter");
-    longer->size = sizeof(size_t);
+    longer->slot.size = sizeof(size_t);
     REFUSED(sf_register(rt, &type, NULL), SF_EINVAL);
     SAYS("SF_VALUE");
     OK(sf_runtime_close(rt));

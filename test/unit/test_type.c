@@ -145,8 +145,95 @@ static void an_added_value_is_saved(void **state)
     assert_int_equal(saved(f), 1);
     desc.values[1] = &value_b;
     OK(sfi_types_register(&f->types, &desc, NULL, &type));
-    assert_int_equal(sfi_type_slot(type, &value_b), 2);
+    assert_int_equal(sfi_type_binding(type, &value_b.slot, SFI_SLOT_VALUE)->number, 2);
     assert_int_equal(saved(f), 1);
+}
+
+static const sf_map map_lines = SF_MAP("lines", .struct_size = 16);
+static const sf_map map_notes = SF_MAP("notes");
+static const sf_list list_lines = SF_LIST("lines");
+static const sf_map map_lines_2 = SF_MAP("lines", .struct_size = 24, .struct_version = 1);
+
+static int carry_over(uint32_t version, sf_bytes old, void *fresh)
+{
+    (void)version;
+    memcpy(fresh, old.data, old.size);
+    return 0;
+}
+
+static const sf_map map_lines_3 =
+    SF_MAP("lines", .struct_size = 24, .struct_version = 1, .struct_migrate = carry_over);
+
+static int registering(struct fixture *f, const sf_map *map, const sf_list *list)
+{
+    struct sfi_type *type;
+    sf_type desc = type_named("test/a");
+    desc.maps[0] = map;
+    desc.lists[0] = list;
+    return sfi_types_register(&f->types, &desc, NULL, &type);
+}
+
+static void a_slot_keeps_its_kind(void **state)
+{
+    struct fixture *f = *state;
+    OK(registering(f, &map_lines, NULL));
+    REFUSED(registering(f, NULL, &list_lines), SF_EINVAL);
+    SAYS("slot 'lines' of 'test/a' is a map in the database and a list here: give it another name");
+    OK(registering(f, &map_lines, NULL));
+    REFUSED(registering(f, &map_lines, &list_lines), SF_EINVAL); /* nor two kinds at a time */
+    SAYS("'lines' is listed twice");
+}
+
+static void a_slot_of_structs_stays_one_and_its_struct_needs_a_version_to_change(void **state)
+{
+    struct fixture *f = *state;
+    static const sf_map bytes = SF_MAP("lines"), larger = SF_MAP("lines", .struct_size = 24);
+    static const sf_map huge = SF_MAP("huge", .struct_size = SF_STATE_MAX + 1);
+    static const sf_map lost = SF_MAP("lost", .struct_version = 1);
+    OK(registering(f, &map_lines, NULL));
+    REFUSED(registering(f, &bytes, NULL), SF_EINVAL);
+    SAYS("holds structs in the database and bytes here");
+    REFUSED(registering(f, &larger, NULL), SF_EINVAL);
+    SAYS("16 bytes in the database and 24 here: give it version 1");
+    REFUSED(registering(f, &map_lines_2, NULL), SF_EINVAL);
+    SAYS("needs a struct_migrate");
+    REFUSED(registering(f, &huge, NULL), SF_EINVAL);
+    REFUSED(registering(f, &lost, NULL), SF_EINVAL);
+    OK(registering(f, &map_lines_3, NULL));
+    OK(registering(f, &map_lines, NULL)); /* nothing was stored in the new version yet */
+}
+
+static void the_version_of_a_slot_rises_with_what_is_stored(void **state)
+{
+    struct fixture *f = *state;
+    OK(registering(f, &map_lines, NULL));
+    OK(registering(f, &map_lines_3, NULL));
+    struct sfi_type *type = sfi_types_find(&f->types, "test/a");
+    assert_int_equal(saved(f), 1);
+    sfi_type_raise_slot(&f->types, type, &type->bindings[0]);
+    assert_int_equal(saved(f), 1);
+    REFUSED(registering(f, &map_lines, NULL), SF_ENEWER);
+    SAYS("the database holds version 1 of its struct, this is 0");
+}
+
+static void slots_of_all_kinds_have_numbers_of_one_row(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_type *type;
+    sf_type desc = type_named("test/a");
+    desc.values[0] = &value_a;
+    desc.maps[0] = &map_notes;
+    desc.lists[0] = &list_lines;
+    OK(sfi_types_register(&f->types, &desc, NULL, &type));
+    assert_int_equal(sfi_type_binding(type, &value_a.slot, SFI_SLOT_VALUE)->number, 1);
+    assert_int_equal(sfi_type_binding(type, &map_notes.slot, SFI_SLOT_MAP)->number, 2);
+    assert_int_equal(sfi_type_binding(type, &list_lines.slot, SFI_SLOT_LIST)->number, 3);
+    assert_null(sfi_type_binding(type, &list_lines.slot, SFI_SLOT_MAP));
+    assert_null(sfi_type_binding(type, &map_lines.slot, SFI_SLOT_MAP));
+    desc.maps[0] = NULL;
+    desc.maps[1] = &map_notes;
+    REFUSED(sfi_types_register(&f->types, &desc, NULL, &type), SF_EINVAL);
+    SAYS("follows an empty one");
 }
 
 static void what_a_type_does_not_say_has_its_default(void **state)
@@ -233,6 +320,10 @@ int main(void)
         HERE(as_many_types_as_fit_are_registered_in_no_time_and_no_more),
         HERE(only_types_that_changed_are_saved),
         HERE(an_added_value_is_saved),
+        HERE(a_slot_keeps_its_kind),
+        HERE(a_slot_of_structs_stays_one_and_its_struct_needs_a_version_to_change),
+        HERE(the_version_of_a_slot_rises_with_what_is_stored),
+        HERE(slots_of_all_kinds_have_numbers_of_one_row),
         HERE(what_a_type_does_not_say_has_its_default),
         HERE(a_registration_without_memory_leaves_nothing_half_done),
         HERE(names_are_printable_and_no_longer_than_they_may_be),

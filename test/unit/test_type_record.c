@@ -101,10 +101,34 @@ static void what_was_saved_comes_back(void **state)
     assert_int_equal(type->state_size, 24);
     assert_int_equal(type->state_version, 70000);
     assert_int_equal(type->slot_count, 2);
-    assert_string_equal(type->slot_names[0], "a");
-    assert_string_equal(type->slot_names[1], "a longer name");
+    assert_string_equal(type->slots[0].name, "a");
+    assert_string_equal(type->slots[1].name, "a longer name");
     assert_int_equal(type->registered, 0);
     assert_int_equal(sfi_types_dirty(&f->types), 0);
+}
+
+/* Format 2 had the names of values alone. */
+static void a_slot_that_is_only_a_name_is_a_value(void **state)
+{
+    struct fixture *f = *state;
+    static const unsigned char payload[] = "\x84\xa6number\x01\xa4size\x08\xa7version\x00"
+                                           "\xa5slots\x92\xa3one\x83\xa4name\xa3two\xa4kind\x02"
+                                           "\xa4size\x10";
+    assert_int_equal(load(f, key_of("test/a"), payload, sizeof payload - 1), 0);
+    const struct sfi_type *type = sfi_types_find(&f->types, "test/a");
+    assert_int_equal(type->slots[0].kind, SFI_SLOT_VALUE);
+    assert_int_equal(type->slots[0].size, 0);
+    assert_int_equal(type->slots[1].kind, SFI_SLOT_MAP);
+    assert_int_equal(type->slots[1].size, 16);
+    assert_string_equal(type->slots[1].name, "two");
+}
+
+static void a_slot_of_an_unknown_kind_was_written_by_a_newer_library(void **state)
+{
+    struct fixture *f = *state;
+    static const unsigned char payload[] = "\x84\xa6number\x01\xa4size\x08\xa7version\x00"
+                                           "\xa5slots\x91\x82\xa4name\xa3two\xa4kind\x09";
+    REFUSED(load(f, key_of("test/a"), payload, sizeof payload - 1), SF_ENEWER);
 }
 
 static void a_record_that_was_cut_is_refused(void **state)
@@ -129,7 +153,8 @@ static void one_changed_byte_is_refused_or_harmless(void **state)
             memcpy(changed, payload, size);
             changed[at] = (unsigned char)byte;
             int rc = load(f, key_of("test/a"), changed, size);
-            assert_true(rc == 0 || rc == SF_ECORRUPT || rc == SF_ENOMEM);
+            assert_true(rc == 0 || rc == SF_ECORRUPT || rc == SF_ENEWER ||
+                        rc == SF_ENOMEM);
             const struct sfi_type *type = sfi_types_find(&f->types, "test/a");
             assert_int_equal(type != NULL, rc == 0);
             if (type)
@@ -281,6 +306,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HERE(what_was_saved_comes_back),
+        HERE(a_slot_that_is_only_a_name_is_a_value),
+        HERE(a_slot_of_an_unknown_kind_was_written_by_a_newer_library),
         HERE(a_record_that_was_cut_is_refused),
         HERE(one_changed_byte_is_refused_or_harmless),
         HERE(without_memory_nothing_is_half_loaded),
