@@ -27,7 +27,8 @@ static int fill_letter(const struct sfi_backlog *backlog, const struct sfi_envel
                                      : 0,
         .kind = envelope->kind.data,
         .kind_size = envelope->kind.size,
-        .body = envelope->body_absent ? SF_NONE : envelope->body};
+        .body = envelope->body_absent ? SF_NONE : envelope->body,
+        .parts = envelope->parts};
     return 0;
 }
 
@@ -36,7 +37,7 @@ int sfi_backlog_open_row(const struct sfi_backlog *backlog, sf_bytes key, sf_byt
 {
     struct sfi_envelope envelope;
     struct sfi_letter letter;
-    int rc = sfi_envelope_parse(key, record, 0, &envelope);
+    int rc = sfi_envelope_parse(key, record, SFI_RECORD_MESSAGE, &envelope);
     if (rc == 0)
         rc = fill_letter(backlog, &envelope, &letter);
     if (rc < 0)

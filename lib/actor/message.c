@@ -5,11 +5,10 @@
 #include "actor/key.h"
 #include "base/copy.h"
 #include "base/err.h"
-#include "store/record.h"
 
 enum {
     BODY_ALIGN = 16,
-    NUMBERS_BYTES = 4 + 8 + 8 + 2 + 1,
+    NUMBERS_BYTES = 4 + 8 + 8 + 2,
     BODY_ABSENT = 0x8000 /* in the kind's size */
 };
 
@@ -21,6 +20,67 @@ static size_t body_offset(size_t text_size, sf_bytes body)
         return text_size;
     return ((head + text_size + BODY_ALIGN - 1) & ~(size_t)(BODY_ALIGN - 1)) - head;
 }
+
+/* -- optional parts ---------------------------------------------------------------------------------- */
+
+/* In the order of their bits; each of so many bytes. */
+static const uint8_t part_sizes[] = {8, 8};
+
+enum { PARTS = sizeof part_sizes, PARTS_KNOWN = (1 << PARTS) - 1 };
+
+static size_t parts_size(unsigned parts)
+{
+    size_t size = 0;
+    for (unsigned i = 0; i < PARTS; i++)
+        size += parts >> i & 1 ? part_sizes[i] : 0;
+    return size;
+}
+
+/* With the bits and the size in front; in memory nothing if there are none. */
+static size_t parts_room(unsigned parts)
+{
+    return parts ? 5 + parts_size(parts) : 0;
+}
+
+static void put_parts(unsigned char *at, const struct sfi_message_parts *parts)
+{
+    if (!parts->has)
+        return;
+    at[0] = (unsigned char)parts->has;
+    sfi_le32_put(at + 1, (uint32_t)parts_size(parts->has));
+    at += 5;
+    if (parts->has & SFI_PART_DUE)
+        sfi_le64_put(at, parts->due_ms);
+    at += parts->has & SFI_PART_DUE ? 8 : 0;
+    if (parts->has & SFI_PART_TIMER)
+        sfi_le64_put(at, parts->timer);
+}
+
+/* From what put_parts() made, past the size. */
+static struct sfi_message_parts get_parts(unsigned has, const unsigned char *at)
+{
+    struct sfi_message_parts parts = {.has = has};
+    if (has & SFI_PART_DUE)
+        parts.due_ms = sfi_le64_get(at);
+    at += has & SFI_PART_DUE ? 8 : 0;
+    if (has & SFI_PART_TIMER)
+        parts.timer = sfi_le64_get(at);
+    return parts;
+}
+
+static const unsigned char *parts_of(const struct sfi_message *message)
+{
+    return (const unsigned char *)message + sfi_message_plain_bytes(message);
+}
+
+struct sfi_message_parts sfi_message_parts(const struct sfi_message *message)
+{
+    if (!message->has_parts)
+        return (struct sfi_message_parts){0, 0, 0};
+    return get_parts(*parts_of(message), parts_of(message) + 5);
+}
+
+/* -- made -------------------------------------------------------------------------------------------- */
 
 static char *put_text(char *at, const void *text, size_t size)
 {
@@ -35,7 +95,8 @@ struct sfi_message *sfi_message_new(struct sfi_pool *pool, const struct sfi_lett
     size_t body_at =
         body_offset(letter->to_size + letter->from_size + letter->kind_size + 3, letter->body);
     size_t size = offsetof(struct sfi_message, text) + body_at + letter->body.size + 1;
-    struct sfi_message *message = sfi_pool_alloc(pool, size);
+    struct sfi_message *message =
+        sfi_pool_alloc(pool, size + parts_room(letter->parts.has));
     if (!message)
         return NULL;
     *message = (struct sfi_message){.to_type = letter->to_type,
@@ -46,11 +107,13 @@ struct sfi_message *sfi_message_new(struct sfi_pool *pool, const struct sfi_lett
                                     .to_size = (uint8_t)letter->to_size,
                                     .from_size = (uint8_t)letter->from_size,
                                     .kind_size = (uint8_t)letter->kind_size,
-                                    .body_absent = letter->body.data == NULL};
+                                    .body_absent = letter->body.data == NULL,
+                                    .has_parts = letter->parts.has != 0};
     char *at = put_text(message->text, letter->to_id, letter->to_size);
     at = put_text(at, letter->from_id, letter->from_size);
     put_text(at, letter->kind, letter->kind_size);
     put_text(message->text + body_at, letter->body.data, letter->body.size);
+    put_parts((unsigned char *)message + size, &letter->parts);
     return message;
 }
 
@@ -89,6 +152,20 @@ static unsigned char *put_bytes(unsigned char *at, const void *data, size_t size
     return at + size;
 }
 
+/* At least the byte that says that there are none. */
+static unsigned char *put_parts_of(unsigned char *at, const struct sfi_message *message)
+{
+    if (message->has_parts)
+        return put_bytes(at, parts_of(message), parts_room(*parts_of(message)));
+    *at = 0;
+    return at + 1;
+}
+
+static size_t stored_parts_size(const struct sfi_message *message)
+{
+    return message->has_parts ? parts_room(*parts_of(message)) : 1;
+}
+
 static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *message,
                                    uint64_t retry_ms)
 {
@@ -98,15 +175,15 @@ static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *
     sfi_le64_put(at + 4, retry_ms);
     sfi_le64_put(at + 12, sfi_message_ask(message));
     sfi_le16_put(at + 20, message->kind_size | (message->body_absent ? BODY_ABSENT : 0));
-    at[22] = 0; /* parts */
-    at = put_bytes(at + NUMBERS_BYTES, sfi_message_kind(message), message->kind_size);
+    at = put_parts_of(at + 22, message);
+    at = put_bytes(at, sfi_message_kind(message), message->kind_size);
     return put_bytes(at, message->text + message->body_at, message->body_size);
 }
 
 static size_t envelope_size(const struct sfi_message *message)
 {
     return 5 + stored_from_size(message) + 5 + message->to_size + NUMBERS_BYTES +
-           message->kind_size + message->body_size;
+           stored_parts_size(message) + message->kind_size + message->body_size;
 }
 
 /* The table, and the key there. */
@@ -143,6 +220,21 @@ int sfi_message_erase(const struct sfi_message *message, struct sfi_batch *batch
     enum sfi_table table = place_of_row(message, message->row, &key);
     if (sfi_batch_delete(batch, table, sfi_key_bytes(&key)) < 0)
         return sfi_err(SF_ENOMEM, "out of memory");
+    return 0;
+}
+
+int sfi_message_save_timer(const struct sfi_message *message, uint64_t due_ms, uint64_t sequence,
+                           sf_bytes token, struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    size_t size = SFI_RECORD_HEADER + 1 + token.size + envelope_size(message);
+    sfi_key_timer(&key, due_ms, sequence);
+    unsigned char *record = sfi_batch_put(batch, SFI_TIMER, sfi_key_bytes(&key), size);
+    if (!record)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    record[SFI_RECORD_HEADER] = (unsigned char)token.size;
+    put_envelope(put_bytes(record + SFI_RECORD_HEADER + 1, token.data, token.size), message, 0);
+    sfi_record_finish(record, size, SFI_RECORD_TIMER, sfi_key_bytes(&key));
     return 0;
 }
 
@@ -188,8 +280,18 @@ static sf_bytes take_bytes(struct reader *reader, size_t size)
     return reader->short_of ? SF_NONE : SF_BYTES(data, size);
 }
 
-/* Returns its parts. */
-static unsigned take_envelope(struct reader *reader, unsigned version, struct sfi_envelope *out)
+/* Parts that are not known have a size too, so the rest can be read; parse() refuses them. */
+static void take_parts(struct reader *reader, unsigned has, struct sfi_message_parts *out)
+{
+    sf_bytes bytes = take_bytes(reader, sfi_le32_get(take(reader, 4)));
+    if (!reader->short_of && bytes.size < parts_size(has))
+        reader->short_of = 1;
+    if (!reader->short_of)
+        *out = get_parts(has, bytes.data);
+    out->has = has;
+}
+
+static void take_envelope(struct reader *reader, unsigned has_parts, struct sfi_envelope *out)
 {
     out->from_type = sfi_le32_get(take(reader, 4));
     out->from_id = take_bytes(reader, *take(reader, 1));
@@ -199,28 +301,33 @@ static unsigned take_envelope(struct reader *reader, unsigned version, struct sf
     out->retry_ms = sfi_le64_get(take(reader, 8));
     out->ask = sfi_le64_get(take(reader, 8));
     uint16_t kind_size = sfi_le16_get(take(reader, 2));
-    unsigned parts = version > 1 ? *take(reader, 1) : 0;
+    unsigned parts = has_parts ? *take(reader, 1) : 0;
+    if (parts && !reader->short_of)
+        take_parts(reader, parts, &out->parts);
     out->body_absent = (kind_size & BODY_ABSENT) != 0;
     out->kind = take_bytes(reader, kind_size & ~BODY_ABSENT);
     out->body = take_bytes(reader, reader->left);
-    return parts;
 }
 
-int sfi_envelope_parse(sf_bytes key, sf_bytes record, int dead, struct sfi_envelope *out)
+int sfi_envelope_parse(sf_bytes key, sf_bytes record, enum sfi_record_kind kind,
+                       struct sfi_envelope *out)
 {
     sf_bytes payload;
-    int rc = sfi_record_open(record, key, dead ? SFI_RECORD_DEAD : SFI_RECORD_MESSAGE, &payload);
+    int rc = sfi_record_open(record, key, kind, &payload);
     if (rc < 0)
         return rc;
     struct reader reader = {payload.data, payload.size, 0};
     *out = (struct sfi_envelope){0};
-    if (dead)
+    if (kind == SFI_RECORD_DEAD)
         out->reason = take_bytes(&reader, sfi_le16_get(take(&reader, 2)));
-    unsigned parts = take_envelope(&reader, sfi_record_version(record), out);
+    if (kind == SFI_RECORD_TIMER)
+        out->token = take_bytes(&reader, *take(&reader, 1));
+    take_envelope(&reader, kind == SFI_RECORD_TIMER || sfi_record_version(record) > 1, out);
+    unsigned newer = out->parts.has & ~(unsigned)PARTS_KNOWN;
+    if (newer)
+        return sfi_err(SF_ENEWER, "a message on disk has parts %#x, which this library does not know",
+                       newer);
     if (reader.short_of || out->to_type == 0 || out->to_id.size == 0)
         return sfi_err(SF_ECORRUPT, "a message on disk is cut short");
-    if (parts)
-        return sfi_err(SF_ENEWER, "a message on disk has parts %#x, which this library does not know",
-                       parts);
     return 0;
 }

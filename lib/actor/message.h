@@ -8,19 +8,35 @@
  * (3) The outside is an address without type.  Its id is the 8 bytes of the ask's number if somebody
  *     waits for a reply, else empty.
  *
+ * (4) What few messages have are optional parts (a bit for each): when it was due, of which timer it
+ *     is.  A message without any pays a bit.
+ *
  * LAYOUT  One piece of a pool with steps of 64 bytes: 55 of header, then target id, sender id and kind,
- * each with a zero byte, padding to 16, body, zero byte.  Ids and kind of 38 bytes together with a body of
- * 31 fill two lines of the cache; of 5 and no body, one.
+ * each with a zero byte, padding to 16, body, zero byte; after it, if there are parts, these as they are
+ * on disk.  Ids and kind of 38 bytes together with a body of 31 fill two lines of the cache; of 5 and no body,
+ * one.
  *
  * Record (mailbox), version 2: from and to as {type:4, id size:1, id}, attempts:4, retry:8, ask:8, kind
- * size:2, parts:1, kind, body.  `parts` has a bit for each optional part; they are to lie between it and the
- * kind, and there are none yet.  Version 1 has no such byte.  Type number 0 is the outside.  A dead letter adds {reason size:2, reason} in front. */
+ * size:2, parts:1, [parts size:4, parts in the order of their bits: due:8; timer:8], kind, body.  Version 1 has no
+ * such byte.  Type number 0 is the outside.  A dead letter adds {reason size:2, reason} in front.
+ * Record (timer), version 1: token size:1, token, then as above.  Key: due and sequence. */
 #ifndef SFI_ACTOR_MESSAGE_H
 #define SFI_ACTOR_MESSAGE_H
 
 #include <string.h>
 
 #include "actor/actor.h"
+#include "base/endian.h"
+#include "store/record.h"
+
+/* Append only. */
+enum sfi_part_bit { SFI_PART_DUE = 1, SFI_PART_TIMER = 2 };
+
+struct sfi_message_parts {
+    unsigned has;    /* bits */
+    uint64_t due_ms; /* DUE: when it was to be sent */
+    uint64_t timer;  /* TIMER: it is a tick of its target's own timer, with that sequence (timer.h) */
+};
 
 /* Where a message's row is, and under which key (key.h). */
 enum sfi_row {
@@ -52,6 +68,7 @@ struct sfi_message {
     uint8_t has_retry : 1; /* it failed in an earlier run, and was not at the head of the queue since */
     uint8_t was_held : 1;  /* so it takes no room in the inbox's quota any more */
     uint8_t purged : 1;    /* at the head: it is to be dropped */
+    uint8_t has_parts : 1;
     char text[];
 };
 
@@ -62,6 +79,7 @@ struct sfi_letter {
     const char *to_id, *from_id, *kind;
     size_t to_size, from_size, kind_size;
     sf_bytes body;
+    struct sfi_message_parts parts;
 };
 
 /* NULL: no memory. */
@@ -99,11 +117,21 @@ static inline uint64_t sfi_message_ask(const struct sfi_message *message)
     return ask;
 }
 
-/* What it takes of the inbox quota, and of memory but for rounding. */
-static inline size_t sfi_message_bytes(const struct sfi_message *message)
+/* Up to the end of the body; where the parts begin. */
+static inline size_t sfi_message_plain_bytes(const struct sfi_message *message)
 {
     return offsetof(struct sfi_message, text) + message->body_at + message->body_size + 1;
 }
+
+/* What it takes of the inbox quota, and of memory but for rounding. */
+static inline size_t sfi_message_bytes(const struct sfi_message *message)
+{
+    size_t size = sfi_message_plain_bytes(message);
+    return message->has_parts ? size + 5 + sfi_le32_get((const char *)message + size + 1) : size;
+}
+
+/* What it does not have is 0. */
+struct sfi_message_parts sfi_message_parts(const struct sfi_message *message);
 
 static inline void sfi_list_push(struct sfi_message_list *list, struct sfi_message *message)
 {
@@ -165,6 +193,9 @@ int sfi_message_save(const struct sfi_message *message, enum sfi_row row, uint64
                      struct sfi_batch *batch);
 /* Deletes the row that it has. */
 int sfi_message_erase(const struct sfi_message *message, struct sfi_batch *batch);
+/* Its row in table timer, instead of being sent; `token` of 0 to 255 bytes. */
+int sfi_message_save_timer(const struct sfi_message *message, uint64_t due_ms, uint64_t sequence,
+                           sf_bytes token, struct sfi_batch *batch);
 int sfi_message_save_dead(const struct sfi_message *message, uint64_t sequence, const char *reason,
                           struct sfi_batch *batch);
 
@@ -176,7 +207,10 @@ struct sfi_envelope {
     uint64_t retry_ms, ask;
     sf_bytes reason, kind, body;
     int body_absent;
+    struct sfi_message_parts parts;
+    sf_bytes token; /* timer */
 };
-int sfi_envelope_parse(sf_bytes key, sf_bytes record, int dead, struct sfi_envelope *out);
+int sfi_envelope_parse(sf_bytes key, sf_bytes record, enum sfi_record_kind kind,
+                       struct sfi_envelope *out);
 
 #endif

@@ -39,6 +39,12 @@ static uint64_t machine_wall_ms(void *ctx)
     return machine_clock(CLOCK_REALTIME, 1000);
 }
 
+static uint64_t machine_wall_us(void *ctx)
+{
+    (void)ctx;
+    return machine_clock(CLOCK_REALTIME, 1000000);
+}
+
 static uint64_t machine_mono_ns(void *ctx)
 {
     (void)ctx;
@@ -111,6 +117,7 @@ const struct sfi_sys *sfi_sys_default(void)
         .resize = machine_resize,
         .aligned = machine_aligned,
         .wall_ms = machine_wall_ms,
+        .wall_us = machine_wall_us,
         .mono_ns = machine_mono_ns,
         .coarse_ns = machine_coarse_ns,
         .random = machine_random,

@@ -20,6 +20,7 @@ struct sfi_sys {
     /* At a multiple of `alignment`, a power of two of which `size` is a multiple; resize() frees it. */
     void *(*aligned)(void *ctx, size_t alignment, size_t size);
     uint64_t (*wall_ms)(void *ctx);
+    uint64_t (*wall_us)(void *ctx); /* the same clock, for what must not be early by part of a millisecond */
     uint64_t (*mono_ns)(void *ctx);
     uint64_t (*coarse_ns)(void *ctx); /* the same clock, some milliseconds late, for a tenth of the price */
     uint64_t (*random)(void *ctx); /* 0, but for chance: there are no random numbers */

@@ -98,10 +98,11 @@ static int check_state(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
     return rc == 0 && payload.size < 4 ? sfi_err(SF_ECORRUPT, "a struct is cut short") : rc;
 }
 
-static int check_message(struct sfi_audit *audit, sf_bytes key, sf_bytes value, int dead)
+static int check_message(struct sfi_audit *audit, sf_bytes key, sf_bytes value,
+                         enum sfi_record_kind kind)
 {
     struct sfi_envelope envelope;
-    int rc = sfi_envelope_parse(key, value, dead, &envelope);
+    int rc = sfi_envelope_parse(key, value, kind, &envelope);
     if (rc == 0 && envelope.to_type)
         rc = meet_type(audit, envelope.to_type);
     if (rc == 0 && envelope.from_type)
@@ -116,7 +117,7 @@ static int check_mailbox(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
     uint64_t sequence = sfi_be64_get(key.data);
     if (sequence > audit->newest_message)
         audit->newest_message = sequence;
-    return check_message(audit, key, value, 0);
+    return check_message(audit, key, value, SFI_RECORD_MESSAGE);
 }
 
 static int check_parked(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
@@ -127,7 +128,7 @@ static int check_parked(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
     uint64_t sequence = sfi_be64_get((const unsigned char *)key.data + key.size - 8);
     if (sequence > audit->newest_message)
         audit->newest_message = sequence;
-    return check_message(audit, key, value, 0);
+    return check_message(audit, key, value, SFI_RECORD_MESSAGE);
 }
 
 static int check_dead(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
@@ -139,7 +140,7 @@ static int check_dead(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
         audit->dead_first = sequence;
     if (sequence > audit->dead_newest)
         audit->dead_newest = sequence;
-    return check_message(audit, key, value, 1);
+    return check_message(audit, key, value, SFI_RECORD_DEAD);
 }
 
 static int check_held(struct sfi_audit *audit, sf_bytes key, sf_bytes value)

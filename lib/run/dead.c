@@ -142,7 +142,7 @@ static int send_again(sf_runtime *rt, uint64_t sequence, sf_bytes record)
     struct sfi_envelope envelope;
     struct sfi_message *message;
     sfi_key_sequence(&key, sequence);
-    if (sfi_envelope_parse(sfi_key_bytes(&key), record, 1, &envelope) < 0)
+    if (sfi_envelope_parse(sfi_key_bytes(&key), record, SFI_RECORD_DEAD, &envelope) < 0)
         return 0;
     int rc = make_message(rt, &envelope, &message);
     if (rc < 0 || !message)

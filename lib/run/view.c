@@ -357,7 +357,7 @@ static int next_dead(sf_view *view, uint64_t *at)
     if (key.size != 8)
         return sfi_err(SF_ECORRUPT, "a dead letter on disk has a key of %zu bytes", key.size);
     *at = sfi_be64_get(key.data);
-    rc = sfi_envelope_parse(key, record, 1, &envelope);
+    rc = sfi_envelope_parse(key, record, SFI_RECORD_DEAD, &envelope);
     if (rc == 0)
         rc = lend_dead(view, key, &envelope);
     return rc < 0 ? rc : 1;

@@ -30,7 +30,7 @@ void sfi_work_begin(struct sfi_work *work)
     work->reason[0] = 0;
     work->is_named = 0;
     work->bytes = work->sent_bytes = 0;
-    work->now_ms = 0;
+    work->now_us = 0;
     work->undo_count = 0;
     work->clears = 0;
     work->is_marked = 0;
@@ -110,11 +110,11 @@ struct sfi_batch *sfi_work_batch(struct sfi_work *work)
     return batch;
 }
 
-uint64_t sfi_work_now_ms(struct sfi_work *work)
+uint64_t sfi_work_now_us(struct sfi_work *work)
 {
-    if (!work->now_ms)
-        work->now_ms = work->rt->sys->wall_ms(work->rt->sys->ctx);
-    return work->now_ms;
+    if (!work->now_us)
+        work->now_us = work->rt->sys->wall_us(work->rt->sys->ctx);
+    return work->now_us;
 }
 
 /* -- undone ------------------------------------------------------------------------------------------- */

@@ -66,7 +66,7 @@ struct sfi_work {
     int is_marked;
     size_t bytes;      /* staged */
     size_t sent_bytes; /* of them, messages */
-    uint64_t now_ms;
+    uint64_t now_us; /* 0: not read yet */
 };
 
 void sfi_work_init(struct sfi_work *work, sf_runtime *rt);
@@ -95,6 +95,11 @@ struct sfi_undo *sfi_work_push(struct sfi_work *work, int what);
 /* Before a row is put into the open batch. */
 struct sfi_batch *sfi_work_batch(struct sfi_work *work);
 /* The wall clock, read once. */
-uint64_t sfi_work_now_ms(struct sfi_work *work);
+uint64_t sfi_work_now_us(struct sfi_work *work);
+
+static inline uint64_t sfi_work_now_ms(struct sfi_work *work)
+{
+    return sfi_work_now_us(work) / 1000;
+}
 
 #endif

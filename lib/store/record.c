@@ -11,7 +11,8 @@ static const unsigned char newest_versions[SFI_RECORD_KINDS] = {
     [SFI_RECORD_FORMAT] = 1,   [SFI_RECORD_TYPE] = 1,  [SFI_RECORD_SOURCE] = 1,
     [SFI_RECORD_EGRESS] = 2,   [SFI_RECORD_COUNTERS] = 2, [SFI_RECORD_STATE] = 1,
     [SFI_RECORD_VALUE] = 1,    [SFI_RECORD_MESSAGE] = 2, [SFI_RECORD_OUTBOX] = 2,
-    [SFI_RECORD_DEAD] = 2,     [SFI_RECORD_LOG] = 1,   [SFI_RECORD_HELD] = 1};
+    [SFI_RECORD_DEAD] = 2,     [SFI_RECORD_LOG] = 1,   [SFI_RECORD_HELD] = 1,
+    [SFI_RECORD_TIMER] = 1};
 
 enum { FLAGS_KNOWN = 0 };
 

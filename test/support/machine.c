@@ -39,9 +39,15 @@ static void *machine_resize(void *ctx, void *old, size_t size)
     return fresh;
 }
 
+static uint64_t machine_wall_us(void *ctx)
+{
+    struct machine *m = ctx;
+    return m->now_ns / 1000 + (uint64_t)m->wall_ahead_us;
+}
+
 static uint64_t machine_wall_ms(void *ctx)
 {
-    return ((struct machine *)ctx)->now_ns / 1000000;
+    return machine_wall_us(ctx) / 1000;
 }
 
 static uint64_t machine_mono_ns(void *ctx)
@@ -80,6 +86,7 @@ void machine_init(struct machine *machine)
     machine->sys.resize = machine_resize;
     machine->sys.aligned = machine_aligned;
     machine->sys.wall_ms = machine_wall_ms;
+    machine->sys.wall_us = machine_wall_us;
     machine->sys.mono_ns = machine->sys.coarse_ns = machine_mono_ns;
     machine->sys.random = machine_random;
     machine->sys.fault = machine_fault;

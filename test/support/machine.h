@@ -13,6 +13,7 @@
 struct machine {
     struct sfi_sys sys;
     uint64_t now_ns;
+    int64_t wall_ahead_us; /* of the wall clock, which may be set, before the other */
     uint64_t random;
     _Atomic uint64_t live;    /* blocks not freed */
     _Atomic uint64_t allocations; /* asked for so far */
