@@ -13,10 +13,19 @@
 static const struct mesh_part *const parts[] = {
     &mesh_orders, /* G1 to G5: what is sent, told, emitted, and ends as a dead letter */
     &mesh_feeds,  /* G2, G3: what comes from a source */
-    &mesh_pauses, /* G6 */
+    &mesh_pauses,  /* G6 */
+    &mesh_letters, /* G9: sent again, dropped, evicted */
+    &mesh_reborns, /* G7: purged, cleared */
+    &mesh_callers, /* G8 */
 };
 
 enum { PARTS = sizeof parts / sizeof *parts };
+_Static_assert((int)PARTS <= (int)MESH_PARTS_MAX, "each part has its count");
+
+const char *mesh_part_name(int number)
+{
+    return number < PARTS ? parts[number]->name : NULL;
+}
 
 /* -- what parts use ---------------------------------------------------------------------------- */
 
@@ -103,7 +112,7 @@ uint32_t mesh_pick(struct lane *lane, uint32_t count)
 
 /* -- settle ------------------------------------------------------------------------------------ */
 
-static int open_view(struct run *run, sf_view **view)
+int mesh_open_view(struct run *run, sf_view **view)
 {
     int rc;
     while ((rc = sf_view_open(run->rt, view)) < 0 && mesh_is_patient(run, rc))
@@ -115,7 +124,7 @@ static int open_view(struct run *run, sf_view **view)
 static int check(struct run *run)
 {
     sf_view *view;
-    int rc = open_view(run, &view);
+    int rc = mesh_open_view(run, &view);
     if (rc < 0)
         return rc;
     for (int i = 0; rc == 0 && i < PARTS; i++)
@@ -133,7 +142,7 @@ static int is_safe(struct run *run)
     int safe = 1;
     if (!run->is_relaxed)
         return 1;
-    if (open_view(run, &view) < 0)
+    if (mesh_open_view(run, &view) < 0)
         return -1;
     for (int i = 0; safe == 1 && i < PARTS; i++)
         if (parts[i]->is_safe)
@@ -193,6 +202,7 @@ static sf_options throw_options(struct run *run)
     options.relaxed = run->is_relaxed = dice_below(&run->dice, 4) == 0;
     options.cache_bytes_max = budgets[dice_below(&run->dice, 4)];
     options.mailbox_bytes_max = budgets[dice_below(&run->dice, 4)];
+    options.dead_max = mesh_dead_max(run);
     options.egress_records_max = egress_records[dice_below(&run->dice, 4)];
     return options;
 }
@@ -209,7 +219,7 @@ static int register_types(struct run *run)
 static int look(struct run *run)
 {
     sf_view *view;
-    int rc = open_view(run, &view);
+    int rc = mesh_open_view(run, &view);
     if (rc < 0)
         return rc;
     for (int i = 0; rc == 0 && i < PARTS; i++)
@@ -257,10 +267,13 @@ static int step_now_and_then(struct lane *lane)
 
 static int go_round(struct lane *lane)
 {
-    for (int i = 0; i < PARTS; i++)
-        if (parts[i]->act && dice_below(&lane->dice, parts[i]->one_in) == 0 &&
-            parts[i]->act(lane) < 0)
+    for (int i = 0; i < PARTS; i++) {
+        if (!parts[i]->act || dice_below(&lane->dice, parts[i]->one_in))
+            continue;
+        atomic_fetch_add(&lane->run->mesh->counts.acts[i], 1);
+        if (parts[i]->act(lane) < 0)
             return -1;
+    }
     return step_now_and_then(lane);
 }
 

@@ -19,7 +19,7 @@ static uint64_t fate(uint32_t actor, uint32_t number)
     return mix64(((uint64_t)actor << 32 | number) + 1);
 }
 
-static int is_poison(uint32_t actor, uint32_t number)
+int mesh_is_poison(uint32_t actor, uint32_t number)
 {
     return fate(actor, number) % 20 == 0;
 }
@@ -34,7 +34,7 @@ static uint32_t next_sound(uint32_t actor, uint32_t number)
 {
     do
         number++;
-    while (is_poison(actor, number));
+    while (mesh_is_poison(actor, number));
     return number;
 }
 
@@ -48,10 +48,6 @@ struct node {
     uint64_t told[MESH_ACTORS], heard[MESH_ACTORS];
     uint32_t last, last_run;
     unsigned char seen[MESH_NUMBERS / 8 + 1];
-};
-
-struct order {
-    uint32_t number, run;
 };
 
 struct feed {
@@ -70,7 +66,7 @@ sf_address mesh_node(uint32_t number)
     return (sf_address){.type = NODE, .id = {&ids[number], 1}};
 }
 
-static uint32_t node_number(sf_address address)
+uint32_t mesh_node_number(sf_address address)
 {
     return (uint32_t)(*(const char *)address.id.data - 'a');
 }
@@ -84,7 +80,7 @@ static int tell_token(sf_turn *turn, struct node *self, uint32_t to)
 
 /* G3, G4: each number once, in order, none left out but poison and what a kill took. */
 static void check_order(sf_turn *turn, struct mesh *mesh, const struct node *self, uint32_t me,
-                        const struct order *order)
+                        const struct mesh_order *order)
 {
     if (order->number == 0 || order->number > MESH_NUMBERS) {
         JUDGE(turn, &mesh->verdict, "G1: actor %u got number %u", me, order->number);
@@ -100,36 +96,59 @@ static void check_order(sf_turn *turn, struct mesh *mesh, const struct node *sel
               order->number, self->last);
 }
 
+/* Is it poison that the node does not take? */
+static int is_poisonous(const struct mesh *mesh, uint32_t actor, uint32_t number)
+{
+    return mesh_is_poison(actor, number) && !atomic_load(&mesh->model.dead.cured[actor][number]);
+}
+
+/* One that was a dead letter comes when it comes, but once. */
+static void check_cured(sf_turn *turn, struct mesh *mesh, const struct node *self, uint32_t me,
+                        uint32_t number)
+{
+    if (self->seen[number / 8] & 1 << number % 8)
+        JUDGE(turn, &mesh->verdict, "G3: actor %u got dead letter %u twice", me, number);
+}
+
+static void tell_and_emit(sf_turn *turn, struct node *self, uint32_t me, uint32_t number)
+{
+    uint64_t dice = fate(me, number);
+    for (uint64_t i = 0; i < dice % 3; i++)
+        tell_token(turn, self, (uint32_t)(mix64(dice + i) % MESH_ACTORS));
+    struct record record = {self->emitted + 1, self->applied, me, number};
+    self->emitted++;
+    sf_emit(turn, OUT, "record", SF_OF(record));
+}
+
 static int node_order(sf_turn *turn)
 {
     struct mesh *mesh = sf_userdata(turn);
     struct node *self = sf_state(turn);
-    const struct order *order = sf_body(turn, sizeof *order);
-    uint32_t me = node_number(sf_self(turn));
+    const struct mesh_order *order = sf_body(turn, sizeof *order);
+    uint32_t me = mesh_node_number(sf_self(turn)), number = order->number % (MESH_NUMBERS + 1);
+    int is_poison = mesh_is_poison(me, number);
     mesh_check_awake(mesh, me);
-    uint64_t dice = fate(me, order->number);
-    if (!is_poison(me, order->number))
+    if (is_poison) {
+        check_cured(turn, mesh, self, me, number);
+    } else {
         check_order(turn, mesh, self, me, order);
-    self->seen[order->number / 8 % sizeof self->seen] |= (unsigned char)(1 << order->number % 8);
-    self->last = order->number;
-    self->last_run = order->run;
+        self->last = number;
+        self->last_run = order->run;
+    }
+    self->seen[number / 8] |= (unsigned char)(1 << number % 8);
     self->applied++;
-    for (uint64_t i = 0; i < dice % 3; i++)
-        tell_token(turn, self, (uint32_t)(mix64(dice + i) % MESH_ACTORS));
-    struct record record = {self->emitted + 1, self->applied, me, order->number};
-    self->emitted++;
-    sf_emit(turn, OUT, "record", SF_OF(record));
-    if (is_poison(me, order->number))
-        return order->number % 2 ? sf_fail(turn, "poison %u", order->number)
-                                 : sf_reject(turn, "poison %u", order->number);
-    return is_moody(me, order->number) && sf_msg(turn)->attempt == 1 ? sf_fail(turn, "moody") : 0;
+    tell_and_emit(turn, self, me, number);
+    if (is_poison && is_poisonous(mesh, me, number))
+        return number % 2 ? sf_fail(turn, "poison %u", number)
+                          : sf_reject(turn, "poison %u", number);
+    return is_moody(me, number) && sf_msg(turn)->attempt == 1 ? sf_fail(turn, "moody") : 0;
 }
 
 static int node_token(sf_turn *turn)
 {
     struct mesh *mesh = sf_userdata(turn);
     struct node *self = sf_state(turn);
-    uint32_t from = node_number(sf_msg(turn)->from), me = node_number(sf_self(turn));
+    uint32_t from = mesh_node_number(sf_msg(turn)->from), me = mesh_node_number(sf_self(turn));
     mesh_check_awake(mesh, me);
     uint64_t number = *(const uint64_t *)sf_body(turn, sizeof number);
     if (number != self->heard[from] + 1)
@@ -152,7 +171,7 @@ static int node_feed(sf_turn *turn)
     struct mesh *mesh = sf_userdata(turn);
     struct node *self = sf_state(turn);
     const struct feed *feed = sf_body(turn, sizeof *feed);
-    uint32_t partition = feed->partition % MESH_PARTITIONS, me = node_number(sf_self(turn));
+    uint32_t partition = feed->partition % MESH_PARTITIONS, me = mesh_node_number(sf_self(turn));
     mesh_check_awake(mesh, me);
     if (feed->position <= self->fed_last[partition])
         JUDGE(turn, &mesh->verdict,
@@ -260,29 +279,6 @@ static int check_delivered(struct mesh *mesh, const struct node nodes[MESH_ACTOR
     return 0;
 }
 
-/* Dead letters by actor and number; a second one is a violation. */
-static int read_dead(struct mesh *mesh, sf_view *view, unsigned char (*dead)[MESH_NUMBERS + 1])
-{
-    uint64_t last = 0;
-    for (const sf_message *letter; (letter = sf_view_dead(view, last)); last = letter->sequence) {
-        struct order order;
-        uint32_t actor = node_number(letter->to);
-        if (letter->sequence != last + 1)
-            return violate(&mesh->verdict, "G3: dead letter %" PRIu64 " after %" PRIu64,
-                           letter->sequence, last);
-        if (letter->body.size != sizeof order || actor >= MESH_ACTORS)
-            return violate(&mesh->verdict, "G3: a strange dead letter: %s", letter->reason);
-        memcpy(&order, letter->body.data, sizeof order);
-        if (order.number == 0 || order.number > MESH_NUMBERS || !is_poison(actor, order.number))
-            return violate(&mesh->verdict, "G3: number %u of actor %u is a dead letter: %s",
-                           order.number, actor, letter->reason);
-        if (dead[actor][order.number]++)
-            return violate(&mesh->verdict, "G3: number %u of actor %u is a dead letter twice",
-                           order.number, actor);
-    }
-    return 0;
-}
-
 static int check_messages(struct mesh *mesh, const struct node *node, uint32_t actor,
                           const unsigned char *dead)
 {
@@ -293,9 +289,13 @@ static int check_messages(struct mesh *mesh, const struct node *node, uint32_t a
         if (seen && k > atomic_load(&model->sent[actor]))
             return violate(&mesh->verdict, "G3: actor %u has number %u, which was never sent",
                            actor, k);
-        if (seen && is_poison(actor, k))
+        if (seen && is_poisonous(mesh, actor, k))
             return violate(&mesh->verdict, "G8: actor %u kept poison number %u", actor, k);
-        if (acked && !seen && !dead[k])
+        if (seen && dead[k])
+            return violate(&mesh->verdict, "G9: number %u of actor %u was applied and is dead", k,
+                           actor);
+        if (acked && !seen && !dead[k] &&
+            !(mesh_is_poison(actor, k) && mesh_may_be_away(mesh, actor, k)))
             return violate(&mesh->verdict, "G2: number %u of actor %u was acknowledged and is lost",
                            k, actor);
         applied += (uint64_t)seen;
@@ -357,7 +357,7 @@ static int check(struct run *run, sf_view *view)
     if (rc == 0)
         rc = read_nodes(mesh, view, nodes);
     if (rc == 0)
-        rc = read_dead(mesh, view, dead);
+        rc = mesh_read_dead(mesh, view, dead) < 0 ? -1 : 0;
     for (uint32_t i = 0; rc == 0 && i < MESH_ACTORS; i++) {
         rc = check_messages(mesh, &nodes[i], i, dead[i]);
         emitted += nodes[i].emitted;
@@ -422,7 +422,7 @@ static int open_sink(struct run *run)
 static int send_order(struct lane *lane, uint32_t actor, uint32_t number)
 {
     struct run *run = lane->run;
-    struct order order = {number, run->mesh->run};
+    struct mesh_order order = {number, run->mesh->run};
     int64_t ticket;
     MESH_GIVE(ticket, run, sf_send(run->rt, mesh_node(actor), "order", SF_OF(order)), "send");
     _Atomic uint8_t *acked = &run->mesh->model.acked[actor][number];

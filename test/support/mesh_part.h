@@ -61,7 +61,8 @@ struct mesh_part {
     int (*check)(struct run *run, sf_view *view);   /* nothing is under way: the account balances */
 };
 
-extern const struct mesh_part mesh_orders, mesh_feeds, mesh_pauses;
+extern const struct mesh_part mesh_orders, mesh_feeds, mesh_pauses, mesh_letters, mesh_callers,
+    mesh_reborns;
 
 /* A struct that could not be loaded, since the disk refuses, is handed out as zeroes and the turn
  * undone: such a turn judges nothing.  It is one in which nothing can be sent any more. */
@@ -78,6 +79,7 @@ int mesh_is_patient(struct run *run, int rc);
 int mesh_wait_for_room(struct run *run, int refusal, const char *what);
 /* Waits until it is durable. */
 int mesh_wait(struct run *run, int64_t ticket);
+int mesh_open_view(struct run *run, sf_view **view);
 /* Notes *promised = 1 once the ticket is durable: from sf_then(), or when the lane waits next. */
 int mesh_owe(struct lane *lane, int64_t ticket, _Atomic uint8_t *promised);
 /* One of `count`, of those that are this lane's. */
@@ -91,12 +93,28 @@ uint32_t mesh_pick(struct lane *lane, uint32_t count);
 
 /* -- nodes: orders, tokens, feeds (mesh_nodes.c) ------------------------------------------------- */
 
+struct mesh_order {
+    uint32_t number, run;
+};
+
 sf_address mesh_node(uint32_t number);
-extern const sf_type mesh_node_type;
+uint32_t mesh_node_number(sf_address address);
+int mesh_is_poison(uint32_t actor, uint32_t number);
+extern const sf_type mesh_node_type, mesh_caller_type;
 
 /* -- who is paused (mesh_pauses.c) --------------------------------------------------------------- */
 
-/* In a turn of a node. */
+/* In a turn of a node; of a type that is paused now and then. */
 void mesh_check_awake(struct mesh *mesh, uint32_t node);
+void mesh_check_type_awake(struct mesh *mesh, const sf_type *type);
+
+/* -- dead letters (mesh_dead.c) ------------------------------------------------------------------ */
+
+/* The option of this database, in all its lives. */
+uint64_t mesh_dead_max(struct run *run);
+/* Counts the letters of each number, and judges which are there.  How many, or -1. */
+int64_t mesh_read_dead(struct mesh *mesh, sf_view *view, unsigned char (*dead)[MESH_NUMBERS + 1]);
+/* Was a number's letter asked to go, or had it to make room? */
+int mesh_may_be_away(const struct mesh *mesh, uint32_t actor, uint32_t number);
 
 #endif
