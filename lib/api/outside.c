@@ -25,21 +25,6 @@ int sf_version(void)
     return SF_VERSION;
 }
 
-sf_bytes sf_str(const char *text)
-{
-    return text ? SF_BYTES(text, strlen(text)) : SF_NONE;
-}
-
-sf_address sf_addr(const char *type, const char *id)
-{
-    return (sf_address){type, sf_str(id)};
-}
-
-int sf_is(const sf_message *msg, const char *kind)
-{
-    return msg && msg->kind && kind && strcmp(msg->kind, kind) == 0;
-}
-
 /* Under the lock: finds the type and checks the rest. */
 static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
                        struct sfi_parcel *out)
