@@ -336,9 +336,7 @@ static void note_durable(struct sfi_actors *actors, uint64_t durable)
 
 void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct sfi_actor *kept)
 {
-    uint64_t others = actors->bytes - actors->actor_bytes;
-    if ((actors->bytes <= actors->bytes_max && others + actors->pool.used <= actors->bytes_max) ||
-        actors->capacity == 0)
+    if (!sfi_actors_exceed(actors) || actors->capacity == 0)
         return;
     note_durable(actors, durable);
     if (actors->bytes > actors->bytes_max)

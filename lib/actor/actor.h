@@ -124,7 +124,14 @@ static inline int sfi_actors_are_full(const struct sfi_actors *actors)
            actors->dirty_count * UINT64_C(2) >= actors->count &&
            actors->dirty_count >= SFI_DIRTY_FULL_MIN;
 }
-/* Over budget: moves the hand a little.  `durable` is the store's; `kept` is the running turn's. */
+/* Is more in memory than the budget allows, gaps between actors included?  Then they are to be trimmed. */
+static inline int sfi_actors_exceed(const struct sfi_actors *actors)
+{
+    uint64_t others = actors->bytes - actors->actor_bytes;
+    return SFI_RARE(actors->bytes > actors->bytes_max ||
+                    others + actors->pool.used > actors->bytes_max);
+}
+/* Moves the hand a little.  `durable` is the store's; `kept` is the running turn's. */
 void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct sfi_actor *kept);
 
 static inline void *sfi_actor_state(struct sfi_actor *actor)

@@ -11,6 +11,8 @@ enum { KEEP_MAX = 16 << 20 };
 
 enum { MOVES_MAX = 256 }; /* a call of head() */
 
+enum { LOOK_EVERY = 8 }; /* turns, a little ahead */
+
 void sfi_mailbox_init(struct sfi_mailbox *mailbox, const struct sfi_sys *sys,
                       struct sfi_actors *actors, struct sfi_types *types, uint64_t bytes_max)
 {
@@ -91,7 +93,7 @@ static int is_counted(const struct sfi_mailbox *mailbox, const struct sfi_messag
            !message->was_held;
 }
 
-void sfi_mailbox_uncount(struct sfi_mailbox *mailbox, const struct sfi_message *message)
+static void uncount(struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
     if (is_counted(mailbox, message))
         sfi_mailbox_lower(mailbox, &mailbox->counted_bytes, sfi_message_bytes(message));
@@ -101,19 +103,23 @@ void sfi_mailbox_set_aside(struct sfi_mailbox *mailbox, const struct sfi_message
 {
     if (is_counted(mailbox, message))
         mailbox->aside_bytes += sfi_message_bytes(message);
-    sfi_mailbox_uncount(mailbox, message);
+    uncount(mailbox, message);
+}
+
+static inline void free_message(struct sfi_mailbox *mailbox, struct sfi_message *message)
+{
+    sfi_mailbox_lower(mailbox, &mailbox->bytes, sfi_mailbox_memory(mailbox, message));
+    sfi_pool_free(&mailbox->pool, message, sfi_message_bytes(message));
 }
 
 void sfi_mailbox_free(struct sfi_mailbox *mailbox, struct sfi_message *message)
 {
-    sfi_mailbox_lower(mailbox, &mailbox->bytes, sfi_mailbox_memory(mailbox, message));
-    sfi_message_free(&mailbox->pool, message);
+    free_message(mailbox, message);
 }
 
 void sfi_mailbox_not_unsaved(struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
     sfi_mailbox_lower(mailbox, &mailbox->unsaved_bytes, sfi_message_bytes(message));
-    sfi_mailbox_lower(mailbox, &mailbox->unsaved_count, 1);
 }
 
 /* -- in ---------------------------------------------------------------------------------------- */
@@ -129,7 +135,6 @@ void sfi_mailbox_push(struct sfi_mailbox *mailbox, struct sfi_message *message)
     mailbox->queued++;
     mailbox->bytes += sfi_mailbox_memory(mailbox, message);
     mailbox->unsaved_bytes += sfi_message_bytes(message);
-    mailbox->unsaved_count++;
     if (is_counted(mailbox, message))
         mailbox->counted_bytes += sfi_message_bytes(message);
 }
@@ -173,9 +178,7 @@ static int read_back(struct sfi_mailbox *mailbox)
  * look. */
 static void look_ahead(struct sfi_mailbox *mailbox)
 {
-    enum { EVERY = 8, NEAR = 2 };
-    if (mailbox->looked_ahead++ % EVERY)
-        return;
+    enum { EVERY = LOOK_EVERY, NEAR = 2 };
     const struct sfi_message *message = mailbox->queue.first;
     for (int i = 0; message && i < NEAR + 2 * EVERY; i++, message = message->next) {
         if (i >= NEAR + EVERY)
@@ -203,7 +206,8 @@ static int refill(struct sfi_mailbox *mailbox)
     return mailbox->holds.ready.first != NULL;
 }
 
-struct sfi_message *sfi_mailbox_head(struct sfi_mailbox *mailbox, struct sfi_batch *batch, int *rc)
+static __attribute__((noinline)) struct sfi_message *
+find_head(struct sfi_mailbox *mailbox, struct sfi_batch *batch, int *rc)
 {
     int moves = 0;
     for (*rc = 0; moves < MOVES_MAX; moves += *rc + 1) {
@@ -215,7 +219,6 @@ struct sfi_message *sfi_mailbox_head(struct sfi_mailbox *mailbox, struct sfi_bat
                 return NULL;
         } else if ((*rc = sfi_waiting_meet(mailbox, batch)) > 0) {
             *rc = 0;
-            look_ahead(mailbox);
             return mailbox->queue.first;
         }
         if (*rc < 0)
@@ -225,39 +228,61 @@ struct sfi_message *sfi_mailbox_head(struct sfi_mailbox *mailbox, struct sfi_bat
     return NULL;
 }
 
+struct sfi_message *sfi_mailbox_head(struct sfi_mailbox *mailbox, struct sfi_batch *batch, int *rc)
+{
+    struct sfi_message *message = mailbox->queue.first;
+    *rc = 0;
+    if (SFI_RARE(!message || !sfi_waiting_is_free(mailbox, message))) /* then none can let go either */
+        message = find_head(mailbox, batch, rc);
+    if (message && mailbox->looked_ahead++ % LOOK_EVERY == 0)
+        look_ahead(mailbox);
+    return message;
+}
+
 static void pass(struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
     if (mailbox->passed < message->sequence)
         mailbox->passed = message->sequence;
 }
 
-struct sfi_message *sfi_mailbox_unlink_head(struct sfi_mailbox *mailbox)
+static inline struct sfi_message *unlink_head(struct sfi_mailbox *mailbox)
 {
     struct sfi_message *message = sfi_list_pop(&mailbox->queue);
     sfi_mailbox_lower(mailbox, &mailbox->queued, 1);
     pass(mailbox, message);
     if (mailbox->unsaved == message)
         mailbox->unsaved = message->next;
-    if (message->let_go)
+    if (SFI_RARE(message->let_go))
         sfi_waiting_came_through(mailbox, message);
     return message;
 }
 
+struct sfi_message *sfi_mailbox_unlink_head(struct sfi_mailbox *mailbox)
+{
+    return unlink_head(mailbox);
+}
+
+/* Its row is to be deleted by the next seal (5). */
+static void keep_handled(struct sfi_mailbox *mailbox, struct sfi_message *message)
+{
+    if (message->row != SFI_ROW_MAILBOX && !sfi_parking_less(&mailbox->parking, message))
+        mailbox->is_broken = 1;
+    sfi_list_push(&mailbox->handled, message);
+    mailbox->handled_count++;
+    mailbox->handled_bytes += sfi_message_bytes(message);
+}
+
 void sfi_mailbox_done(struct sfi_mailbox *mailbox)
 {
-    struct sfi_message *message = sfi_mailbox_unlink_head(mailbox);
+    struct sfi_message *message = unlink_head(mailbox);
     sfi_mailbox_lower(mailbox, &mailbox->count, 1);
-    sfi_mailbox_uncount(mailbox, message);
-    if (message->row) {
-        if (message->row != SFI_ROW_MAILBOX && !sfi_parking_less(&mailbox->parking, message))
-            mailbox->is_broken = 1;
-        sfi_list_push(&mailbox->handled, message);
-        mailbox->handled_count++;
-        mailbox->handled_bytes += sfi_message_bytes(message);
+    uncount(mailbox, message);
+    if (SFI_RARE(message->row)) {
+        keep_handled(mailbox, message);
         return;
     }
-    sfi_mailbox_not_unsaved(mailbox, message);
-    sfi_mailbox_free(mailbox, message);
+    sfi_mailbox_lower(mailbox, &mailbox->unsaved_bytes, sfi_message_bytes(message));
+    free_message(mailbox, message);
 }
 
 int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)
@@ -310,7 +335,7 @@ void sfi_mailbox_saved(struct sfi_mailbox *mailbox)
         m->row = SFI_ROW_MAILBOX;
     mailbox->unsaved = NULL;
     mailbox->unsaved_bytes = mailbox->handled_bytes = 0;
-    mailbox->unsaved_count = mailbox->handled_count = 0;
+    mailbox->handled_count = 0;
     for (struct sfi_message *message; (message = sfi_list_pop(&mailbox->handled));)
         sfi_mailbox_free(mailbox, message);
     mailbox->sealed_next = mailbox->next_sequence;

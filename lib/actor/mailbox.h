@@ -96,7 +96,7 @@ struct sfi_mailbox {
     uint64_t aside_bytes;      /* of outside work, ever gone behind holds instead of handled */
     uint64_t unsaved_bytes;    /* what sealing will write */
     uint64_t handled_bytes;    /* what it will let go */
-    uint64_t unsaved_count, handled_count;
+    uint64_t handled_count;
     uint32_t looked_ahead; /* turns until the next look */
     int is_broken;         /* a counter would have sunk below zero */
 };
@@ -144,6 +144,12 @@ int sfi_mailbox_save(const struct sfi_mailbox *mailbox, struct sfi_batch *batch)
 void sfi_mailbox_saved(struct sfi_mailbox *mailbox);
 /* All that was sealed is durable: what is over budget leaves memory.  Before the next seal. */
 void sfi_mailbox_published(struct sfi_mailbox *mailbox);
+
+/* So many: sequences rise without a gap from the first one that is not saved, since only the head leaves. */
+static inline uint64_t sfi_mailbox_unsaved_count(const struct sfi_mailbox *mailbox)
+{
+    return mailbox->unsaved ? mailbox->next_sequence - mailbox->unsaved->sequence : 0;
+}
 
 static inline int sfi_mailbox_dirty(const struct sfi_mailbox *mailbox)
 {

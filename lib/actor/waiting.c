@@ -348,7 +348,7 @@ int sfi_waiting_meet(struct sfi_mailbox *mailbox, struct sfi_batch *batch)
 {
     struct sfi_message *message = mailbox->queue.first;
     struct sfi_hold *hold;
-    if (!mailbox->holds.count && message->to_type->registered && !message->has_retry)
+    if (sfi_waiting_is_free(mailbox, message))
         return 1;
     int rc = hold_before(mailbox, message, &hold);
     if (rc < 0)

@@ -9,6 +9,12 @@
 
 #include "actor/mailbox.h"
 
+/* Can nothing stand in the way of this message? */
+static inline int sfi_waiting_is_free(const struct sfi_mailbox *mailbox,
+                                      const struct sfi_message *message)
+{
+    return !mailbox->holds.count && message->to_type->registered && !message->has_retry;
+}
 /* The head of the queue.  1: it is to be handled; 0: it went behind a hold; negative: neither. */
 int sfi_waiting_meet(struct sfi_mailbox *mailbox, struct sfi_batch *batch);
 /* The head backs off.  SF_ENOMEM, and it is at the head as before. */
@@ -65,7 +71,6 @@ static inline void sfi_mailbox_lower(struct sfi_mailbox *mailbox, uint64_t *coun
  * it is freed. */
 struct sfi_message *sfi_mailbox_unlink_head(struct sfi_mailbox *mailbox);
 void sfi_mailbox_set_aside(struct sfi_mailbox *mailbox, const struct sfi_message *message);
-void sfi_mailbox_uncount(struct sfi_mailbox *mailbox, const struct sfi_message *message);
 void sfi_mailbox_not_unsaved(struct sfi_mailbox *mailbox, const struct sfi_message *message);
 void sfi_mailbox_free(struct sfi_mailbox *mailbox, struct sfi_message *message);
 

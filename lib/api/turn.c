@@ -17,30 +17,34 @@ static struct sfi_work *work_of(sf_turn *turn)
 
 /* Only the innermost turn may do something; after its handler returned the object is no turn any more.  One that
  * waits for a turn which it called, and is used there, is a fault of the program. */
-static int is_under_way(sf_turn *turn)
+static __attribute__((noinline, cold)) int refuse_turn(sf_turn *turn)
 {
     if (!turn || !turn->depth) {
         sfi_err(SF_EINVAL, "this turn is over");
         return 0;
     }
-    if (turn->depth == turn->rt->turns.depth)
-        return 1;
     sfi_work_doom(work_of(turn), SFI_REJECT, SF_EINVAL,
                   "the turn that called is waiting, and was used");
     sfi_err(SF_EINVAL, "%s", work_of(turn)->reason);
     return 0;
 }
 
+static inline int is_under_way(sf_turn *turn)
+{
+    if (SFI_RARE(!turn || !turn->depth || turn->depth != turn->rt->turns.depth))
+        return refuse_turn(turn);
+    return 1;
+}
+
 /* May this turn still do something? */
-static int turn_check(sf_turn *turn)
+static inline int turn_check(sf_turn *turn)
 {
     if (!is_under_way(turn))
         return SF_EINVAL;
-    int rc = sfi_life_check(turn->rt, "a turn");
-    if (rc < 0)
-        return rc;
+    if (sfi_is_forked(turn->rt))
+        return sfi_life_check(turn->rt, "a turn");
     const struct sfi_work *work = work_of(turn);
-    return work->verdict == SFI_KEEP ? 0 : sfi_work_error(work);
+    return SFI_RARE(work->verdict != SFI_KEEP) ? sfi_work_error(work) : 0;
 }
 
 /* What the handler passed broke a rule: it will again, so the message is not tried again. */

@@ -79,7 +79,7 @@ static int mailbox_dirty(sf_runtime *rt)
 
 static void mailbox_weigh(const sf_runtime *rt, struct sfi_weight *weight)
 {
-    weight->rows += rt->mailbox.unsaved_count + rt->mailbox.handled_count;
+    weight->rows += sfi_mailbox_unsaved_count(&rt->mailbox) + rt->mailbox.handled_count;
     weight->bytes += rt->mailbox.unsaved_bytes;
     weight->full |= sfi_mailbox_is_full(&rt->mailbox);
 }

@@ -84,4 +84,10 @@ struct sf_runtime {
     struct sfi_poll poll;
 };
 
+/* Is this a forked child?  What is done before every act of a turn; guard.h has the sentence. */
+static inline int sfi_is_forked(const sf_runtime *rt)
+{
+    return SFI_RARE(sfi_dir_forked(&rt->dir)); /* 0 without a directory */
+}
+
 #endif

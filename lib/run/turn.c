@@ -87,26 +87,6 @@ static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
     return rc > 0 ? migrate(turn, actor, &old) : 0;
 }
 
-/* A call may come back to an actor that an earlier one has finished with: one copy is enough. */
-static int copy_state(struct sf_turn *turn, struct sfi_actor *actor)
-{
-    struct sfi_work *work = work_of(turn);
-    size_t size = actor->type->desc.state_size;
-    if (actor->copied)
-        return 0;
-    void *old = sfi_arena_alloc(&work->arena, size);
-    if (!old)
-        return sfi_work_no_memory(work);
-    struct sfi_undo *undo = sfi_work_push(work, UNDO_STATE);
-    if (!undo)
-        return SF_ENOMEM;
-    memcpy(old, sfi_actor_state(actor), size);
-    undo->actor = actor;
-    undo->old = old;
-    actor->copied = 1;
-    return 0;
-}
-
 const void *sfi_turn_no_body(struct sf_turn *turn, size_t size)
 {
     return zeroes(turn, &turn->rt->turns.no_body, size);
@@ -120,8 +100,8 @@ void *sfi_turn_state(struct sf_turn *turn)
         return NULL;
     if (actor->copied)
         return sfi_actor_state(actor);
-    if (work_of(turn)->verdict != SFI_KEEP || load_state(turn, actor) < 0 ||
-        copy_state(turn, actor) < 0)
+    if (SFI_RARE(work_of(turn)->verdict != SFI_KEEP || load_state(turn, actor) < 0 ||
+                 sfi_work_copy(work_of(turn), actor) < 0))
         return zeroes(turn, &turn->rt->turns.no_state, size); /* written to in vain: it is undone */
     return sfi_actor_state(actor);
 }
@@ -184,7 +164,7 @@ static int clear_state(struct sf_turn *turn, struct sfi_actor *actor)
     if (!actor->has_state)
         memset(state, 0, size);
     actor->has_state = 1;
-    int rc = copy_state(turn, actor);
+    int rc = actor->copied ? 0 : sfi_work_copy(work_of(turn), actor);
     memset(state, 0, size);
     return rc;
 }
@@ -294,14 +274,15 @@ int sfi_turn_call_handler(struct sf_turn *turn)
     SFI_INSIDE(turn->rt->drive.guard.handlers);
     int depth = turn->depth, inside = turn->rt->drive.guard.handlers;
     int rc = handler(turn);
-    if (turns->depth > depth)
+    if (SFI_RARE(turns->depth > depth)) {
         sfi_work_doom(&turns->work, SFI_FAIL, SF_EFAILED,
                       "the handler of a call was left by longjmp");
-    sfi_turn_leave(turns, depth);
+        sfi_turn_leave(turns, depth);
+    }
     turn->rt->drive.guard.handlers = inside;
-    if (sfi_life_check(turn->rt, "a turn") < 0) /* the handler forked, and this is the child */
-        sfi_work_trouble(&turns->work, SF_EFORK);
-    else if (rc)
+    if (sfi_is_forked(turn->rt)) /* the handler forked, and this is the child */
+        sfi_work_trouble(&turns->work, sfi_life_check(turn->rt, "a turn"));
+    else if (SFI_RARE(rc))
         sfi_work_doom(&turns->work, SFI_FAIL, SF_EFAILED, "the handler returned %d", rc);
     return 0;
 }
@@ -341,7 +322,7 @@ static struct sfi_actor *find_actor(sf_runtime *rt, const struct sfi_message *me
 {
     struct sfi_actor *actor = sfi_actors_get(&rt->actors, message->to_type, message->hash,
                                              sfi_message_to(message), message->to_size);
-    if (actor)
+    if (actor && sfi_actors_exceed(&rt->actors))
         sfi_actors_trim(&rt->actors, rt->store->durable, actor);
     return actor;
 }

@@ -22,20 +22,6 @@ void sfi_work_fini(struct sfi_work *work)
     work->undo = NULL;
 }
 
-void sfi_work_begin(struct sfi_work *work)
-{
-    sfi_arena_reset(&work->arena);
-    work->verdict = SFI_KEEP;
-    work->code = 0;
-    work->reason[0] = 0;
-    work->is_named = 0;
-    work->bytes = work->sent_bytes = 0;
-    work->now_us = 0;
-    work->undo_count = 0;
-    work->clears = 0;
-    work->is_marked = 0;
-}
-
 void sfi_work_doom(struct sfi_work *work, enum sfi_verdict verdict, int code, const char *format,
                    ...)
 {
@@ -84,6 +70,25 @@ int sfi_work_charge(struct sfi_work *work, size_t bytes)
     return sfi_work_error(work);
 }
 
+static size_t state_size(const struct sfi_actor *actor)
+{
+    return actor->type->desc.state_size;
+}
+
+int sfi_work_copy(struct sfi_work *work, struct sfi_actor *actor)
+{
+    size_t size = state_size(actor);
+    struct sfi_copy *copy = sfi_arena_alloc(&work->arena, sizeof *copy + size);
+    if (!copy)
+        return sfi_work_no_memory(work);
+    copy->next = work->copies;
+    copy->actor = actor;
+    memcpy(copy->bytes, sfi_actor_state(actor), size);
+    actor->copied = 1;
+    work->copies = copy;
+    return 0;
+}
+
 struct sfi_undo *sfi_work_push(struct sfi_work *work, int what)
 {
     if (work->undo_count == work->undo_capacity) {
@@ -97,7 +102,6 @@ struct sfi_undo *sfi_work_push(struct sfi_work *work, int what)
     }
     struct sfi_undo *entry = &work->undo[work->undo_count++];
     entry->what = what;
-    work->clears += what == UNDO_CLEAR;
     return entry;
 }
 
@@ -119,15 +123,13 @@ uint64_t sfi_work_now_us(struct sfi_work *work)
 
 /* -- undone ------------------------------------------------------------------------------------------- */
 
-static size_t state_size(const struct sfi_actor *actor)
+static void undo_copies(struct sfi_work *work)
 {
-    return actor->type->desc.state_size;
-}
-
-static void undo_state(const struct sfi_undo *undo)
-{
-    memcpy(sfi_actor_state(undo->actor), undo->old, state_size(undo->actor));
-    undo->actor->copied = 0;
+    for (const struct sfi_copy *copy = work->copies; copy; copy = copy->next) {
+        memcpy(sfi_actor_state(copy->actor), copy->bytes, state_size(copy->actor));
+        copy->actor->copied = 0;
+    }
+    work->copies = NULL;
 }
 
 static void undo_slot(struct sfi_actors *actors, const struct sfi_undo *undo)
@@ -155,9 +157,6 @@ static void undo_egress(const struct sfi_undo *undo)
 static void undo_one(struct sfi_actors *actors, const struct sfi_undo *undo)
 {
     switch (undo->what) {
-    case UNDO_STATE:
-        undo_state(undo);
-        break;
     case UNDO_SLOT:
         undo_slot(actors, undo);
         break;
@@ -172,6 +171,7 @@ static void undo_one(struct sfi_actors *actors, const struct sfi_undo *undo)
 
 void sfi_work_undo(struct sfi_work *work)
 {
+    undo_copies(work);
     while (work->undo_count)
         undo_one(&work->rt->actors, &work->undo[--work->undo_count]);
     sfi_message_list_free(&work->rt->mailbox.pool, &work->sent);
@@ -197,12 +197,12 @@ static int differs(const char *a, const char *b, size_t size)
 }
 
 /* The struct was handed out; whether it was changed is seen by looking, unless it is to be saved anyhow. */
-static void keep_state(sf_runtime *rt, const struct sfi_undo *undo)
+static void keep_copy(sf_runtime *rt, const struct sfi_copy *copy)
 {
-    struct sfi_actor *actor = undo->actor;
+    struct sfi_actor *actor = copy->actor;
     size_t size = state_size(actor);
     actor->copied = 0;
-    if (actor->state_dirty || !differs(sfi_actor_state(actor), undo->old, size))
+    if (actor->state_dirty || !differs(sfi_actor_state(actor), (const char *)copy->bytes, size))
         return;
     sfi_actor_touch(&rt->actors, actor, size);
     actor->state_dirty = 1;
@@ -221,14 +221,11 @@ static void keep_slot(struct sfi_actors *actors, const struct sfi_undo *undo)
 static void keep_one(sf_runtime *rt, const struct sfi_undo *undo)
 {
     switch (undo->what) {
-    case UNDO_STATE:
-        keep_state(rt, undo);
-        break;
     case UNDO_SLOT:
         keep_slot(&rt->actors, undo);
         break;
     case UNDO_CLEAR:
-        break; /* keep_clears() */
+        break; /* keep_clear() */
     case UNDO_EGRESS:
         sfi_egress_keep(&rt->egresses, undo->egress);
         break;
@@ -239,35 +236,31 @@ static void keep_one(sf_runtime *rt, const struct sfi_undo *undo)
 static void keep_clear(struct sfi_work *work, struct sfi_actor *actor)
 {
     sfi_actor_clear(&work->rt->actors, actor);
-    for (uint32_t i = 0; i < work->undo_count; i++)
-        if (work->undo[i].what == UNDO_STATE && work->undo[i].actor == actor)
-            memset(work->undo[i].old, 0, state_size(actor));
+    for (struct sfi_copy *copy = work->copies; copy; copy = copy->next)
+        if (copy->actor == actor)
+            memset(copy->bytes, 0, state_size(actor));
 }
 
 /* Values before clears before structs: each needs what the one before it has done. */
-static void keep_clears(struct sfi_work *work)
+static void keep_undo(struct sfi_work *work)
 {
     for (uint32_t i = 0; i < work->undo_count; i++)
-        if (work->undo[i].what != UNDO_STATE)
-            keep_one(work->rt, &work->undo[i]);
+        keep_one(work->rt, &work->undo[i]);
     for (uint32_t i = 0; i < work->undo_count; i++)
         if (work->undo[i].what == UNDO_CLEAR)
             keep_clear(work, work->undo[i].actor);
-    for (uint32_t i = 0; i < work->undo_count; i++)
-        if (work->undo[i].what == UNDO_STATE)
-            keep_state(work->rt, &work->undo[i]);
+    work->undo_count = 0;
 }
 
 void sfi_work_keep(struct sfi_work *work)
 {
     sf_runtime *rt = work->rt;
-    if (work->clears)
-        keep_clears(work);
-    else
-        for (uint32_t i = 0; i < work->undo_count; i++)
-            keep_one(rt, &work->undo[i]);
-    work->undo_count = 0;
+    if (work->undo_count)
+        keep_undo(work);
+    for (const struct sfi_copy *copy = work->copies; copy; copy = copy->next)
+        keep_copy(rt, copy);
     for (struct sfi_message *message; (message = sfi_list_pop(&work->sent));)
         sfi_mailbox_push(&rt->mailbox, message);
-    sfi_effects_move(&rt->gate.open, &work->effects);
+    if (work->effects.first)
+        sfi_effects_move(&rt->gate.open, &work->effects);
 }

@@ -1,8 +1,9 @@
 /* work.h - what one message has done so far: a turn, and all turns nested in it, kept whole or undone whole.
  *
- * (1) State and values are changed in place; the undo stack holds what they were, over all actors that the work
- *     met.  Messages and effects (gate.h) are staged; rows go into the open batch after a mark.  So keeping a
- *     work cannot fail, and undoing it leaves nothing.
+ * (1) State and values are changed in place, over all actors that the work met.  Of each struct that was handed
+ *     out there is one copy, and keeping looks whether it differs; all else that is to be taken back is an entry
+ *     of the undo stack.  Messages and effects (gate.h) are staged; rows go into the open batch after a mark.
+ *     So keeping a work cannot fail, and undoing it leaves nothing.
  * (2) The first failure sticks (`code`): every later call does nothing, and the work is undone.  There are no
  *     savepoints: a turn that fails dooms the whole tree.
  * (3) What the machine refuses (no memory, a disk that cannot be read) is not the message's fault: the work is
@@ -30,14 +31,21 @@ enum sfi_verdict {
     SFI_TROUBLE /* not its fault; `code` says what */
 };
 
+/* What a struct was before the work; in its arena. */
+struct sfi_copy {
+    struct sfi_copy *next;
+    struct sfi_actor *actor;
+    _Alignas(SFI_ARENA_ALIGN) unsigned char bytes[];
+};
+
 struct sfi_undo {
-    enum { UNDO_STATE, UNDO_SLOT, UNDO_CLEAR, UNDO_EGRESS } what;
+    enum { UNDO_SLOT, UNDO_CLEAR, UNDO_EGRESS } what;
     union {
-        struct sfi_actor *actor; /* STATE, SLOT, CLEAR: whose */
+        struct sfi_actor *actor; /* SLOT, CLEAR: whose */
         struct sfi_egress *egress;
     };
     struct sfi_slot *slot; /* SLOT: which; CLEAR: the first that was there */
-    void *old;             /* STATE: a copy in the arena; SLOT: former data, ours */
+    void *old;             /* SLOT: former data, ours */
     size_t size;
     union {
         struct {
@@ -51,28 +59,36 @@ struct sfi_undo {
 
 struct sfi_work {
     sf_runtime *rt;
-    enum sfi_verdict verdict;
-    int code;
-    char reason[SFI_REASON_MAX];
-    int is_named; /* the reason says whose fault it was */
-    struct sfi_egress *full; /* SFI_WAIT: for whose room */
     struct sfi_arena arena;
-    struct sfi_undo *undo;
-    uint32_t undo_count, undo_capacity;
-    int clears; /* entries UNDO_CLEAR among them */
     struct sfi_message_list sent;
     struct sfi_effects effects;
-    struct sfi_batch_mark mark; /* of the open batch, before the first row was put there */
-    int is_marked;
+    enum sfi_verdict verdict;
+    int code;
+    struct sfi_copy *copies;
     size_t bytes;      /* staged */
     size_t sent_bytes; /* of them, messages */
     uint64_t now_us; /* 0: not read yet */
+    uint32_t undo_count, undo_capacity;
+    struct sfi_undo *undo;
+    int is_marked, is_named; /* the reason says whose fault it was */
+    struct sfi_batch_mark mark; /* of the open batch, before the first row was put there */
+    struct sfi_egress *full; /* SFI_WAIT: for whose room */
+    char reason[SFI_REASON_MAX];
 };
 
 void sfi_work_init(struct sfi_work *work, sf_runtime *rt);
 void sfi_work_fini(struct sfi_work *work);
 
-void sfi_work_begin(struct sfi_work *work);
+static inline void sfi_work_begin(struct sfi_work *work)
+{
+    sfi_arena_reset(&work->arena);
+    work->verdict = SFI_KEEP;
+    work->code = 0;
+    work->copies = NULL;
+    work->bytes = work->sent_bytes = 0;
+    work->now_us = 0;
+    work->is_marked = work->is_named = 0;
+}
 /* All that it did is part of the open epoch. */
 void sfi_work_keep(struct sfi_work *work);
 void sfi_work_undo(struct sfi_work *work);
@@ -90,6 +106,8 @@ int sfi_work_no_memory(struct sfi_work *work);
 /* Counts what it changes and sends.  SF_EINVAL: too much for one turn. */
 int sfi_work_charge(struct sfi_work *work, size_t bytes);
 
+/* Before the struct of an actor changes, once a work.  SF_ENOMEM, and the work is doomed. */
+int sfi_work_copy(struct sfi_work *work, struct sfi_actor *actor);
 /* An entry of that kind.  NULL: no memory, and the work is doomed. */
 struct sfi_undo *sfi_work_push(struct sfi_work *work, int what);
 /* Before a row is put into the open batch. */
