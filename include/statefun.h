@@ -285,6 +285,11 @@ typedef struct sf_type {
                              * version, and an older program is refused, from the first struct
                              * that is stored in it */
     sf_migrate *state_migrate;
+    /* One of them, or both 0: never.  A struct that was not changed for so long, or neither changed nor asked for
+     * by sf_state(), is zeroes again from that millisecond on, and takes no space then.  Time that the process
+     * was down counts; a clock that is set back makes nothing end sooner.  The times may be changed freely, and
+     * hold for what is there already; what was stored before there was any counts from then. */
+    uint64_t state_expire_after_write_ms, state_expire_after_access_ms;
     const sf_value *values[SF_VALUES_MAX];
     const sf_map *maps[SF_MAPS_MAX];
     const sf_list *lists[SF_LISTS_MAX];

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "actor/state.h"
 #include "base/err.h"
 #include "base/expect.h"
 #include "store/record.h"
@@ -37,16 +38,20 @@ void sfi_actors_init(struct sfi_actors *actors, const struct sfi_sys *sys, uint6
     actors->pool.keep_max = bytes_max / KEEP_PART < KEEP_MAX ? bytes_max / KEEP_PART : KEEP_MAX;
 }
 
-static size_t actor_size(const struct sfi_type *type, size_t id_size)
+static size_t size_for(const struct sfi_type *type, size_t id_size, unsigned is_timed)
 {
-    size_t state_at = (sizeof(struct sfi_actor) + id_size + 16) & ~(size_t)15;
-    return state_at + type->desc.state_size;
+    return sfi_actor_state_at(id_size, is_timed) + type->desc.state_size;
+}
+
+static size_t actor_size(const struct sfi_actor *actor)
+{
+    return size_for(actor->type, actor->id_size, actor->is_timed);
 }
 
 /* With its part of what lies idle in slabs. */
 static uint64_t actor_bytes(const struct sfi_actors *actors, const struct sfi_actor *actor)
 {
-    uint64_t bytes = sfi_pool_bytes(&actors->pool, actor_size(actor->type, actor->id_size));
+    uint64_t bytes = sfi_pool_bytes(&actors->pool, actor_size(actor));
     return bytes + bytes / SLACK_PART;
 }
 
@@ -72,7 +77,7 @@ static void actor_free(struct sfi_actors *actors, struct sfi_actor *actor)
 {
     sfi_actor_drop_slots(actors, actor, NULL);
     count_actor(actors, actor, -1);
-    sfi_pool_free(&actors->pool, actor, actor_size(actor->type, actor->id_size));
+    sfi_pool_free(&actors->pool, actor, actor_size(actor));
 }
 
 void sfi_actors_fini(struct sfi_actors *actors)
@@ -135,10 +140,12 @@ int sfi_actors_reserve(struct sfi_actors *actors, uint32_t count)
 static struct sfi_actor *actor_new(struct sfi_actors *actors, struct sfi_type *type, const void *id,
                                    size_t id_size)
 {
-    struct sfi_actor *actor = sfi_pool_alloc(&actors->pool, actor_size(type, id_size));
+    unsigned is_timed = type->is_timed;
+    struct sfi_actor *actor = sfi_pool_alloc(&actors->pool, size_for(type, id_size, is_timed));
     if (!actor)
         return NULL;
-    *actor = (struct sfi_actor){.type = type, .id_size = (uint8_t)id_size};
+    *actor = (struct sfi_actor){
+        .type = type, .is_timed = is_timed & 1, .id_size = (uint8_t)id_size};
     memcpy(actor->id, id, id_size);
     actor->id[id_size] = 0;
     count_actor(actors, actor, 1);
@@ -290,7 +297,7 @@ static struct sfi_actor_place *place_of(const struct sfi_actors *actors,
 static int move_actor(struct sfi_actors *actors, struct sfi_actor *actor,
                       const struct sfi_actor *kept)
 {
-    size_t size = actor_size(actor->type, actor->id_size);
+    size_t size = actor_size(actor);
     if (actor == kept || actor->dirty)
         return 0;
     struct sfi_actor *moved = sfi_pool_alloc(&actors->pool, size);
@@ -346,74 +353,50 @@ void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct s
         empty_slab(actors, kept);
 }
 
+/* -- what gets room for a time
+ * ---------------------------------------------------------------------- */
+
+static struct sfi_actor *widen(struct sfi_actors *actors, struct sfi_actor *actor)
+{
+    size_t id_size = actor->id_size, state_size = actor->type->desc.state_size;
+    struct sfi_actor *wide = sfi_pool_alloc(&actors->pool, size_for(actor->type, id_size, 1));
+    if (!wide)
+        return NULL;
+    memcpy(wide, actor, sizeof *actor + id_size + 1);
+    wide->is_timed = 1;
+    if (state_size)
+        memcpy(sfi_actor_state(wide), sfi_actor_state(actor), state_size);
+    *sfi_actor_touched(wide) = SFI_TOUCHED_UNKNOWN;
+    place_of(actors, actor)->actor = wide;
+    count_actor(actors, actor, -1);
+    count_actor(actors, wide, 1);
+    sfi_pool_free(&actors->pool, actor, actor_size(actor));
+    return wide;
+}
+
+static int is_narrow(const struct sfi_actor *actor, const struct sfi_type *type)
+{
+    return actor && actor->type == type && !actor->is_timed;
+}
+
+/* Those in the dirty list first: it is the other place that has their address (4). */
+int sfi_actors_widen(struct sfi_actors *actors, const struct sfi_type *type)
+{
+    for (uint32_t i = 0; i < actors->dirty_count; i++)
+        if (is_narrow(actors->dirty[i], type)) {
+            struct sfi_actor *wide = widen(actors, actors->dirty[i]);
+            if (!wide)
+                return no_memory();
+            actors->dirty[i] = wide;
+        }
+    for (size_t i = 0; i < actors->capacity; i++)
+        if (is_narrow(actors->places[i].actor, type) && !widen(actors, actors->places[i].actor))
+            return no_memory();
+    return 0;
+}
+
 /* -- loading
  * ------------------------------------------------------------------------------------- */
-
-/* Copied: what we lend is aligned, with a zero after it, and the page they lie in is not; and
- * migrating is the application's code, which may take its time, or never return, so no snapshot
- * is open then. */
-static int copy_old_state(struct sfi_arena *arena, uint32_t version, sf_bytes bytes,
-                          struct sfi_old_state *out)
-{
-    void *copy = sfi_arena_copy(arena, bytes.data, bytes.size);
-    if (!copy)
-        return no_memory();
-    *out = (struct sfi_old_state){version, SF_BYTES(copy, bytes.size)};
-    return 1;
-}
-
-int sfi_state_decode(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key,
-                     sf_bytes record, void *state, struct sfi_old_state *old)
-{
-    sf_bytes payload;
-    int rc = sfi_record_open(record, key, SFI_RECORD_STATE, &payload);
-    if (rc < 0)
-        return rc;
-    if (payload.size < 4)
-        return sfi_err(SF_ECORRUPT, "a struct of type '%s' is cut short", type->name);
-    uint32_t version = sfi_le32_get(payload.data), today = type->desc.state_version;
-    sf_bytes bytes = SF_BYTES((const unsigned char *)payload.data + 4, payload.size - 4);
-    if (version > today)
-        return sfi_err(SF_ENEWER, "a struct of type '%s' has version %u, this is %u", type->name,
-                       version, today);
-    if (version < today && type->desc.state_migrate)
-        return copy_old_state(arena, version, bytes, old);
-    if (version < today || bytes.size != type->desc.state_size)
-        return sfi_err(SF_ECORRUPT, "a struct of type '%s' has %zu bytes in version %u", type->name,
-                       bytes.size, version);
-    memcpy(state, bytes.data, bytes.size);
-    return 0;
-}
-
-int sfi_state_migrate(const struct sfi_type *type, const struct sfi_old_state *old, void *state)
-{
-    memset(state, 0, type->desc.state_size);
-    if (type->desc.state_migrate(old->version, old->bytes, state))
-        return sfi_err(SF_EFAILED, "type '%s': state_migrate refused version %u", type->name,
-                       old->version);
-    return 0;
-}
-
-int sfi_actor_load_state(struct sfi_store *store, struct sfi_arena *arena, struct sfi_actor *actor,
-                         struct sfi_old_state *old)
-{
-    struct sfi_snapshot *snapshot;
-    struct sfi_key key;
-    sf_bytes record;
-    void *state = sfi_actor_state(actor);
-    int rc = sfi_snapshot_open(store, &snapshot);
-    if (rc < 0)
-        return rc;
-    sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, 0);
-    rc = sfi_snapshot_get(snapshot, SFI_STATE, sfi_key_bytes(&key), &record);
-    if (rc == 0)
-        memset(state, 0, actor->type->desc.state_size);
-    else if (rc > 0)
-        rc = sfi_state_decode(arena, actor->type, sfi_key_bytes(&key), record, state, old);
-    sfi_snapshot_close(snapshot);
-    actor->has_state = rc == 0;
-    return rc;
-}
 
 static int copy_value(const struct sfi_sys *sys, sf_bytes key, sf_bytes record,
                       struct sfi_slot *slot)
@@ -505,7 +488,7 @@ void sfi_actor_purge(struct sfi_actors *actors, struct sfi_actor *actor)
         slot->data = NULL;
         slot->size = 0;
     }
-    memset(sfi_actor_state(actor), 0, actor->type->desc.state_size);
+    sfi_state_forget(actor);
     actor->has_state = 1;
     sfi_actor_clear(actors, actor);
 }
@@ -519,20 +502,6 @@ int sfi_actor_delete_rows(const struct sfi_type *type, const void *id, size_t id
         if (sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0)
             return no_memory();
     }
-    return 0;
-}
-
-static int save_state(struct sfi_actor *actor, struct sfi_batch *batch)
-{
-    struct sfi_key key;
-    size_t size = SFI_RECORD_HEADER + 4 + actor->type->desc.state_size;
-    sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, 0);
-    unsigned char *record = sfi_batch_put(batch, SFI_STATE, sfi_key_bytes(&key), size);
-    if (!record)
-        return no_memory();
-    sfi_le32_put(record + SFI_RECORD_HEADER, actor->type->desc.state_version);
-    memcpy(record + SFI_RECORD_HEADER + 4, sfi_actor_state(actor), actor->type->desc.state_size);
-    sfi_record_finish(record, size, SFI_RECORD_STATE, sfi_key_bytes(&key));
     return 0;
 }
 
@@ -569,7 +538,7 @@ static int save_actor(struct sfi_actor *actor, struct sfi_batch *batch)
                  ? sfi_actor_delete_rows(actor->type, actor->id, actor->id_size, batch)
                  : 0;
     if (rc == 0 && actor->state_dirty)
-        rc = save_state(actor, batch);
+        rc = sfi_state_save(actor, batch);
     for (struct sfi_slot *slot = actor->slots; slot && rc == 0; slot = slot->next)
         if (slot->dirty)
             rc = save_slot(actor, slot, batch);

@@ -13,8 +13,12 @@
  * (4) Nobody keeps a pointer to an actor but the running turn and the dirty list, and none of
  *     these is ever dropped, or moved.  Messages and holds have addresses (message.h, hold.h).
  *
- * LAYOUT  One piece of memory from a pool: 24 bytes of header, id, zero byte, padding to 16,
- * struct.  So finding an actor touches one line of the cache, and a small struct the next.  The
+ * (5) A struct of a type that expires has the time with it at which it was touched, 0 while it is
+ *     absent (expiry.h): 8 bytes in front of it, in memory (`is_timed`) and in its record.  Actors of
+ *     other types have no room for it, and pay nothing.
+ *
+ * LAYOUT  One piece of memory from a pool: 24 bytes of header, id, zero byte, padding to 16 (or to 8
+ * past a multiple of 16, touched), struct.  So finding an actor touches one line of the cache, and a small struct the next.  The
  * table of places is {pointer, hash}, at most three quarters full, in all its parts alike
  * (BUDGET).  An actor with a struct of 64 bytes and an id of 12 takes 128 bytes and between 22
  * and 43 of the table.
@@ -52,7 +56,8 @@ struct sfi_slot {
 struct sfi_actor {
     struct sfi_type *type; /* registered, so the size of its struct is fixed until close */
     struct sfi_slot *slots;
-    uint64_t sealed : 48;    /* the epoch that took its last changes; 0: none in this run */
+    uint64_t sealed : 47;    /* the epoch that took its last changes; 0: none in this run */
+    uint64_t is_timed : 1;   /* see (5) */
     uint64_t id_size : 8;
     uint64_t dirty : 1, state_dirty : 1;
     uint64_t has_state : 1; /* the struct is loaded */
@@ -134,31 +139,35 @@ static inline int sfi_actors_exceed(const struct sfi_actors *actors)
 /* Moves the hand a little.  `durable` is the store's; `kept` is the running turn's. */
 void sfi_actors_trim(struct sfi_actors *actors, uint64_t durable, const struct sfi_actor *kept);
 
-static inline void *sfi_actor_state(struct sfi_actor *actor)
+/* Where the struct begins. */
+static inline size_t sfi_actor_state_at(size_t id_size, unsigned is_timed)
 {
-    size_t at = (sizeof *actor + actor->id_size + 16) & ~(size_t)15;
-    return (char *)actor + at;
+    return (sizeof(struct sfi_actor) + id_size + 8 * is_timed + 16) & ~(size_t)15;
 }
 
-/* A struct of an older version, copied into an arena. */
-struct sfi_old_state {
-    uint32_t version;
-    sf_bytes bytes;
-};
+static inline void *sfi_actor_state(struct sfi_actor *actor)
+{
+    return (char *)actor + sfi_actor_state_at(actor->id_size, actor->is_timed);
+}
 
-/* From the stored record to the struct of today, which has type->desc.state_size bytes.  0; 1: it
- * is of an older version, which lies in `old` now, and is to be migrated when no snapshot is held
- * for it any more; negative. */
-int sfi_state_decode(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key,
-                     sf_bytes record, void *state, struct sfi_old_state *old);
-/* Calls the application.  0; SF_EFAILED: it refused. */
-int sfi_state_migrate(const struct sfi_type *type, const struct sfi_old_state *old, void *state);
+/* Of one that is_timed. */
+static inline uint64_t *sfi_actor_touched(struct sfi_actor *actor)
+{
+    return (uint64_t *)sfi_actor_state(actor) - 1;
+}
 
-/* Brings the struct into memory.  0; 1: as sfi_state_decode(), and it is the caller who sets
- * has_state; SF_ENOMEM, or what the store says. */
-int sfi_actor_load_state(struct sfi_store *store, struct sfi_arena *arena, struct sfi_actor *actor,
-                         struct sfi_old_state *old);
-/* The same for a value; the slot exists afterwards, absent if the store has none. */
+
+/* It expires, and is known to be over or never to have been: there is no record to be. */
+static inline int sfi_actor_is_absent(struct sfi_actor *actor)
+{
+    return actor->is_timed && *sfi_actor_touched(actor) == 0;
+}
+
+/* Room for the time in all actors of a type, before it expires for the first time in this run.
+ * SF_ENOMEM: some have it now, which does no harm. */
+int sfi_actors_widen(struct sfi_actors *actors, const struct sfi_type *type);
+
+/* Brings a value into memory; the slot exists afterwards, absent if the store has none. */
 int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
                         uint16_t number, struct sfi_slot **out);
 

@@ -220,6 +220,9 @@ static int check_desc(const sf_type *desc)
     int rc = sfi_type_name_check(desc->name);
     if (rc == 0)
         rc = check_handlers(desc);
+    if (rc == 0)
+        rc = sfi_expiry_check("the struct of type", desc->name, desc->state_expire_after_write_ms,
+                              desc->state_expire_after_access_ms);
     if (rc == 0 && desc->state_size > SF_STATE_MAX)
         rc = sfi_err(SF_EINVAL, "type '%s': a struct has at most %d bytes", desc->name,
                      SF_STATE_MAX);
@@ -309,6 +312,14 @@ static void bind_name(struct sfi_types *types, struct sfi_type *type, const char
     sfi_lookup_add(&types->by_pointer, hash_of_pointer(name), type);
 }
 
+static void bind_expiry(struct sfi_types *types, struct sfi_type *type, const sf_type *desc)
+{
+    if (sfi_expiry_declare(&type->state_expiry, desc->state_expire_after_write_ms,
+                           desc->state_expire_after_access_ms, types->sys->wall_ms(types->sys->ctx)))
+        sfi_type_touch(types, type);
+    type->is_timed |= type->state_expiry.after_ms != 0;
+}
+
 static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_type *desc,
                       void *userdata, struct sfi_binding *bindings)
 {
@@ -316,6 +327,7 @@ static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_t
     sfi_free(types->sys, type->bindings);
     type->bindings = bindings;
     type->binding_count = sfi_slots_listed(desc);
+    bind_expiry(types, type, desc);
     type->desc = *desc;
     type->userdata = userdata;
     type->attempts_max = desc->attempts_max ? desc->attempts_max : ATTEMPTS_DEFAULT;

@@ -14,6 +14,7 @@
 #ifndef SFI_ACTOR_TYPE_H
 #define SFI_ACTOR_TYPE_H
 
+#include "actor/expiry.h"
 #include "actor/slot.h"
 #include "base/hash.h"
 #include "base/lookup.h"
@@ -42,6 +43,8 @@ struct sfi_type {
     struct sfi_binding *bindings; /* what it lists; ours */
     uint32_t binding_count;
     uint64_t state_size, state_version;  /* of the newest struct on disk; see (5) */
+    struct sfi_expiry state_expiry;
+    uint8_t is_timed; /* in this run its structs had a time with them once: their actors have room for it */
     uint32_t refused;                    /* migrations that failed since one succeeded */
     struct sfi_slot_record *slots;       /* slots[i] is slot i + 1, listed or not; ours */
     uint32_t slot_count;

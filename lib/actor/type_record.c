@@ -48,10 +48,12 @@ static size_t pack_type(const struct sfi_type *type, struct writer *writer)
 {
     msgpack_packer packer;
     msgpack_packer_init(&packer, writer, write_bytes);
-    msgpack_pack_map(&packer, 4);
+    msgpack_pack_map(&packer, type->state_expiry.since ? 5 : 4);
     pack_number(&packer, "number", type->number);
     pack_number(&packer, "size", type->state_size);
     pack_number(&packer, "version", type->state_version);
+    if (type->state_expiry.since)
+        pack_number(&packer, "since", type->state_expiry.since);
     pack_text(&packer, "slots");
     msgpack_pack_array(&packer, type->slot_count);
     for (uint32_t i = 0; i < type->slot_count; i++)
@@ -170,6 +172,7 @@ static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, str
     const msgpack_object *size = field(map, "size", MSGPACK_OBJECT_POSITIVE_INTEGER);
     const msgpack_object *version = field(map, "version", MSGPACK_OBJECT_POSITIVE_INTEGER);
     const msgpack_object *slots = field(map, "slots", MSGPACK_OBJECT_ARRAY);
+    const msgpack_object *since = field(map, "since", MSGPACK_OBJECT_POSITIVE_INTEGER);
     if (!number || !size || !version || !slots || slots->via.array.size > SFI_SLOTS_MAX)
         return sfi_err(SF_ECORRUPT, "the record of type '%s' lacks a field", type->name);
     if (number->via.u64 == 0 || number->via.u64 > SF_TYPES_MAX || size->via.u64 > SF_STATE_MAX ||
@@ -180,6 +183,7 @@ static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, str
     type->number = (uint32_t)number->via.u64;
     type->state_size = size->via.u64;
     type->state_version = version->via.u64;
+    type->state_expiry.since = since ? since->via.u64 : 0;
     for (uint32_t i = 0; i < slots->via.array.size; i++) {
         int rc = unpack_slot(sys, &slots->via.array.ptr[i], type);
         if (rc < 0)

@@ -95,7 +95,8 @@ static int check_state(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
     if (bytes[key.size - 2] || bytes[key.size - 1])
         return open_one_of(key, value, values, 4, &payload);
     rc = open_one_of(key, value, structs, 2, &payload);
-    return rc == 0 && payload.size < 4 ? sfi_err(SF_ECORRUPT, "a struct is cut short") : rc;
+    size_t least = sfi_record_kind(value) == SFI_RECORD_STATE_AT ? 12 : 4;
+    return rc == 0 && payload.size < least ? sfi_err(SF_ECORRUPT, "a struct is cut short") : rc;
 }
 
 static int check_message(struct sfi_audit *audit, sf_bytes key, sf_bytes value,

@@ -217,12 +217,26 @@ int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_optio
 
 /* -- names ------------------------------------------------------------------------------------------- */
 
+/* Its actors in memory have no room for a time, if none was declared in this run. */
+static int widen_actors(sf_runtime *rt, const sf_type *desc)
+{
+    const struct sfi_type *type =
+        desc && sfi_type_name_check(desc->name) == 0 ? sfi_types_find(&rt->types, desc->name) : NULL;
+    if (!type || type->is_timed ||
+        (!desc->state_expire_after_write_ms && !desc->state_expire_after_access_ms))
+        return 0;
+    return sfi_actors_widen(&rt->actors, type);
+}
+
 int sfi_runtime_register(sf_runtime *rt, const sf_type *desc, void *userdata)
 {
     struct sfi_type *type;
     int rc = desc && desc->state_size <= SF_STATE_MAX
                  ? sfi_turns_reserve_state(&rt->turns, desc->state_size)
                  : 0;
+    if (rc < 0)
+        return rc;
+    rc = widen_actors(rt, desc);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&rt->lock);

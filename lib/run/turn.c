@@ -3,8 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actor/state.h"
 #include "base/err.h"
 #include "run/drive.h"
+#include "run/expire.h"
 #include "run/failure.h"
 #include "run/runtime.h"
 
@@ -81,9 +83,11 @@ static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
     struct sfi_old_state old;
     if (actor->has_state)
         return 0;
-    int rc = sfi_actor_load_state(turn->rt->store, &work_of(turn)->arena, actor, &old);
+    int rc = sfi_state_load(turn->rt->store, &work_of(turn)->arena, actor, &old);
     if (rc < 0)
         return sfi_work_unreadable(work_of(turn), rc);
+    if (rc > 0 && sfi_expire_is_over(work_of(turn), actor)) /* what is over needs no migration */
+        return 0;
     return rc > 0 ? migrate(turn, actor, &old) : 0;
 }
 
@@ -103,6 +107,8 @@ void *sfi_turn_state(struct sf_turn *turn)
     if (SFI_RARE(work_of(turn)->verdict != SFI_KEEP || load_state(turn, actor) < 0 ||
                  sfi_work_copy(work_of(turn), actor) < 0))
         return zeroes(turn, &turn->rt->turns.no_state, size); /* written to in vain: it is undone */
+    if (actor->is_timed && sfi_expire_is_over(work_of(turn), actor))
+        sfi_state_forget(actor);
     return sfi_actor_state(actor);
 }
 
@@ -157,15 +163,13 @@ int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)
 /* The struct need not be read for it; what stands for it until the turn is undone is zeroes then. */
 static int clear_state(struct sf_turn *turn, struct sfi_actor *actor)
 {
-    size_t size = actor->type->desc.state_size;
-    void *state = sfi_actor_state(actor);
-    if (size == 0)
+    if (actor->type->desc.state_size == 0)
         return 0;
     if (!actor->has_state)
-        memset(state, 0, size);
+        sfi_state_forget(actor);
     actor->has_state = 1;
     int rc = actor->copied ? 0 : sfi_work_copy(work_of(turn), actor);
-    memset(state, 0, size);
+    sfi_state_forget(actor);
     return rc;
 }
 

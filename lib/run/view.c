@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "actor/state.h"
 #include "base/err.h"
 #include "run/drive.h"
 #include "run/runtime.h"
@@ -11,6 +12,7 @@
 struct sf_view {
     sf_runtime *rt;
     struct sfi_snapshot *snapshot;
+    uint64_t now_ms;        /* when it was opened: what is over then is not shown */
     struct sfi_arena arena; /* of the last value lent */
     sf_message dead;
     sf_cursor *cursors;
@@ -55,6 +57,7 @@ static int open_counted(sf_runtime *rt, sf_view **out)
     if (!view)
         return sfi_err(SF_ENOMEM, "out of memory");
     view->rt = rt;
+    view->now_ms = rt->sys->wall_ms(rt->sys->ctx);
     sfi_arena_init(&view->arena, rt->sys);
     int rc = sfi_snapshot_open(rt->store, &view->snapshot);
     if (rc < 0)
@@ -101,7 +104,10 @@ static int check_view(const sf_view *view, const char *call)
 /* What readers need of it; what it was registered with changes when it is registered again. */
 static void copy_type(const struct sfi_type *type, struct sfi_type *out)
 {
-    *out = (struct sfi_type){.name = type->name, .number = type->number, .desc = type->desc};
+    *out = (struct sfi_type){.name = type->name,
+                             .number = type->number,
+                             .desc = type->desc,
+                             .state_expiry = type->state_expiry};
 }
 
 /* Lends nothing: `*out` may be used without the lock. */
@@ -147,8 +153,9 @@ static int get_row(sf_view *view, const struct sfi_type *type, sf_address addres
     return sfi_snapshot_get(view->snapshot, SFI_STATE, sfi_key_bytes(key), out);
 }
 
-static int decode_state(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key,
-                        sf_bytes record, sf_bytes *out)
+/* 1; 0: it is over; negative. */
+static int decode_state(const sf_view *view, struct sfi_arena *arena, const struct sfi_type *type,
+                        sf_bytes key, sf_bytes record, sf_bytes *out)
 {
     size_t size = type->desc.state_size;
     unsigned char *state = sfi_arena_alloc(arena, size + 1);
@@ -157,11 +164,14 @@ static int decode_state(struct sfi_arena *arena, const struct sfi_type *type, sf
     state[size] = 0;
     struct sfi_old_state old;
     int rc = sfi_state_decode(arena, type, key, record, state, &old);
+    if (rc >= 0 && sfi_expiry_is_over(&type->state_expiry, old.touched, view->now_ms))
+        return 0;
     if (rc > 0) /* the view's snapshot is the caller's, and open until it closes the view */
         rc = sfi_state_migrate(type, &old, state);
-    if (rc == 0)
-        *out = SF_BYTES(state, size);
-    return rc;
+    if (rc < 0)
+        return rc;
+    *out = SF_BYTES(state, size);
+    return 1;
 }
 
 static int read_state(sf_view *view, sf_address address, sf_bytes *out)
@@ -174,7 +184,9 @@ static int read_state(sf_view *view, sf_address address, sf_bytes *out)
         return rc;
     sfi_arena_reset(&view->arena);
     rc = get_row(view, &type, address, 0, &key, &record);
-    return rc > 0 ? decode_state(&view->arena, &type, sfi_key_bytes(&key), record, out) : rc;
+    if (rc > 0)
+        rc = decode_state(view, &view->arena, &type, sfi_key_bytes(&key), record, out);
+    return rc < 0 ? rc : 0;
 }
 
 sf_bytes sf_view_state(sf_view *view, sf_address address)
@@ -277,15 +289,15 @@ static int next_row(sf_cursor *cursor, sf_bytes *key, sf_bytes *record)
     return 1;
 }
 
-/* 1 or negative. */
+/* 1; 0: it is over; negative. */
 static int read_entry(sf_cursor *cursor, sf_bytes key, sf_bytes record)
 {
     sf_bytes id = SF_BYTES((const unsigned char *)key.data + 5, key.size - 7);
     sfi_arena_reset(&cursor->arena);
     int rc = lend(&cursor->arena, id, &cursor->entry.key);
-    if (rc == 0)
-        rc = decode_state(&cursor->arena, &cursor->type, key, record, &cursor->entry.value);
-    return rc < 0 ? rc : 1;
+    return rc < 0 ? rc
+                  : decode_state(cursor->view, &cursor->arena, &cursor->type, key, record,
+                                 &cursor->entry.value);
 }
 
 const sf_entry *sf_next(sf_cursor *cursor)
@@ -293,9 +305,12 @@ const sf_entry *sf_next(sf_cursor *cursor)
     sf_bytes key, record;
     if (!cursor || cursor->error || sfi_life_check(cursor->view->rt, "sf_next()") < 0)
         return NULL;
-    int rc = next_row(cursor, &key, &record);
-    if (rc > 0)
-        rc = read_entry(cursor, key, record);
+    int rc, has_row;
+    do {
+        rc = has_row = next_row(cursor, &key, &record);
+        if (rc > 0)
+            rc = read_entry(cursor, key, record);
+    } while (has_row > 0 && rc == 0);
     if (rc < 0)
         cursor->error = rc;
     return rc > 0 ? &cursor->entry : NULL;

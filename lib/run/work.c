@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "run/expire.h"
 #include "run/runtime.h"
 
 enum { UNDO_MIN = 16 };
@@ -78,7 +79,8 @@ static size_t state_size(const struct sfi_actor *actor)
 int sfi_work_copy(struct sfi_work *work, struct sfi_actor *actor)
 {
     size_t size = state_size(actor);
-    struct sfi_copy *copy = sfi_arena_alloc(&work->arena, sizeof *copy + size);
+    size_t more = SFI_RARE(actor->is_timed) ? SFI_COPY_TIME_BYTES : 0;
+    struct sfi_copy *copy = sfi_arena_alloc(&work->arena, sizeof *copy + size + more);
     if (!copy)
         return sfi_work_no_memory(work);
     copy->next = work->copies;
@@ -86,6 +88,8 @@ int sfi_work_copy(struct sfi_work *work, struct sfi_actor *actor)
     memcpy(copy->bytes, sfi_actor_state(actor), size);
     actor->copied = 1;
     work->copies = copy;
+    if (SFI_RARE(actor->is_timed))
+        sfi_expire_note(copy);
     return 0;
 }
 
@@ -123,11 +127,14 @@ uint64_t sfi_work_now_us(struct sfi_work *work)
 
 /* -- undone ------------------------------------------------------------------------------------------- */
 
+/* Past the undo of a clear, which does not know what was not read. */
 static void undo_copies(struct sfi_work *work)
 {
     for (const struct sfi_copy *copy = work->copies; copy; copy = copy->next) {
         memcpy(sfi_actor_state(copy->actor), copy->bytes, state_size(copy->actor));
         copy->actor->copied = 0;
+        if (SFI_RARE(copy->actor->is_timed))
+            sfi_expire_undo(copy);
     }
     work->copies = NULL;
 }
@@ -171,9 +178,9 @@ static void undo_one(struct sfi_actors *actors, const struct sfi_undo *undo)
 
 void sfi_work_undo(struct sfi_work *work)
 {
-    undo_copies(work);
     while (work->undo_count)
         undo_one(&work->rt->actors, &work->undo[--work->undo_count]);
+    undo_copies(work);
     sfi_message_list_free(&work->rt->mailbox.pool, &work->sent);
     sfi_effects_drop(&work->effects);
     if (work->is_marked)
@@ -197,16 +204,19 @@ static int differs(const char *a, const char *b, size_t size)
 }
 
 /* The struct was handed out; whether it was changed is seen by looking, unless it is to be saved anyhow. */
-static void keep_copy(sf_runtime *rt, const struct sfi_copy *copy)
+static void keep_copy(struct sfi_work *work, const struct sfi_copy *copy)
 {
+    sf_runtime *rt = work->rt;
     struct sfi_actor *actor = copy->actor;
     size_t size = state_size(actor);
     actor->copied = 0;
-    if (actor->state_dirty || !differs(sfi_actor_state(actor), (const char *)copy->bytes, size))
+    if (SFI_RARE(actor->is_timed) ? !sfi_expire_keep(work, copy)
+                                  : actor->state_dirty ||
+                                        !differs(sfi_actor_state(actor), (const char *)copy->bytes, size))
         return;
     sfi_actor_touch(&rt->actors, actor, size);
     actor->state_dirty = 1;
-    if (!sfi_type_is_raised(actor->type))
+    if (!sfi_type_is_raised(actor->type) && !sfi_actor_is_absent(actor))
         sfi_type_raise(&rt->types, actor->type);
 }
 
@@ -237,8 +247,11 @@ static void keep_clear(struct sfi_work *work, struct sfi_actor *actor)
 {
     sfi_actor_clear(&work->rt->actors, actor);
     for (struct sfi_copy *copy = work->copies; copy; copy = copy->next)
-        if (copy->actor == actor)
+        if (copy->actor == actor) {
             memset(copy->bytes, 0, state_size(actor));
+            if (actor->is_timed)
+                sfi_expire_clear(copy);
+        }
 }
 
 /* Values before clears before structs: each needs what the one before it has done. */
@@ -258,7 +271,7 @@ void sfi_work_keep(struct sfi_work *work)
     if (work->undo_count)
         keep_undo(work);
     for (const struct sfi_copy *copy = work->copies; copy; copy = copy->next)
-        keep_copy(rt, copy);
+        keep_copy(work, copy);
     for (struct sfi_message *message; (message = sfi_list_pop(&work->sent));)
         sfi_mailbox_push(&rt->mailbox, message);
     if (work->effects.first)

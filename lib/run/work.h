@@ -38,6 +38,12 @@ struct sfi_copy {
     _Alignas(SFI_ARENA_ALIGN) unsigned char bytes[];
 };
 
+/* Of an actor that is_timed, past the bytes (expire.h). */
+struct sfi_copy_time {
+    uint64_t touched;
+    int is_unread; /* it was over, and not read whole */
+};
+
 struct sfi_undo {
     enum { UNDO_SLOT, UNDO_CLEAR, UNDO_EGRESS } what;
     union {

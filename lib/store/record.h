@@ -64,6 +64,12 @@ void sfi_record_finish_as(void *record, size_t size, enum sfi_record_kind kind, 
 int sfi_record_open(sf_bytes record, sf_bytes key, enum sfi_record_kind kind,
                     sf_bytes *out_payload);
 
+/* What it says that it is; 0: it is cut short. */
+static inline unsigned sfi_record_kind(sf_bytes record)
+{
+    return record.size < SFI_RECORD_HEADER ? 0 : ((const unsigned char *)record.data)[5];
+}
+
 /* Of a record that was opened. */
 static inline unsigned sfi_record_version(sf_bytes record)
 {

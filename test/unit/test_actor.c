@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "actor/mailbox.h"
+#include "actor/state.h"
 #include "base/endian.h"
 #include "store/mem_store.h"
 #include "store/record.h"
@@ -85,7 +86,7 @@ static uint64_t *state_of(struct fixture *f, struct sfi_actor *actor)
 {
     struct sfi_old_state old;
     if (!actor->has_state)
-        assert_int_equal(sfi_actor_load_state(f->store, &f->arena, actor, &old), 0);
+        assert_int_equal(sfi_state_load(f->store, &f->arena, actor, &old), 0);
     return sfi_actor_state(actor);
 }
 

@@ -72,7 +72,8 @@ static int handle(sf_turn *turn)
 static size_t saved_payload(unsigned char *out)
 {
     static const sf_type desc = SF_TYPE("test/a", .handler = handle, .state_size = 24,
-                                        .state_version = 70000, .values = {&value_a, &value_b});
+                                        .state_version = 70000,
+                                        .state_expire_after_write_ms = 5, .values = {&value_a, &value_b});
     struct machine machine;
     struct sfi_types types;
     struct sfi_type *type;
@@ -100,6 +101,7 @@ static void what_was_saved_comes_back(void **state)
     assert_ptr_equal(type, sfi_types_number(&f->types, 1));
     assert_int_equal(type->state_size, 24);
     assert_int_equal(type->state_version, 70000);
+    assert_int_equal(type->state_expiry.since, f->machine.now_ns / 1000000);
     assert_int_equal(type->slot_count, 2);
     assert_string_equal(type->slots[0].name, "a");
     assert_string_equal(type->slots[1].name, "a longer name");

@@ -1,0 +1,559 @@
+/* test_expiration.c - what expires is there up to the millisecond before, and absent from it on. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "run/runtime.h"
+#include "support/rig.h"
+#include "support/support.h"
+
+#define LAMP "test/lamp"
+
+enum { LIFE = 1000 };
+
+struct lamp {
+    uint64_t level;
+    char pad[40];
+};
+
+/* Letter by letter: + brightens, l looks and notes it, z darkens, c clears, f fails. */
+static int play(sf_turn *turn)
+{
+    struct notes *notes = sf_userdata(turn);
+    for (const char *step = sf_msg(turn)->kind; *step; step++) {
+        struct lamp *lamp = *step == 'c' || *step == 'f' ? NULL : sf_state(turn);
+        switch (*step) {
+        case '+': lamp->level++; break;
+        case 'l': note(notes, "%d", (int)lamp->level); break;
+        case 'z': lamp->level = 0; break;
+        case 'c': sf_clear(turn); break;
+        case 'f': sf_fail(turn, "as told"); break;
+        }
+    }
+    return 0;
+}
+
+#define LAMPS(...)                                                                                 \
+    SF_TYPE(LAMP, .handler = play, .state_size = sizeof(struct lamp), .attempts_max = 1, __VA_ARGS__)
+
+static const sf_type written = LAMPS(.state_expire_after_write_ms = LIFE),
+                     looked_at = LAMPS(.state_expire_after_access_ms = LIFE),
+                     longer = LAMPS(.state_expire_after_write_ms = 3 * LIFE),
+                     eternal = LAMPS(.backoff_ms = 0),
+                     changed = LAMPS(.state_expire_after_write_ms = LIFE, .state_version = 1);
+
+struct stage {
+    struct rig rig;
+    const sf_type *type;
+};
+
+static void start(struct stage *stage, const sf_type *type)
+{
+    stage->type = type;
+    OK(sf_register(stage->rig.rt, type, stage->rig.notes));
+    OK(sf_run_until_idle(stage->rig.rt));
+}
+
+static void open_stage(struct stage *stage, struct place *place, const sf_type *type)
+{
+    rig_open(&stage->rig, place, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    start(stage, type);
+}
+
+/* What is durable survives, what is in memory does not. */
+static void crash(struct stage *stage, const sf_type *type)
+{
+    rig_crash(&stage->rig);
+    rig_start(&stage->rig);
+    start(stage, type);
+}
+
+static void tell_lamp(struct stage *stage, const char *id, const char *steps)
+{
+    OK(sf_send(stage->rig.rt, sf_addr(LAMP, id), steps, SF_NONE));
+    OK(sf_run_until_idle(stage->rig.rt));
+}
+
+static void play_steps(struct stage *stage, const char *steps)
+{
+    tell_lamp(stage, "x", steps);
+}
+
+static void advance(struct stage *stage, uint64_t ms)
+{
+    machine_advance_ms(&stage->rig.machine, ms);
+}
+
+static void set_back(struct stage *stage, uint64_t ms)
+{
+    stage->rig.machine.now_ns -= ms * 1000000;
+}
+
+/* What turns have seen since the last time. */
+static void saw(struct stage *stage, const char *text)
+{
+    came(&stage->rig, text);
+}
+
+/* The level that a view shows; -1: nothing. */
+static int viewed(struct stage *stage)
+{
+    sf_view *view;
+    OK(sf_view_open(stage->rig.rt, &view));
+    sf_bytes state = sf_view_state(view, sf_addr(LAMP, "x"));
+    int level = state.data ? (int)((const struct lamp *)state.data)->level : -1;
+    sf_cursor *cursor = sf_view_actors(view, LAMP);
+    int listed = 0;
+    while (sf_next(cursor))
+        listed++;
+    OK(sf_cursor_error(cursor));
+    assert_int_equal(listed, level >= 0);
+    sf_view_close(view);
+    return level;
+}
+
+/* Rows of table state that are durable. */
+static int rows(struct stage *stage)
+{
+    struct sfi_snapshot *snapshot;
+    unsigned char at[SFI_KEY_MAX];
+    sf_bytes from = SF_BYTES(at, 0), key, value;
+    int count = 0;
+    OK(sfi_snapshot_open(stage->rig.rt->store, &snapshot));
+    while (OK(sfi_snapshot_seek(snapshot, SFI_STATE, from, count > 0, &key, &value)) > 0) {
+        memcpy(at, key.data, key.size);
+        from.size = key.size;
+        count++;
+    }
+    sfi_snapshot_close(snapshot);
+    return count;
+}
+
+/* -- to the millisecond ------------------------------------------------------------------------ */
+
+static void a_struct_is_there_until_the_millisecond_before_its_end(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+l");
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "l");
+    assert_int_equal(viewed(&stage), 1);
+    advance(&stage, 1);
+    assert_int_equal(viewed(&stage), -1);
+    play_steps(&stage, "l");
+    saw(&stage, "110");
+    rig_close(&stage.rig);
+}
+
+static void time_goes_on_while_the_process_is_down(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+");
+    crash(&stage, &written);
+    advance(&stage, LIFE - 1);
+    assert_int_equal(viewed(&stage), 1);
+    play_steps(&stage, "l");
+    crash(&stage, &written);
+    advance(&stage, 1);
+    assert_int_equal(viewed(&stage), -1);
+    play_steps(&stage, "l");
+    saw(&stage, "10");
+    rig_close(&stage.rig);
+}
+
+static void writing_prolongs_a_struct_and_looking_at_it_does_not(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+");
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "+");
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "l");
+    advance(&stage, 1);
+    play_steps(&stage, "l");
+    saw(&stage, "20");
+    rig_close(&stage.rig);
+}
+
+static void looking_prolongs_a_struct_that_expires_after_access(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &looked_at);
+    play_steps(&stage, "+");
+    for (int i = 0; i < 5; i++) {
+        advance(&stage, LIFE - 1);
+        play_steps(&stage, "l");
+        assert_int_equal(viewed(&stage), 1); /* which is no access */
+        if (i == 2)
+            crash(&stage, &looked_at);
+    }
+    advance(&stage, LIFE);
+    play_steps(&stage, "l");
+    saw(&stage, "111110");
+    rig_close(&stage.rig);
+}
+
+static void one_that_ended_begins_with_zeroes_and_lives_as_long_again(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+++");
+    advance(&stage, LIFE);
+    play_steps(&stage, "+l"); /* one as before it was brightened twice: the bytes differ */
+    advance(&stage, LIFE - 1);
+    crash(&stage, &written);
+    play_steps(&stage, "l");
+    advance(&stage, 1);
+    play_steps(&stage, "l");
+    saw(&stage, "110");
+    rig_close(&stage.rig);
+}
+
+static void one_that_ended_may_be_written_as_it_was(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+");
+    advance(&stage, LIFE);
+    play_steps(&stage, "+"); /* the same bytes as those that ended */
+    crash(&stage, &written);
+    assert_int_equal(viewed(&stage), 1);
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "l");
+    saw(&stage, "1");
+    rig_close(&stage.rig);
+}
+
+static void a_turn_that_meets_the_end_leaves_no_row(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+");
+    assert_int_equal(rows(&stage), 1);
+    advance(&stage, LIFE);
+    play_steps(&stage, "l");
+    assert_int_equal(rows(&stage), 0);
+    set_back(&stage, LIFE); /* it was seen to be over */
+    play_steps(&stage, "l");
+    crash(&stage, &longer);
+    play_steps(&stage, "l");
+    saw(&stage, "000");
+    rig_close(&stage.rig);
+}
+
+static void looking_at_what_never_was_makes_no_row(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &looked_at);
+    play_steps(&stage, "l");
+    assert_int_equal(rows(&stage), 0);
+    assert_int_equal(viewed(&stage), -1);
+    rig_close(&stage.rig);
+}
+
+static void zeroes_that_were_written_are_a_struct(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+");
+    play_steps(&stage, "z");
+    assert_int_equal(viewed(&stage), 0);
+    advance(&stage, LIFE);
+    assert_int_equal(viewed(&stage), -1);
+    rig_close(&stage.rig);
+}
+
+/* -- undone, cleared, evicted ------------------------------------------------------------------ */
+
+static void an_undone_turn_prolongs_nothing(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &looked_at);
+    play_steps(&stage, "+");
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "+f");
+    play_steps(&stage, "lf");
+    advance(&stage, 1);
+    play_steps(&stage, "lf"); /* it meets the end, in vain */
+    set_back(&stage, 1);
+    play_steps(&stage, "l");
+    saw(&stage, "101");
+    rig_close(&stage.rig);
+}
+
+static void a_cleared_actor_begins_anew(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+");
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "+c");
+    assert_int_equal(viewed(&stage), -1);
+    play_steps(&stage, "+lc+");
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "lcl");
+    assert_int_equal(rows(&stage), 0);
+    saw(&stage, "110");
+    rig_close(&stage.rig);
+}
+
+static void one_that_left_memory_comes_back_with_its_time(void **state)
+{
+    struct stage stage;
+    rig_open(&stage.rig, *state, (sf_options)SF_OPTIONS(.commit_inline = 1, .cache_bytes_max = 4096));
+    start(&stage, &written);
+    play_steps(&stage, "+");
+    advance(&stage, LIFE - 1);
+    for (int i = 0; i < 200; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "other%d", i);
+        tell_lamp(&stage, id, "+");
+    }
+    assert_null(sfi_actors_find(&stage.rig.rt->actors, sfi_types_find(&stage.rig.rt->types, LAMP),
+                                sfi_actors_hash(&stage.rig.rt->actors,
+                                                sfi_types_find(&stage.rig.rt->types, LAMP), "x", 1),
+                                "x", 1));
+    play_steps(&stage, "l");
+    advance(&stage, 1);
+    play_steps(&stage, "l");
+    saw(&stage, "10");
+    rig_close(&stage.rig);
+}
+
+/* -- the clock, and other times ---------------------------------------------------------------- */
+
+static void a_clock_that_is_set_back_makes_nothing_end_sooner(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    advance(&stage, 50 * LIFE);
+    play_steps(&stage, "+");
+    set_back(&stage, 40 * LIFE);
+    play_steps(&stage, "l");
+    play_steps(&stage, "+"); /* written again, by a clock that is late */
+    advance(&stage, 41 * LIFE - 1);
+    play_steps(&stage, "l");
+    advance(&stage, 1);
+    play_steps(&stage, "l");
+    saw(&stage, "120");
+    rig_close(&stage.rig);
+}
+
+static void changed_times_hold_for_what_is_there(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &longer);
+    play_steps(&stage, "+");
+    advance(&stage, LIFE);
+    play_steps(&stage, "l");
+    start(&stage, &written);
+    assert_int_equal(viewed(&stage), -1);
+    crash(&stage, &longer);
+    play_steps(&stage, "l"); /* nobody has met the end meanwhile */
+    crash(&stage, &written);
+    play_steps(&stage, "l");
+    saw(&stage, "110");
+    rig_close(&stage.rig);
+}
+
+static void what_was_there_before_counts_from_when_a_time_was_declared(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &eternal);
+    play_steps(&stage, "+");
+    advance(&stage, 100 * LIFE);
+    crash(&stage, &written);
+    advance(&stage, LIFE - 1);
+    crash(&stage, &written); /* the moment is that of the first time */
+    assert_int_equal(viewed(&stage), 1);
+    play_steps(&stage, "l");
+    advance(&stage, 1);
+    assert_int_equal(viewed(&stage), -1);
+    play_steps(&stage, "l");
+    saw(&stage, "10");
+    rig_close(&stage.rig);
+}
+
+static void a_time_may_be_declared_while_actors_are_in_memory(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &eternal);
+    for (int i = 0; i < 100; i++) {
+        char id[16];
+        snprintf(id, sizeof id, "%d", i);
+        tell_lamp(&stage, id, "+");
+    }
+    struct tell *under_way = tell(&stage.rig, "mem.settle.under_way", ALWAYS);
+    for (int i = 0; i < 2; i++) { /* the second time into the list of those to be saved */
+        OK(sf_send(stage.rig.rt, sf_addr(LAMP, "x"), "+", SF_NONE));
+        OK(sf_step(stage.rig.rt, 0));
+    }
+    assert_int_equal(stage.rig.rt->actors.dirty_count, 1);
+    OK(sf_register(stage.rig.rt, &written, stage.rig.notes));
+    under_way->times = 0;
+    start(&stage, &written);
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "l");
+    tell_lamp(&stage, "7", "+l");
+    advance(&stage, 1);
+    tell_lamp(&stage, "7", "l");
+    tell_lamp(&stage, "8", "l");
+    start(&stage, &eternal);
+    advance(&stage, 10 * LIFE);
+    tell_lamp(&stage, "7", "l");
+    saw(&stage, "22202");
+    rig_close(&stage.rig);
+}
+
+static void times_that_were_taken_away_and_declared_again_count_anew(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+");
+    crash(&stage, &eternal);
+    advance(&stage, 10 * LIFE);
+    play_steps(&stage, "l");
+    crash(&stage, &written);
+    advance(&stage, LIFE - 1);
+    play_steps(&stage, "l");
+    advance(&stage, 1);
+    play_steps(&stage, "l");
+    saw(&stage, "110");
+    rig_close(&stage.rig);
+}
+
+static int migrations;
+
+static int migrate(uint32_t version, sf_bytes old, void *fresh)
+{
+    (void)version;
+    migrations++;
+    memcpy(fresh, old.data, old.size);
+    return 0;
+}
+
+static void what_is_over_is_not_migrated(void **state)
+{
+    struct stage stage;
+    sf_type newer = changed;
+    newer.state_migrate = migrate;
+    migrations = 0;
+    open_stage(&stage, *state, &written);
+    play_steps(&stage, "+");
+    tell_lamp(&stage, "y", "+");
+    crash(&stage, &newer);
+    tell_lamp(&stage, "y", "l");
+    assert_int_equal(migrations, 1);
+    advance(&stage, LIFE);
+    assert_int_equal(viewed(&stage), -1);
+    play_steps(&stage, "lf"); /* in vain */
+    set_back(&stage, 1);
+    play_steps(&stage, "l");
+    assert_int_equal(migrations, 2);
+    advance(&stage, 1);
+    play_steps(&stage, "+l");
+    assert_int_equal(migrations, 2);
+    saw(&stage, "1011");
+    rig_close(&stage.rig);
+}
+
+/* -- bad input --------------------------------------------------------------------------------- */
+
+static void times_that_make_no_sense_are_refused(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, &written);
+    static const sf_type both = LAMPS(.state_expire_after_write_ms = 1,
+                                      .state_expire_after_access_ms = 1),
+                         negative = LAMPS(.state_expire_after_access_ms = (uint64_t)-1);
+    REFUSED(sf_register(stage.rig.rt, &both, NULL), SF_EINVAL);
+    SAYS("'test/lamp' expires after write and after access: set one of them");
+    REFUSED(sf_register(stage.rig.rt, &negative, NULL), SF_EINVAL);
+    SAYS("more than a thousand years");
+    play_steps(&stage, "+l"); /* as before */
+    saw(&stage, "1");
+    rig_close(&stage.rig);
+}
+
+/* -- what the machine refuses ------------------------------------------------------------------ */
+
+/* Whatever fails on the way, at the end it is as if nothing had. */
+static void expire_with_a_failure(struct place *place, uint64_t nth, int is_memory, uint64_t *count)
+{
+    struct stage stage;
+    open_stage(&stage, place, &eternal);
+    play_steps(&stage, "++");
+    crash(&stage, &eternal);
+    play_steps(&stage, "l");
+    struct machine *machine = &stage.rig.machine;
+    uint64_t before = is_memory ? machine->allocations : 0;
+    if (is_memory && nth)
+        machine->fail_allocation = before + nth;
+    else if (nth)
+        *tell(&stage.rig, "mem.read", 1) = (struct tell){"mem.read", SF_EDISK, (int)nth - 1, 1};
+    while (sf_register(stage.rig.rt, &written, stage.rig.notes) < 0)
+        ;
+    while (sf_send(stage.rig.rt, sf_addr(LAMP, "x"), "+", SF_NONE) < 0)
+        ;
+    while (sf_run_until_idle(stage.rig.rt) < 0)
+        ;
+    advance(&stage, LIFE);
+    while (sf_send(stage.rig.rt, sf_addr(LAMP, "x"), "+l", SF_NONE) < 0)
+        ;
+    while (sf_run_until_idle(stage.rig.rt) < 0)
+        ;
+    *count = machine->allocations - before;
+    machine->fail_allocation = 0;
+    advance(&stage, LIFE - 1);
+    crash(&stage, &written);
+    assert_int_equal(viewed(&stage), 1);
+    advance(&stage, 1);
+    assert_int_equal(viewed(&stage), -1);
+    rig_close(&stage.rig);
+}
+
+static void a_machine_that_refuses_changes_no_end(void **state)
+{
+    uint64_t count, unused;
+    expire_with_a_failure(*state, 0, 1, &count);
+    assert_true(count > 3);
+    for (uint64_t nth = 1; nth <= count; nth++)
+        expire_with_a_failure(*state, nth, 1, &unused);
+    for (uint64_t nth = 1; nth <= 4; nth++)
+        expire_with_a_failure(*state, nth, 0, &unused);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_struct_is_there_until_the_millisecond_before_its_end),
+        TEST(time_goes_on_while_the_process_is_down),
+        TEST(writing_prolongs_a_struct_and_looking_at_it_does_not),
+        TEST(looking_prolongs_a_struct_that_expires_after_access),
+        TEST(one_that_ended_begins_with_zeroes_and_lives_as_long_again),
+        TEST(one_that_ended_may_be_written_as_it_was),
+        TEST(a_turn_that_meets_the_end_leaves_no_row),
+        TEST(looking_at_what_never_was_makes_no_row),
+        TEST(zeroes_that_were_written_are_a_struct),
+        TEST(an_undone_turn_prolongs_nothing),
+        TEST(a_cleared_actor_begins_anew),
+        TEST(one_that_left_memory_comes_back_with_its_time),
+        TEST(a_clock_that_is_set_back_makes_nothing_end_sooner),
+        TEST(changed_times_hold_for_what_is_there),
+        TEST(what_was_there_before_counts_from_when_a_time_was_declared),
+        TEST(a_time_may_be_declared_while_actors_are_in_memory),
+        TEST(times_that_were_taken_away_and_declared_again_count_anew),
+        TEST(what_is_over_is_not_migrated),
+        TEST(times_that_make_no_sense_are_refused),
+        TEST(a_machine_that_refuses_changes_no_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
