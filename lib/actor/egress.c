@@ -427,6 +427,7 @@ void sfi_egress_acknowledge(struct sfi_egresses *egresses, struct sfi_egress *eg
     egresses->lag -= sequence - egress->acked;
     egresses->untrimmed += sequence - egress->acked;
     egress->acked = sequence;
+    egress->retry_ns = 0;
     count_acked_bytes(egress, written);
     if (egress->delivered < sequence)
         sfi_egress_delivered(egresses, egress, sequence);

@@ -12,6 +12,8 @@
  *     are any, up to ROWS_MAX: so the rows that wait to be deleted do not grow.
  * (5) What is not acknowledged is bounded for each egress, by records and bytes: a turn that emits
  *     beyond waits (sfi_egress_check).  One turn may go beyond the bound by what it emits itself.
+ *     Each record that is acknowledged lets one of those in who wait in `room`; and time does, since
+ *     who was let in need not emit.
  * (6) An egress whose next record cannot be read is fenced off: nothing is delivered until what is
  *     damaged was acknowledged, which lets it go.  The others go on.
  * (7) Nobody walks over all egresses but close: each is on a list for each thing that is to be done
@@ -31,7 +33,7 @@
 #ifndef SFI_ACTOR_EGRESS_H
 #define SFI_ACTOR_EGRESS_H
 
-#include "actor/message.h"
+#include "actor/hold.h"
 #include "base/arena.h"
 #include "base/heap.h"
 #include "base/lookup.h"
@@ -54,7 +56,8 @@ struct sfi_egress {
     uint8_t is_fenced;                  /* (6) */
     struct sfi_egress *later, *earlier; /* among those with records not acknowledged, */
     uint8_t is_stalled;                 /* if it is one of them */
-    uint64_t retry_ns;                  /* when the last of those who wait for room may try again */
+    struct sfi_room room;               /* who waits until less is unacknowledged */
+    uint64_t retry_ns;                  /* when the last of them may try again if nothing is acknowledged */
     uint64_t stalled_since_ns;          /* its last acknowledgement, or its first such record */
     uint32_t number;
     uint64_t next;              /* sequence of the next record */

@@ -184,19 +184,56 @@ int sfi_hold_back_off(struct sfi_holds *holds, struct sfi_hold *hold, uint64_t d
     return 0;
 }
 
-void sfi_hold_no_back_off(struct sfi_holds *holds, struct sfi_hold *hold)
+void sfi_hold_await_room(struct sfi_hold *hold, struct sfi_room *room)
+{
+    hold->room = room;
+    hold->room_next = NULL;
+    hold->room_previous = room->last;
+    *(room->last ? &room->last->room_next : &room->first) = hold;
+    room->last = hold;
+}
+
+static void leave_room(struct sfi_hold *hold)
+{
+    struct sfi_room *room = hold->room;
+    if (!room)
+        return;
+    *(hold->room_previous ? &hold->room_previous->room_next : &room->first) = hold->room_next;
+    *(hold->room_next ? &hold->room_next->room_previous : &room->last) = hold->room_previous;
+    hold->room = NULL;
+}
+
+static void end_back_off(struct sfi_holds *holds, struct sfi_hold *hold)
 {
     sfi_heap_remove(&holds->backoffs, &hold->due);
+    leave_room(hold);
     hold->reasons &= (uint16_t)~SFI_HELD_BACKOFF;
+}
+
+void sfi_hold_no_back_off(struct sfi_holds *holds, struct sfi_hold *hold)
+{
+    end_back_off(holds, hold);
     sfi_hold_tidy(holds, hold);
 }
 
 void sfi_hold_lift(struct sfi_holds *holds, struct sfi_hold *hold, enum sfi_reason reason)
 {
     if (reason == SFI_HELD_BACKOFF)
-        sfi_heap_remove(&holds->backoffs, &hold->due);
+        end_back_off(holds, hold);
     hold->reasons &= (uint16_t)~reason;
     sfi_hold_is_ready(holds, hold);
+}
+
+/* The last of them first: each goes in front of the queue. */
+void sfi_room_made(struct sfi_holds *holds, struct sfi_room *room, uint64_t count)
+{
+    struct sfi_hold *hold = count ? room->first : NULL, *previous;
+    while (hold && --count && hold->room_next)
+        hold = hold->room_next;
+    for (; hold; hold = previous) {
+        previous = hold->room_previous;
+        sfi_hold_lift(holds, hold, SFI_HELD_BACKOFF);
+    }
 }
 
 static struct sfi_hold *hold_due(struct sfi_heap_node *node)

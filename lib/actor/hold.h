@@ -59,9 +59,16 @@ struct sfi_why {
     char text[];
 };
 
+/* Who backs off until there is room, wherever that is: first come, first served. */
+struct sfi_room {
+    struct sfi_hold *first, *last;
+};
+
 struct sfi_hold {
     struct sfi_heap_node due; /* end of the back-off, by the monotonic clock, in ns */
     struct sfi_hold *next;
+    struct sfi_room *room; /* or sooner, when there is room in it; NULL: no */
+    struct sfi_hold *room_next, *room_previous;
     struct sfi_type *type;
     struct sfi_why *why; /* NULL: it has no row */
     uint64_t hash;       /* of the actor's address */
@@ -125,6 +132,10 @@ void sfi_hold_list_move(struct sfi_hold_list *to, struct sfi_hold_list *from);
 
 /* Until then, by the monotonic clock.  SF_ENOMEM. */
 int sfi_hold_back_off(struct sfi_holds *holds, struct sfi_hold *hold, uint64_t due_ns);
+/* Or sooner: it is the last of those who wait for that room, until the back-off ends. */
+void sfi_hold_await_room(struct sfi_hold *hold, struct sfi_room *room);
+/* There is room for so many more: they back off no longer. */
+void sfi_room_made(struct sfi_holds *holds, struct sfi_room *room, uint64_t count);
 /* It came to nothing. */
 void sfi_hold_no_back_off(struct sfi_holds *holds, struct sfi_hold *hold);
 /* Ends back-offs that are due, a bounded number a call. */

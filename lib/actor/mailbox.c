@@ -288,12 +288,20 @@ void sfi_mailbox_done(struct sfi_mailbox *mailbox)
 int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)
 {
     uint64_t retry_ms = mailbox->sys->wall_ms(mailbox->sys->ctx) + pause_ms;
-    return sfi_waiting_hold_back(mailbox, pause_ms, 1, retry_ms, batch);
+    return sfi_waiting_hold_back(
+        mailbox, &(struct sfi_delay){.ms = pause_ms, .retry_ms = retry_ms, .again = 1}, batch);
 }
 
 int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)
 {
-    return sfi_waiting_hold_back(mailbox, pause_ms, 0, 0, batch);
+    return sfi_waiting_hold_back(mailbox, &(struct sfi_delay){.ms = pause_ms}, batch);
+}
+
+int sfi_mailbox_await_room(struct sfi_mailbox *mailbox, struct sfi_batch *batch,
+                           struct sfi_room *room, uint64_t pause_ms)
+{
+    return sfi_waiting_hold_back(mailbox, &(struct sfi_delay){.ms = pause_ms, .room = room},
+                                 batch);
 }
 
 int sfi_mailbox_again(struct sfi_mailbox *mailbox, struct sfi_batch *batch)

@@ -130,6 +130,9 @@ int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, u
 /* The head cannot be handled by this program; it is tried again after a pause, or when the
  * database is opened anew.  As above. */
 int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms);
+/* The same, or as soon as sfi_room_made() says so. */
+int sfi_mailbox_await_room(struct sfi_mailbox *mailbox, struct sfi_batch *batch,
+                           struct sfi_room *room, uint64_t pause_ms);
 /* The head failed and is tried again at once.  If it has a row, that is rewritten with its
  * attempts.  SF_ENOMEM, and nothing changed. */
 int sfi_mailbox_again(struct sfi_mailbox *mailbox, struct sfi_batch *batch);

@@ -180,22 +180,25 @@ static int put_behind(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int ag
 /* -- back-off ---------------------------------------------------------------------------------- */
 
 /* The hold comes first: a row with one attempt more must not be written in vain. */
-int sfi_waiting_hold_back(struct sfi_mailbox *mailbox, uint64_t pause_ms, int again,
-                          uint64_t retry_ms, struct sfi_batch *batch)
+int sfi_waiting_hold_back(struct sfi_mailbox *mailbox, const struct sfi_delay *delay,
+                          struct sfi_batch *batch)
 {
     struct sfi_whom whom = whom_of(mailbox, mailbox->queue.first);
     struct sfi_hold *hold = sfi_holds_get(&mailbox->holds, &whom);
     if (!hold)
         return sfi_err(SF_ENOMEM, "out of memory");
-    uint64_t due_ns = mailbox->sys->mono_ns(mailbox->sys->ctx) + pause_ms * 1000000;
+    uint64_t due_ns = mailbox->sys->mono_ns(mailbox->sys->ctx) + delay->ms * 1000000;
     int rc = sfi_hold_back_off(&mailbox->holds, hold, due_ns);
     if (rc == 0)
-        rc = put_behind(mailbox, hold, again, retry_ms, batch);
-    if (rc == 0)
-        hold->heeds_retry = 0;
-    else
+        rc = put_behind(mailbox, hold, delay->again, delay->retry_ms, batch);
+    if (rc < 0) {
         sfi_hold_no_back_off(&mailbox->holds, hold);
-    return rc;
+        return rc;
+    }
+    hold->heeds_retry = 0;
+    if (delay->room)
+        sfi_hold_await_room(hold, delay->room);
+    return 0;
 }
 
 /* What is left of a pause from before the restart.  A clock that was set back delays it by no more
@@ -223,7 +226,8 @@ static int go_on_pausing(struct sfi_mailbox *mailbox, struct sfi_batch *batch)
     forget_retry(mailbox, message);
     if (left_ms == 0)
         return 1;
-    int rc = sfi_waiting_hold_back(mailbox, left_ms, 0, retry_ms, batch);
+    int rc = sfi_waiting_hold_back(
+        mailbox, &(struct sfi_delay){.ms = left_ms, .retry_ms = retry_ms}, batch);
     if (rc < 0) {
         message->has_retry = 1;
         message->retry_ms = retry_ms;

@@ -17,9 +17,16 @@ static inline int sfi_waiting_is_free(const struct sfi_mailbox *mailbox,
 }
 /* The head of the queue.  1: it is to be handled; 0: it went behind a hold; negative: neither. */
 int sfi_waiting_meet(struct sfi_mailbox *mailbox, struct sfi_batch *batch);
+/* How the head backs off: its row says `retry_ms`, by the wall clock, 0: nothing. */
+struct sfi_delay {
+    uint64_t ms, retry_ms;
+    int again;             /* its attempts changed */
+    struct sfi_room *room; /* or until there is some; NULL */
+};
+
 /* The head backs off.  SF_ENOMEM, and it is at the head as before. */
-int sfi_waiting_hold_back(struct sfi_mailbox *mailbox, uint64_t pause_ms, int again,
-                          uint64_t retry_ms, struct sfi_batch *batch);
+int sfi_waiting_hold_back(struct sfi_mailbox *mailbox, const struct sfi_delay *delay,
+                          struct sfi_batch *batch);
 /* A message that a hold let go leaves the queue. */
 void sfi_waiting_came_through(struct sfi_mailbox *mailbox, struct sfi_message *message);
 /* The first of the holds that are ready lets go what it may.  How many rows came back, or

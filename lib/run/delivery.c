@@ -58,6 +58,15 @@ static uint64_t written_with(sf_runtime *rt, const struct sfi_egress *egress, ui
     return written;
 }
 
+/* One record less lets one of those in who wait for room. */
+static void acknowledge(sf_runtime *rt, struct sfi_egress *egress, uint64_t sequence,
+                        uint64_t written)
+{
+    uint64_t before = egress->acked;
+    sfi_egress_acknowledge(&rt->egresses, egress, sequence, written);
+    sfi_room_made(&rt->mailbox.holds, &egress->room, egress->acked - before);
+}
+
 /* Takes over what was requested. */
 static void acknowledge_all(sf_runtime *rt)
 {
@@ -65,8 +74,7 @@ static void acknowledge_all(sf_runtime *rt)
     uint64_t sequence;
     while ((egress = take_request(rt, &sequence)))
         if (sequence > egress->acked)
-            sfi_egress_acknowledge(&rt->egresses, egress, sequence,
-                                   written_with(rt, egress, sequence));
+            acknowledge(rt, egress, sequence, written_with(rt, egress, sequence));
 }
 
 /* -- records for one call ---------------------------------------------------------------------- */
@@ -163,8 +171,7 @@ static void after_call(sf_runtime *rt, struct sfi_egress *egress, const struct c
     if (done == SF_LATER)
         sfi_egress_delivered(egresses, egress, shown);
     else if (done)
-        sfi_egress_acknowledge(egresses, egress, egress->delivered + (uint64_t)done,
-                               call->written[done - 1]);
+        acknowledge(rt, egress, egress->delivered + (uint64_t)done, call->written[done - 1]);
     if (egress->delivered < shown)
         pause_delivery(rt, egress);
 }

@@ -112,8 +112,10 @@ static int fence_message(sf_runtime *rt)
 /* What the actor emits to is full, or whom it calls is held: its messages wait, and no attempt is counted. */
 static int wait_for_room(sf_runtime *rt, struct sfi_egress *full)
 {
-    uint64_t wait_ms = full ? sfi_egress_retry_ms(&rt->egresses, full) : WAIT_MS;
-    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), wait_ms);
+    struct sfi_batch *batch = sfi_epoch_batch(&rt->epoch);
+    int rc = full ? sfi_mailbox_await_room(&rt->mailbox, batch, &full->room,
+                                           sfi_egress_retry_ms(&rt->egresses, full))
+                  : sfi_mailbox_put_off(&rt->mailbox, batch, WAIT_MS);
     if (rc == 0)
         rt->epoch.stats.turns_failed++;
     return rc;

@@ -38,7 +38,7 @@ expect_found mesh no-clear "G7: "
 expect_found mesh half-a-call "G8: "
 expect_found mesh unasked-drop "G9: .*is missing"
 expect_found mesh greedy-eviction "G9: .*is missing"
-expect_found mesh double-resend "G3: .*twice"
+expect_found mesh double-resend "G[39]: .*twice"
 expect_found flights lost-alerts "flights after a kill: exit status 1\|alerts"
 expect_found bank lost-bank "bank: [0-9]* transfers after there were\|bank: .* the sum is"
 

@@ -19,7 +19,9 @@ uint64_t mesh_dead_max(struct run *run)
     static const uint32_t bounds[] = {NO_BOUND, NO_BOUND, 8, 60};
     struct mesh_dead *model = &run->mesh->model.dead;
     if (model->most == 0)
-        model->most = bounds[dice_below(&run->dice, 4)];
+        model->most = bounds[mesh_is_planted(run->mesh, "greedy-eviction")
+                                 ? 2
+                                 : dice_below(&run->dice, 4)];
     return model->most == NO_BOUND                             ? 0
            : mesh_is_planted(run->mesh, "greedy-eviction") ? model->most / 2
                                                                : model->most;

@@ -41,6 +41,7 @@ struct sink {
     jmp_buf *out;
     const struct sink *before; /* how often was that one called before this one was? */
     uint32_t calls_before;
+    char ids[64]; /* of who emitted the first records, a character each */
 };
 
 static int take(const sf_message *const *records, size_t count, void *userdata)
@@ -55,6 +56,8 @@ static int take(const sf_message *const *records, size_t count, void *userdata)
     for (size_t i = 0; i < count; i++) {
         sink->wrong += records[i]->sequence != sink->last + 1;
         sink->last = records[i]->sequence;
+        if (sink->last < sizeof sink->ids)
+            sink->ids[sink->last - 1] = *(const char *)records[i]->from.id.data;
     }
     sink->taken += count;
     sink->most = count > sink->most ? (uint32_t)count : sink->most;
@@ -70,16 +73,24 @@ static sf_runtime *open_sink(const struct place *place, struct sink *sink, sf_op
     return rt;
 }
 
-/* The same on a machine whose clock stands still, so that no time cuts an epoch short. */
-static sf_runtime *open_still(struct machine *machine, const struct place *place, struct sink *sink)
+/* The same on a machine whose clock stands still, so that no time cuts an epoch short, and nobody
+ * who waits for a time goes on. */
+static sf_runtime *open_still_with(struct machine *machine, const struct place *place,
+                                   struct sink *sink, uint64_t records_max)
 {
     sf_options options = SF_OPTIONS(.commit_inline = 1, .store_bytes_max = 1 << 28);
     sf_runtime *rt;
+    options.egress_records_max = records_max;
     machine_init(machine);
     OK(sfi_runtime_open(&machine->sys, place->db, &options, &rt));
     OK(sf_register(rt, &emitter_type, NULL));
     OK(sf_egress_register(rt, "out", take, sink));
     return rt;
+}
+
+static sf_runtime *open_still(struct machine *machine, const struct place *place, struct sink *sink)
+{
+    return open_still_with(machine, place, sink, 0);
 }
 
 static int64_t order(sf_runtime *rt, const char *id, const char *egress, uint32_t count)
@@ -264,6 +275,97 @@ static int emit_and_say_why(sf_turn *turn)
     if (rc < 0)
         note(notes, "%d %s", rc, sf_errmsg());
     return 0;
+}
+
+/* By the acknowledgement, in the order in which they came, as many as have room, and nobody tries
+ * in vain; the clock stands still. */
+static void an_acknowledgement_lets_in_who_waits_for_room(void **state)
+{
+    static const char *const ids[] = {"a", "b", "c", "d", "e", "f"};
+    struct sink sink = {.answers_later = 1};
+    struct machine machine;
+    sf_runtime *rt = open_still_with(&machine, *state, &sink, 2);
+    for (int i = 0; i < 6; i++)
+        OK(order(rt, ids[i], "out", 1));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "ab");
+    assert_int_equal(stats_of(rt).turns_failed, 4);
+    OK(sf_egress_ack(rt, "out", 1));
+    assert_int_equal(sf_timeout_ms(rt), 0);
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "abc");
+    OK(sf_egress_ack(rt, "out", 3));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "abcde");
+    sink.answers_later = 0;
+    OK(sf_egress_ack(rt, "out", 4));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "abcdef");
+    assert_int_equal(stats_of(rt).turns_failed, 4);
+    OK(sf_runtime_close(rt));
+}
+
+/* What the callback itself did counts too, and so do all that it did at once. */
+static void a_sink_that_takes_records_lets_in_who_waits_for_room(void **state)
+{
+    struct sink sink = {0};
+    struct machine machine;
+    char id[2] = "a";
+    sf_runtime *rt = open_still_with(&machine, *state, &sink, 3);
+    for (; id[0] <= 'z'; id[0]++)
+        OK(order(rt, id, "out", 1));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "abcdefghijklmnopqrstuvwxyz");
+    OK(sf_runtime_close(rt));
+}
+
+/* Who waits for room may be purged or paused meanwhile: the room is another's. */
+static void who_is_purged_or_paused_waits_for_no_room(void **state)
+{
+    struct sink sink = {.answers_later = 1};
+    struct machine machine;
+    sf_runtime *rt = open_still_with(&machine, *state, &sink, 1);
+    OK(order(rt, "a", "out", 1));
+    for (char id[2] = "b"; id[0] <= 'e'; id[0]++)
+        OK(order(rt, id, "out", 1));
+    OK(sf_run_until_idle(rt));
+    OK(sf_purge(rt, sf_addr(EMITTER, "b")));
+    OK(sf_purge(rt, sf_addr(EMITTER, "e")));
+    OK(sf_pause(rt, sf_addr(EMITTER, "c"), "not now"));
+    OK(sf_run_until_idle(rt));
+    OK(sf_egress_ack(rt, "out", 1)); /* for c, which may not */
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "a");
+    OK(sf_resume(rt, sf_addr(EMITTER, "c")));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "ac");
+    OK(sf_egress_ack(rt, "out", 2));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "acd");
+    OK(sf_egress_ack(rt, "out", 3));
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "acd");
+    assert_int_equal(stats_of(rt).messages_waiting, 0);
+    OK(sf_runtime_close(rt));
+}
+
+/* Who was let in and emits nothing leaves room that nobody hears of: time tells. */
+static void room_that_was_not_taken_is_found_by_time(void **state)
+{
+    struct sink sink = {.answers_later = 1};
+    struct machine machine;
+    sf_runtime *rt = open_still_with(&machine, *state, &sink, 1);
+    OK(order(rt, "a", "out", 1));
+    OK(order(rt, "b", "out", 1));
+    OK(order(rt, "c", "out", 1));
+    OK(sf_run_until_idle(rt));
+    OK(sf_purge(rt, sf_addr(EMITTER, "b")));
+    OK(sf_egress_ack(rt, "out", 1)); /* for b, which is gone by the time */
+    OK(sf_run_until_idle(rt));
+    machine_advance_ms(&machine, 2000);
+    OK(sf_run_until_idle(rt));
+    assert_string_equal(sink.ids, "ac");
+    OK(sf_runtime_close(rt));
 }
 
 static void the_bounds_follow_from_the_ceiling(void **state)
@@ -615,6 +717,10 @@ int main(void)
         TEST(one_egress_with_a_backlog_does_not_hold_up_another),
         TEST(a_step_takes_no_longer_for_many_egresses),
         TEST(who_emits_to_a_full_egress_waits_and_others_go_on),
+        TEST(an_acknowledgement_lets_in_who_waits_for_room),
+        TEST(a_sink_that_takes_records_lets_in_who_waits_for_room),
+        TEST(who_is_purged_or_paused_waits_for_no_room),
+        TEST(room_that_was_not_taken_is_found_by_time),
         TEST(the_handler_hears_which_egress_is_full),
         TEST(a_bound_in_bytes_holds_over_a_restart),
         TEST(the_bounds_follow_from_the_ceiling),
