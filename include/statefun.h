@@ -418,21 +418,24 @@ typedef struct sf_options {
                                * takes no signals */
     uint32_t payload_max;     /* of a message body or value; 0: 1 MiB; at most SF_PAYLOAD_MAX */
     uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
-    uint32_t log_records_max; /* changed states that wait in the changelog for their place in the
-                               * tables, with 20 to 40 bytes of memory each, and are read at open;
-                               * 0: 4 Mi */
-    uint64_t log_bytes_max;   /* the same in bytes; 0: 256 MiB; more than a 16th of store_bytes_max
-                               * is taken as that */
-    uint64_t inbox_bytes_max; /* sent from outside and not handled yet, but not what waits for an
-                               * actor that backs off; one message always fits; 0: 16 MiB */
-    uint32_t inbox_ms_max;    /* the same in time, at the pace at which messages were handled
-                               * lately, since an answer waits for all that was sent before it.
-                               * Less: sooner answers under overload, and senders meet SF_EAGAIN
-                               * more often; 0: 100 */
+    uint64_t memory_max;        /* about what all of it takes, at least 1 MiB; 0: 512 MiB.  The next
+                                 * four that are 0 take a half of it, an 8th, a 32nd and a 4th; what
+                                 * they say is for 512 MiB */
+    uint64_t cache_bytes_max;   /* actors in memory; more are read when needed; 0: 256 MiB */
     uint64_t mailbox_bytes_max; /* waiting messages in memory; more wait on disk, also those of an
                                  * actor that backs off, or of a type not registered yet;
                                  * 0: 64 MiB */
-    uint64_t cache_bytes_max;   /* actors in memory; more are read when needed; 0: 256 MiB */
+    uint64_t inbox_bytes_max;   /* sent from outside and not handled yet, but not what waits for an
+                                 * actor that backs off; one message always fits; 0: 16 MiB */
+    uint32_t log_records_max;   /* changed states that wait in the changelog for their place in the
+                                 * tables, with 20 to 40 bytes of memory each, and are read at open;
+                                 * 0: 4 Mi */
+    uint32_t inbox_ms_max;      /* inbox_bytes_max in time, at the pace at which messages were
+                                 * handled lately, since an answer waits for all that was sent
+                                 * before it.  Less: sooner answers under overload, and senders meet
+                                 * SF_EAGAIN more often; 0: 100 */
+    uint64_t log_bytes_max;     /* log_records_max in bytes; 0: 256 MiB; more than a 16th of
+                                 * store_bytes_max is taken as that */
     uint64_t store_bytes_max;   /* how large the database file may grow; so much address space is
                                  * reserved; at least 1 MiB; 0: 32 GiB.  When it is nearly that
                                  * large sends are SF_EDISK, later turns wait as well.  They go on

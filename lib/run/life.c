@@ -7,71 +7,10 @@
 #include "lmdb/store.h"
 #include "run/delivery.h"
 #include "run/drive.h"
+#include "run/options.h"
 #include "run/part.h"
 #include "run/recover.h"
 #include "run/runtime.h"
-
-#define INBOX_DEFAULT_BYTES (UINT64_C(16) << 20)
-#define LOG_DEFAULT_BYTES (UINT64_C(256) << 20)
-#define MAILBOX_DEFAULT_BYTES (UINT64_C(64) << 20)
-#define CACHE_DEFAULT_BYTES (UINT64_C(256) << 20)
-#define STORE_DEFAULT_BYTES (UINT64_C(32) << 30) /* what valgrind can still map */
-
-enum {
-    INBOX_DEFAULT_MS = 100,
-    EPOCH_TURNS_DEFAULT = 1 << 16,
-    LOG_DEFAULT_RECORDS = 1 << 22,
-    EGRESS_DEFAULT_RECORDS = 1 << 22,
-    EGRESS_DEFAULT_PART = 8, /* of store_bytes_max */
-    DEAD_DEFAULT = 1 << 16,
-    DEAD_DEFAULT_PART = 16, /* of store_bytes_max, */
-    DEAD_DEFAULT_BYTES = 64 << 20 /* or so much */
-};
-
-static int check_options(const sf_options *options)
-{
-    if (options->size != sizeof *options)
-        return sfi_err(SF_EINVAL, "sf_options.size is %zu: use SF_OPTIONS()", options->size);
-    if (options->payload_max > SF_PAYLOAD_MAX)
-        return sfi_err(SF_EINVAL, "payload_max is %u, at most %d", options->payload_max,
-                       SF_PAYLOAD_MAX);
-    return options->store_bytes_max ? sfi_lmdb_check_ceiling(options->store_bytes_max) : 0;
-}
-
-static uint64_t default_dead_bytes(uint64_t store_bytes_max)
-{
-    uint64_t part = store_bytes_max / DEAD_DEFAULT_PART;
-    return part < DEAD_DEFAULT_BYTES ? part : DEAD_DEFAULT_BYTES;
-}
-
-static sf_options with_defaults(const sf_options *given)
-{
-    sf_options options = given ? *given : (sf_options){.size = sizeof options};
-    options.payload_max = options.payload_max ? options.payload_max : SFI_PAYLOAD_DEFAULT;
-    options.epoch_turns_max =
-        options.epoch_turns_max ? options.epoch_turns_max : EPOCH_TURNS_DEFAULT;
-    options.inbox_bytes_max =
-        options.inbox_bytes_max ? options.inbox_bytes_max : INBOX_DEFAULT_BYTES;
-    options.inbox_ms_max = options.inbox_ms_max ? options.inbox_ms_max : INBOX_DEFAULT_MS;
-    options.log_bytes_max = options.log_bytes_max ? options.log_bytes_max : LOG_DEFAULT_BYTES;
-    options.log_records_max =
-        options.log_records_max ? options.log_records_max : LOG_DEFAULT_RECORDS;
-    options.mailbox_bytes_max =
-        options.mailbox_bytes_max ? options.mailbox_bytes_max : MAILBOX_DEFAULT_BYTES;
-    options.cache_bytes_max =
-        options.cache_bytes_max ? options.cache_bytes_max : CACHE_DEFAULT_BYTES;
-    options.store_bytes_max =
-        options.store_bytes_max ? options.store_bytes_max : STORE_DEFAULT_BYTES;
-    options.egress_records_max =
-        options.egress_records_max ? options.egress_records_max : EGRESS_DEFAULT_RECORDS;
-    options.egress_bytes_max = options.egress_bytes_max
-                                   ? options.egress_bytes_max
-                                   : options.store_bytes_max / EGRESS_DEFAULT_PART;
-    options.dead_max = options.dead_max ? options.dead_max : DEAD_DEFAULT;
-    options.dead_bytes_max = options.dead_bytes_max ? options.dead_bytes_max
-                                                    : default_dead_bytes(options.store_bytes_max);
-    return options;
-}
 
 static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *options)
 {
@@ -152,14 +91,15 @@ static int opened(sf_runtime *rt, int rc, sf_runtime **out)
 int sfi_runtime_open_with(const struct sfi_sys *sys, struct sfi_store *store,
                           const sf_options *given, sf_runtime **out)
 {
-    sf_options options = with_defaults(given);
-    sf_runtime *rt = runtime_new(sys, &options);
+    sf_options options;
+    int rc = sfi_options_take(given, &options);
+    sf_runtime *rt = rc < 0 ? NULL : runtime_new(sys, &options);
     if (!rt) {
         sfi_store_close(store);
-        return sfi_err(SF_ENOMEM, "out of memory");
+        return rc < 0 ? rc : sfi_err(SF_ENOMEM, "out of memory");
     }
     rt->store = store;
-    int rc = sfi_poll_open(&rt->poll);
+    rc = sfi_poll_open(&rt->poll);
     return opened(rt, rc < 0 ? rc : bring_up(rt), out);
 }
 
@@ -201,13 +141,12 @@ static int check_random(const struct sfi_sys *sys)
 int sfi_runtime_open(const struct sfi_sys *sys, const char *path, const sf_options *given,
                      sf_runtime **out)
 {
-    int rc = given ? check_options(given) : 0;
+    sf_options options;
+    int rc = sfi_options_take(given, &options);
+    if (rc == 0)
+        rc = check_random(sys);
     if (rc < 0)
         return rc;
-    rc = check_random(sys);
-    if (rc < 0)
-        return rc;
-    sf_options options = with_defaults(given);
     sf_runtime *rt = runtime_new(sys, &options);
     if (!rt)
         return sfi_err(SF_ENOMEM, "out of memory");

@@ -6,8 +6,6 @@
 
 #include "store/store.h"
 
-enum { SFI_PAYLOAD_DEFAULT = 1 << 20 };
-
 int sfi_runtime_open(const struct sfi_sys *sys, const char *dir, const sf_options *options,
                      sf_runtime **out);
 /* Takes the store over, also on failure. */

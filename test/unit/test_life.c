@@ -9,6 +9,7 @@
 #include <cmocka.h>
 #include <stdio.h>
 
+#include "run/options.h"
 #include "run/runtime.h"
 #include "support/rig.h"
 
@@ -34,6 +35,42 @@ static void bounds_that_are_not_given_are_those_of_the_header(void **state)
     assert_int_equal(rig.rt->dead.bytes_max, 64 * MIB);
     assert_int_equal(rig.rt->turn_bytes_max, 64 * MIB);
     rig_close(&rig);
+}
+
+/* So much is split; what is given beside it stays, and takes nothing from the others. */
+static void what_memory_max_allows_is_split_between_four_bounds(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, *state, (sf_options)SF_OPTIONS(.memory_max = 64 * MIB));
+    assert_int_equal(rig.rt->actors.bytes_max, 32 * MIB);
+    assert_int_equal(rig.rt->mailbox.bytes_max, 8 * MIB);
+    assert_int_equal(rig.rt->inbox.bytes_max, 2 * MIB);
+    rig_crash(&rig);
+    rig.options.mailbox_bytes_max = 3 * MIB;
+    rig_start(&rig);
+    assert_int_equal(rig.rt->actors.bytes_max, 32 * MIB);
+    assert_int_equal(rig.rt->mailbox.bytes_max, 3 * MIB);
+    assert_int_equal(rig.rt->inbox.bytes_max, 2 * MIB);
+    rig_close(&rig);
+}
+
+static void the_changelog_has_its_part_of_memory_max(void **state)
+{
+    (void)state;
+    sf_options given = SF_OPTIONS(.memory_max = 64 * MIB), out;
+    OK(sfi_options_take(&given, &out));
+    assert_int_equal(out.log_records_max, 16 * MIB / 32);
+    given.memory_max = UINT64_MAX;
+    OK(sfi_options_take(&given, &out));
+    assert_int_equal(out.log_records_max, 1 << 30);
+    given.log_records_max = 7;
+    OK(sfi_options_take(&given, &out));
+    assert_int_equal(out.log_records_max, 7);
+    OK(sfi_options_take(NULL, &out));
+    assert_int_equal(out.log_records_max, 1 << 22);
+    given.memory_max = MIB - 1;
+    REFUSED(sfi_options_take(&given, &out), SF_EINVAL);
+    SAYS("memory_max");
 }
 
 static void a_small_database_bounds_what_lies_in_it(void **state)
@@ -158,6 +195,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(bounds_that_are_not_given_are_those_of_the_header),
+        TEST(what_memory_max_allows_is_split_between_four_bounds),
+        TEST(the_changelog_has_its_part_of_memory_max),
         TEST(a_small_database_bounds_what_lies_in_it),
         TEST(a_runtime_that_gets_no_memory_closes_its_store),
         TEST(what_is_registered_wakes_who_drives),
