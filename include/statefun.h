@@ -132,7 +132,9 @@ enum {
     SF_EDISK = -14,    /* the disk refuses (full, perhaps): it is tried again, and nothing is lost
                         * while the runtime stays open */
     SF_EFORK = -15,    /* used after fork() */
-    SF_ECLOSED = -16   /* the runtime was closed first */
+    SF_ECLOSED = -16,  /* the runtime was closed first */
+    SF_EUNKNOWN = -17  /* an operation was under way when the process ended: done or not, nobody
+                        * knows */
 };
 
 /* A sentence about this thread's last failed call, lent until its next failed call; in a callback
@@ -217,8 +219,8 @@ typedef struct sf_address {
 /* An id that is text; for any other write {type, bytes}.  Points to both.  [any] */
 SF_API sf_address sf_addr(const char *type, const char *id);
 
-/* A message, an egress record, a reply or a dead letter.  Always made by the library, so that it
- * may grow at its end; lent like all that it points to. */
+/* A message, an egress record, a reply, an answer or a dead letter.  Always made by the library, so
+ * that it may grow at its end; lent like all that it points to. */
 typedef struct sf_message {
     sf_address to;
     sf_address from;
@@ -227,7 +229,9 @@ typedef struct sf_message {
     uint32_t attempt;   /* 1 on the first */
     uint64_t sequence;  /* egress records and dead letters: 1, 2, 3, ...  Dead letters go:
                          * sf_dead_drop() */
-    const char *reason; /* dead letters: why; else "" */
+    const char *reason; /* dead letters, answers of operations that failed: why; else "" */
+    int result;         /* of an operation: 0, SF_EFAILED, SF_ETIMEOUT, SF_EUNKNOWN; else 0 */
+    sf_bytes request;   /* likewise: what was asked */
 } sf_message;
 
 SF_API int sf_is(const sf_message *msg, const char *kind); /* 1 if msg->kind is `kind` [any] */

@@ -23,23 +23,25 @@ static size_t body_offset(size_t text_size, sf_bytes body)
 
 /* -- optional parts ---------------------------------------------------------------------------------- */
 
-/* In the order of their bits; each of so many bytes. */
-static const uint8_t part_sizes[] = {8, 8};
+enum {
+    PARTS_KNOWN = SFI_PART_DUE | SFI_PART_TIMER | SFI_PART_ANSWER | SFI_PART_SPENT,
+    PARTS_HEAD = 1 + 4 /* the bits and the size; in memory nothing if there are none */
+};
 
-enum { PARTS = sizeof part_sizes, PARTS_KNOWN = (1 << PARTS) - 1 };
-
-static size_t parts_size(unsigned parts)
+/* Of those before the answer. */
+static size_t answer_at(unsigned has)
 {
-    size_t size = 0;
-    for (unsigned i = 0; i < PARTS; i++)
-        size += parts >> i & 1 ? part_sizes[i] : 0;
-    return size;
+    return (has & SFI_PART_DUE ? 8u : 0u) + (has & SFI_PART_TIMER ? 8u : 0u);
 }
 
-/* With the bits and the size in front; in memory nothing if there are none. */
-static size_t parts_room(unsigned parts)
+static size_t parts_size(const struct sfi_message_parts *parts)
 {
-    return parts ? 5 + parts_size(parts) : 0;
+    return answer_at(parts->has) + (parts->has & SFI_PART_ANSWER ? 4 + parts->answer.size : 0);
+}
+
+static size_t parts_room(const struct sfi_message_parts *parts)
+{
+    return parts->has ? PARTS_HEAD + parts_size(parts) : 0;
 }
 
 static void put_parts(unsigned char *at, const struct sfi_message_parts *parts)
@@ -47,25 +49,40 @@ static void put_parts(unsigned char *at, const struct sfi_message_parts *parts)
     if (!parts->has)
         return;
     at[0] = (unsigned char)parts->has;
-    sfi_le32_put(at + 1, (uint32_t)parts_size(parts->has));
-    at += 5;
+    sfi_le32_put(at + 1, (uint32_t)parts_size(parts));
+    at += PARTS_HEAD;
     if (parts->has & SFI_PART_DUE)
         sfi_le64_put(at, parts->due_ms);
     at += parts->has & SFI_PART_DUE ? 8 : 0;
     if (parts->has & SFI_PART_TIMER)
         sfi_le64_put(at, parts->timer);
+    at += parts->has & SFI_PART_TIMER ? 8 : 0;
+    if (!(parts->has & SFI_PART_ANSWER))
+        return;
+    sfi_le32_put(at, (uint32_t)parts->answer.size);
+    sfi_copy(at + 4, parts->answer.data, parts->answer.size);
 }
 
-/* From what put_parts() made, past the size. */
-static struct sfi_message_parts get_parts(unsigned has, const unsigned char *at)
+/* From what put_parts() made, past the size.  Do they fit into so many bytes? */
+static int get_parts(unsigned has, sf_bytes bytes, struct sfi_message_parts *out)
 {
-    struct sfi_message_parts parts = {.has = has};
+    const unsigned char *at = bytes.data;
+    *out = (struct sfi_message_parts){.has = has};
+    if (bytes.size < answer_at(has))
+        return 0;
     if (has & SFI_PART_DUE)
-        parts.due_ms = sfi_le64_get(at);
+        out->due_ms = sfi_le64_get(at);
     at += has & SFI_PART_DUE ? 8 : 0;
     if (has & SFI_PART_TIMER)
-        parts.timer = sfi_le64_get(at);
-    return parts;
+        out->timer = sfi_le64_get(at);
+    at += has & SFI_PART_TIMER ? 8 : 0;
+    size_t left = bytes.size - answer_at(has);
+    if (!(has & SFI_PART_ANSWER))
+        return 1;
+    if (left < 4 || left - 4 < sfi_le32_get(at))
+        return 0;
+    out->answer = SF_BYTES(at + 4, sfi_le32_get(at));
+    return 1;
 }
 
 static const unsigned char *parts_of(const struct sfi_message *message)
@@ -75,9 +92,31 @@ static const unsigned char *parts_of(const struct sfi_message *message)
 
 struct sfi_message_parts sfi_message_parts(const struct sfi_message *message)
 {
-    if (!message->has_parts)
-        return (struct sfi_message_parts){0, 0, 0};
-    return get_parts(*parts_of(message), parts_of(message) + 5);
+    struct sfi_message_parts parts = {0};
+    const unsigned char *at = parts_of(message);
+    if (message->has_parts)
+        get_parts(at[0], SF_BYTES(at + PARTS_HEAD, sfi_le32_get(at + 1)), &parts);
+    return parts;
+}
+
+int sfi_message_is_awaited(const struct sfi_message *message)
+{
+    struct sfi_message_parts parts = sfi_message_parts(message);
+    return parts.answer.data && sfi_answer_is_awaited(parts.answer.data);
+}
+
+int sfi_message_is_spent(const struct sfi_message *message)
+{
+    return message->has_parts && *parts_of(message) & SFI_PART_SPENT;
+}
+
+void sfi_message_start_over(struct sfi_message *message)
+{
+    struct sfi_message_parts parts = sfi_message_parts(message);
+    if (parts.answer.data)
+        sfi_answer_unawait((unsigned char *)(uintptr_t)parts.answer.data);
+    if (message->has_parts)
+        *(unsigned char *)(uintptr_t)parts_of(message) &= (unsigned char)~SFI_PART_SPENT;
 }
 
 /* -- made -------------------------------------------------------------------------------------------- */
@@ -96,7 +135,7 @@ struct sfi_message *sfi_message_new(struct sfi_pool *pool, const struct sfi_lett
         body_offset(letter->to_size + letter->from_size + letter->kind_size + 3, letter->body);
     size_t size = offsetof(struct sfi_message, text) + body_at + letter->body.size + 1;
     struct sfi_message *message =
-        sfi_pool_alloc(pool, size + parts_room(letter->parts.has));
+        sfi_pool_alloc(pool, size + parts_room(&letter->parts));
     if (!message)
         return NULL;
     *message = (struct sfi_message){.to_type = letter->to_type,
@@ -152,18 +191,18 @@ static unsigned char *put_bytes(unsigned char *at, const void *data, size_t size
     return at + size;
 }
 
+static size_t stored_parts_size(const struct sfi_message *message)
+{
+    return message->has_parts ? PARTS_HEAD + sfi_le32_get(parts_of(message) + 1) : 1;
+}
+
 /* At least the byte that says that there are none. */
 static unsigned char *put_parts_of(unsigned char *at, const struct sfi_message *message)
 {
     if (message->has_parts)
-        return put_bytes(at, parts_of(message), parts_room(*parts_of(message)));
+        return put_bytes(at, parts_of(message), stored_parts_size(message));
     *at = 0;
     return at + 1;
-}
-
-static size_t stored_parts_size(const struct sfi_message *message)
-{
-    return message->has_parts ? parts_room(*parts_of(message)) : 1;
 }
 
 static unsigned char *put_envelope(unsigned char *at, const struct sfi_message *message,
@@ -284,10 +323,8 @@ static sf_bytes take_bytes(struct reader *reader, size_t size)
 static void take_parts(struct reader *reader, unsigned has, struct sfi_message_parts *out)
 {
     sf_bytes bytes = take_bytes(reader, sfi_le32_get(take(reader, 4)));
-    if (!reader->short_of && bytes.size < parts_size(has))
+    if (!reader->short_of && !get_parts(has, bytes, out))
         reader->short_of = 1;
-    if (!reader->short_of)
-        *out = get_parts(has, bytes.data);
     out->has = has;
 }
 
@@ -329,5 +366,5 @@ int sfi_envelope_parse(sf_bytes key, sf_bytes record, enum sfi_record_kind kind,
                        newer);
     if (reader.short_of || out->to_type == 0 || out->to_id.size == 0)
         return sfi_err(SF_ECORRUPT, "a message on disk is cut short");
-    return 0;
+    return out->parts.answer.data ? sfi_answer_parse(out->parts.answer, &out->answer) : 0;
 }

@@ -17,7 +17,8 @@
  * one.
  *
  * Record (mailbox), version 2: from and to as {type:4, id size:1, id}, attempts:4, retry:8, ask:8, kind
- * size:2, parts:1, [parts size:4, parts in the order of their bits: due:8; timer:8], kind, body.  Version 1 has no
+ * size:2, parts:1, [parts size:4, parts in the order of their bits: due:8; timer:8; {size:4, answer}; spent:0],
+ * kind, body.  Version 1 has no
  * such byte.  Type number 0 is the outside.  A dead letter adds {reason size:2, reason} in front.
  * Record (timer), version 1: token size:1, token, then as above.  Key: due and sequence. */
 #ifndef SFI_ACTOR_MESSAGE_H
@@ -26,16 +27,24 @@
 #include <string.h>
 
 #include "actor/actor.h"
+#include "actor/answer.h"
 #include "base/endian.h"
 #include "store/record.h"
 
 /* Append only. */
-enum sfi_part_bit { SFI_PART_DUE = 1, SFI_PART_TIMER = 2 };
+enum sfi_part_bit {
+    SFI_PART_DUE = 1,
+    SFI_PART_TIMER = 2,
+    SFI_PART_ANSWER = 4,
+    SFI_PART_SPENT = 8
+};
 
 struct sfi_message_parts {
     unsigned has;    /* bits */
     uint64_t due_ms; /* DUE: when it was to be sent */
     uint64_t timer;  /* TIMER: it is a tick of its target's own timer, with that sequence (timer.h) */
+    sf_bytes answer; /* ANSWER: it is the answer of an operation (answer.h) */
+                     /* SPENT: it has no attempts left, and is given up when it is met (run/await.h) */
 };
 
 /* Where a message's row is, and under which key (key.h). */
@@ -132,6 +141,11 @@ static inline size_t sfi_message_bytes(const struct sfi_message *message)
 
 /* What it does not have is 0. */
 struct sfi_message_parts sfi_message_parts(const struct sfi_message *message);
+/* The answer of an operation for which its actor waits?  Then it passes that hold. */
+int sfi_message_is_awaited(const struct sfi_message *message);
+int sfi_message_is_spent(const struct sfi_message *message);
+/* An ordinary message from here on, that may be tried. */
+void sfi_message_start_over(struct sfi_message *message);
 
 static inline void sfi_list_push(struct sfi_message_list *list, struct sfi_message *message)
 {
@@ -209,6 +223,7 @@ struct sfi_envelope {
     int body_absent;
     struct sfi_message_parts parts;
     sf_bytes token; /* timer */
+    struct sfi_answer answer; /* what part ANSWER says */
 };
 int sfi_envelope_parse(sf_bytes key, sf_bytes record, enum sfi_record_kind kind,
                        struct sfi_envelope *out);

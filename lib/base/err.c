@@ -38,6 +38,7 @@ const char *sf_errname(int code)
         "success",      "SF_EINVAL",   "SF_ENOMEM",  "SF_EAGAIN",  "SF_ETIMEOUT", "SF_ENOTFOUND",
         "SF_EFAILED",   "SF_EBUSY",    "SF_ETURN",   "SF_ELOCKED", "SF_EACCESS",  "SF_EFOREIGN",
         "SF_ENEWER",    "SF_ECORRUPT", "SF_EDISK",   "SF_EFORK",   "SF_ECLOSED",
+        "SF_EUNKNOWN",
     };
     int count = sizeof names / sizeof names[0];
     if (code > 0)

@@ -111,7 +111,8 @@ int sfi_dead_drop(sf_runtime *rt, uint64_t sequence)
 
 /* -- sent again -------------------------------------------------------------------------------- */
 
-/* As it was sent, but that nobody waits for a reply any more.  NULL in *out: it cannot be sent. */
+/* As it was sent, but that nobody waits for a reply, or for the answer that it is, any more.  NULL in *out: it
+ * cannot be sent. */
 static int make_message(sf_runtime *rt, const struct sfi_envelope *envelope,
                         struct sfi_message **out)
 {
@@ -130,8 +131,11 @@ static int make_message(sf_runtime *rt, const struct sfi_envelope *envelope,
         .from_size = from ? envelope->from_id.size : 0,
         .kind = envelope->kind.data,
         .kind_size = envelope->kind.size,
-        .body = envelope->body_absent ? SF_NONE : envelope->body};
+        .body = envelope->body_absent ? SF_NONE : envelope->body,
+        .parts = {.has = envelope->parts.has & SFI_PART_ANSWER, .answer = envelope->parts.answer}};
     *out = sfi_message_new(&rt->mailbox.pool, &letter);
+    if (*out)
+        sfi_message_start_over(*out);
     return *out ? 0 : sfi_err(SF_ENOMEM, "out of memory");
 }
 

@@ -331,6 +331,24 @@ static struct sfi_actor *find_actor(sf_runtime *rt, const struct sfi_message *me
     return actor;
 }
 
+/* What was asked is lent aligned, as everything is. */
+static void show_parts(struct sf_turn *turn, const struct sfi_message *message)
+{
+    struct sfi_answer answer;
+    sf_message *view = &turn->view;
+    sf_bytes part = sfi_message_parts(message).answer;
+    if (!part.data || sfi_answer_parse(part, &answer) < 0)
+        return; /* it was made here, or parsed when it was read */
+    view->reason = answer.reason.data;
+    view->result = answer.result;
+    if (!answer.request.data)
+        return;
+    char *request = sfi_arena_copy(&work_of(turn)->arena, answer.request.data, answer.request.size);
+    view->request = SF_BYTES(request, request ? answer.request.size : 0);
+    if (!request)
+        sfi_work_no_memory(work_of(turn));
+}
+
 /* In place: a view made elsewhere would be copied in steps wider than those it was written in, and wait for each. */
 static void show(struct sf_turn *turn, const struct sfi_message *message)
 {
@@ -342,6 +360,10 @@ static void show(struct sf_turn *turn, const struct sfi_message *message)
     view->attempt = message->attempts + 1;
     view->sequence = 0;
     view->reason = "";
+    view->result = 0;
+    view->request = SF_NONE;
+    if (message->has_parts)
+        show_parts(turn, message);
 }
 
 int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
@@ -356,7 +378,8 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
     rt->turns.met = 1;
     struct sf_turn *turn = sfi_turn_enter(&rt->turns, actor);
     show(turn, message);
-    sfi_turn_call_handler(turn);
+    if (rt->turns.work.verdict == SFI_KEEP)
+        sfi_turn_call_handler(turn);
     return end_work(rt);
 }
 

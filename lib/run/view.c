@@ -350,11 +350,15 @@ static int lend_dead(sf_view *view, sf_bytes key, const struct sfi_envelope *env
     dead->kind = lend_text(view, envelope->kind);
     dead->reason = lend_text(view, envelope->reason);
     char *body = lend_text(view, envelope->body);
-    if (!dead->kind || !dead->reason || !body ||
+    char *request = lend_text(view, envelope->answer.request);
+    if (!dead->kind || !dead->reason || !body || !request ||
         lend_address(view, envelope->to_type, envelope->to_id, &dead->to) < 0 ||
         lend_address(view, envelope->from_type, envelope->from_id, &dead->from) < 0)
         return sfi_err(SF_ENOMEM, "out of memory");
     dead->body = envelope->body_absent ? SF_NONE : SF_BYTES(body, envelope->body.size);
+    dead->result = envelope->answer.result;
+    if (envelope->answer.request.data)
+        dead->request = SF_BYTES(request, envelope->answer.request.size);
     return 0;
 }
 

@@ -91,7 +91,7 @@ static void write_row_with(struct row *row, enum sfi_record_kind kind, sf_bytes 
 
 static void write_row(struct row *row, enum sfi_record_kind kind, sf_bytes body)
 {
-    write_row_with(row, kind, body, (struct sfi_message_parts){0, 0, 0});
+    write_row_with(row, kind, body, (struct sfi_message_parts){.has = 0});
 }
 
 static int parse(const struct row *row, struct sfi_envelope *out)
@@ -182,7 +182,7 @@ static void a_message_of_version_1_has_no_parts(void **state)
 static void parts_that_nobody_knows_were_written_by_a_newer_library(void **state)
 {
     (void)state;
-    for (unsigned bit = 2; bit < 8; bit++) {
+    for (unsigned bit = 4; bit < 8; bit++) {
         struct row row;
         struct sfi_envelope envelope;
         write_row(&row, SFI_RECORD_MESSAGE, sf_str("body"));
@@ -199,7 +199,7 @@ static void the_parts_of_a_message_come_back_whichever_it_has(void **state)
         for (unsigned has = 0; has < 4; has++) {
             struct row row;
             struct sfi_envelope envelope;
-            struct sfi_message_parts parts = {has, UINT64_C(0x1122334455667788), 99};
+            struct sfi_message_parts parts = {has, UINT64_C(0x1122334455667788), 99, SF_NONE};
             write_row_with(&row, kind, sf_str("body"), parts);
             OK(parse(&row, &envelope));
             is_ours(&envelope, kind, "body");
@@ -220,7 +220,7 @@ static void the_parts_of_a_message_in_memory_lie_past_its_body(void **state)
     for (size_t size = 0; size < 70; size++) {
         char body[70] = {0};
         struct sfi_letter letter = {&to, NULL, 0, "target", "", "kind", 6, 0, 4,
-                                    SF_BYTES(body, size), {3, 12, 34}};
+                                    SF_BYTES(body, size), {3, 12, 34, SF_NONE}};
         struct sfi_message *message = sfi_message_new(&pool, &letter);
         struct sfi_message_parts parts = sfi_message_parts(message);
         assert_int_equal(parts.has, 3);
@@ -234,13 +234,95 @@ static void the_parts_of_a_message_in_memory_lie_past_its_body(void **state)
     assert_int_equal(machine.live, 0);
 }
 
+/* As sfi_message_parts.answer wants it; dies with the next call. */
+static sf_bytes answer_bytes(sf_bytes request, const char *why)
+{
+    static unsigned char bytes[RECORD_MAX];
+    struct sfi_answer answer = {9, SF_EFAILED, 1, request, sf_str(why)};
+    assert_true(sfi_answer_size(&answer) <= sizeof bytes);
+    sfi_answer_put(bytes, &answer);
+    return SF_BYTES(bytes, sfi_answer_size(&answer));
+}
+
+static void an_answer_comes_back_with_what_was_asked_and_why_it_failed(void **state)
+{
+    (void)state;
+    for EACH(kind)
+        for (unsigned others = 0; others < 16; others++) {
+            struct row row;
+            struct sfi_envelope envelope;
+            struct sfi_message_parts parts = {others | SFI_PART_ANSWER, 5, 6,
+                                              answer_bytes(sf_str("ask"), "declined")};
+            write_row_with(&row, kind, sf_str("body"), parts);
+            OK(parse(&row, &envelope));
+            is_ours(&envelope, kind, "body");
+            assert_int_equal(envelope.parts.has, others | SFI_PART_ANSWER);
+            assert_int_equal(envelope.answer.operation, 9);
+            assert_int_equal(envelope.answer.result, SF_EFAILED);
+            assert_int_equal(envelope.answer.is_awaited, 1);
+            is_text(envelope.answer.request, "ask");
+            is_text(envelope.answer.reason, "declined");
+            parts.answer = answer_bytes(SF_NONE, "");
+            write_row_with(&row, kind, SF_NONE, parts);
+            OK(parse(&row, &envelope));
+            assert_null(envelope.answer.request.data);
+            is_text(envelope.answer.reason, "");
+        }
+}
+
+static void an_answer_that_contradicts_itself_is_refused(void **state)
+{
+    (void)state;
+    struct row row;
+    struct sfi_envelope envelope;
+    struct sfi_message_parts parts = {SFI_PART_ANSWER, 0, 0, answer_bytes(sf_str("ask"), "why")};
+    write_row_with(&row, SFI_RECORD_MESSAGE, sf_str("body"), parts);
+    size_t at = head_size(SFI_RECORD_MESSAGE) + 1 + 4;
+    for (size_t i = at; i < at + 4 + 24; i++) { /* its size; flags and sizes within it */
+        unsigned char before = row.bytes[i];
+        if (i >= at + 4 && i < at + 4 + 12)
+            continue; /* the operation's number and result may be any */
+        row.bytes[i] = 0xFF;
+        assert_true(parse_as(&row, row.size, 2, &envelope) < 0);
+        row.bytes[i] = before;
+    }
+    for (size_t size = SFI_RECORD_HEADER; size < row.size - 4; size++)
+        REFUSED(parse_as(&row, size, 2, &envelope), SF_ECORRUPT);
+    OK(parse_as(&row, row.size, 2, &envelope));
+}
+
+static void who_starts_over_is_awaited_by_nobody_and_may_be_tried(void **state)
+{
+    struct machine machine;
+    struct sfi_pool pool;
+    struct sfi_type to = {.number = 5};
+    (void)state;
+    machine_init(&machine);
+    sfi_pool_init(&pool, &machine.sys, 64);
+    for (unsigned has = 0; has < 16; has++) {
+        struct sfi_letter letter = {&to, NULL, 0, "target", "", "kind", 6, 0, 4, SF_NONE,
+                                    {has, 12, 34, answer_bytes(sf_str("ask"), "why")}};
+        struct sfi_message *message = sfi_message_new(&pool, &letter);
+        assert_int_equal(sfi_message_is_awaited(message), (has & SFI_PART_ANSWER) != 0);
+        assert_int_equal(sfi_message_is_spent(message), (has & SFI_PART_SPENT) != 0);
+        sfi_message_start_over(message);
+        assert_false(sfi_message_is_awaited(message));
+        assert_false(sfi_message_is_spent(message));
+        assert_int_equal(sfi_message_parts(message).due_ms, has & SFI_PART_DUE ? 12 : 0);
+        assert_int_equal(sfi_message_parts(message).timer, has & SFI_PART_TIMER ? 34 : 0);
+        sfi_message_free(&pool, message);
+    }
+    sfi_pool_fini(&pool);
+    assert_int_equal(machine.live, 0);
+}
+
 static void a_message_cut_anywhere_but_in_its_body_is_refused(void **state)
 {
     (void)state;
     for EACH(kind) {
         struct row row;
         struct sfi_envelope envelope;
-        write_row_with(&row, kind, sf_str("body"), (struct sfi_message_parts){3, 1, 2});
+        write_row_with(&row, kind, sf_str("body"), (struct sfi_message_parts){3, 1, 2, SF_NONE});
         size_t body_at = row.size - 4;
         for (size_t size = SFI_RECORD_HEADER; size < row.size; size++)
             if (size < body_at)
@@ -287,6 +369,9 @@ int main(void)
         cmocka_unit_test(parts_that_nobody_knows_were_written_by_a_newer_library),
         cmocka_unit_test(the_parts_of_a_message_come_back_whichever_it_has),
         cmocka_unit_test(the_parts_of_a_message_in_memory_lie_past_its_body),
+        cmocka_unit_test(an_answer_comes_back_with_what_was_asked_and_why_it_failed),
+        cmocka_unit_test(an_answer_that_contradicts_itself_is_refused),
+        cmocka_unit_test(who_starts_over_is_awaited_by_nobody_and_may_be_tried),
         cmocka_unit_test(a_message_cut_anywhere_but_in_its_body_is_refused),
         cmocka_unit_test(sizes_beyond_the_record_are_refused),
         cmocka_unit_test(a_message_to_nobody_is_refused),
