@@ -4,6 +4,7 @@
 
 #include "actor/key.h"
 #include "actor/state.h"
+#include "base/copy.h"
 #include "base/err.h"
 #include "base/expect.h"
 #include "store/record.h"
@@ -152,44 +153,58 @@ static struct sfi_actor *actor_new(struct sfi_actors *actors, struct sfi_type *t
     return actor;
 }
 
-static int is_at(const struct sfi_actor *actor, const struct sfi_type *type, const void *id,
+static inline int is_at(const struct sfi_actor *actor, const struct sfi_type *type, const void *id,
                  size_t id_size)
 {
-    return actor->type == type && actor->id_size == id_size && memcmp(actor->id, id, id_size) == 0;
+    return actor->type == type && actor->id_size == id_size && sfi_same(actor->id, id, id_size);
+}
+
+static inline struct sfi_actor *find(const struct sfi_actors *actors, const struct sfi_type *type,
+                                     uint64_t hash, const void *id, size_t id_size)
+{
+    const struct sfi_actor_place *places = actors->places;
+    size_t mask = actors->capacity - 1;
+    if (SFI_RARE(!actors->capacity))
+        return NULL;
+    for (size_t at = hash & mask; places[at].actor; at = (at + 1) & mask)
+        if (places[at].hash == hash && is_at(places[at].actor, type, id, id_size))
+            return places[at].actor;
+    return NULL;
 }
 
 struct sfi_actor *sfi_actors_find(const struct sfi_actors *actors, const struct sfi_type *type,
                                   uint64_t hash, const void *id, size_t id_size)
 {
-    const struct sfi_actor_place *places = actors->places;
-    size_t mask = actors->capacity - 1;
-    if (actors->capacity)
-        for (size_t at = hash & mask; places[at].actor; at = (at + 1) & mask)
-            if (places[at].hash == hash && is_at(places[at].actor, type, id, id_size))
-                return places[at].actor;
-    return NULL;
+    return find(actors, type, hash, id, id_size);
 }
 
-struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
-                                 const void *id, size_t id_size)
+/* One that is not in memory. */
+static __attribute__((noinline)) struct sfi_actor *
+bring_in(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash, const void *id,
+         size_t id_size)
 {
-    if (actors->dirty_count == actors->dirty_capacity &&
-        dirty_grow(actors, (uint64_t)actors->dirty_count + 1) < 0)
-        return NULL;
-    struct sfi_actor *actor = sfi_actors_find(actors, type, hash, id, id_size);
-    if (actor) {
-        if (!actor->used)
-            actor->used = 1;
-        return actor;
-    }
     if (actors->count * 4 >= actors->capacity * 3 && actors_grow(actors) < 0)
         return NULL;
-    actor = actor_new(actors, type, id, id_size);
+    struct sfi_actor *actor = actor_new(actors, type, id, id_size);
     if (!actor)
         return NULL;
     actors->places[free_place(actors->places, actors->capacity, hash)] =
         (struct sfi_actor_place){actor, hash};
     actors->count++;
+    return actor;
+}
+
+struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
+                                 const void *id, size_t id_size)
+{
+    if (SFI_RARE(actors->dirty_count == actors->dirty_capacity) &&
+        dirty_grow(actors, (uint64_t)actors->dirty_count + 1) < 0)
+        return NULL;
+    struct sfi_actor *actor = find(actors, type, hash, id, id_size);
+    if (SFI_RARE(!actor))
+        return bring_in(actors, type, hash, id, id_size);
+    if (!actor->used)
+        actor->used = 1;
     return actor;
 }
 

@@ -331,7 +331,7 @@ static int lend(const struct row *row, struct sfi_type *type, uint64_t sequence,
     if (!id || !kind || !body)
         return sfi_err(SF_ENOMEM, "out of memory");
     *out =
-        (sf_message){.from = {type->registered ? type->desc.name : type->name, {id, row->id.size}},
+        (sf_message){.from = {type->shown, {id, row->id.size}},
                      .to = {NULL, {"", 0}},
                      .kind = kind,
                      .body = row->body_absent ? SF_NONE : SF_BYTES(body, row->body.size),

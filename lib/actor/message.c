@@ -46,8 +46,6 @@ static size_t parts_room(const struct sfi_message_parts *parts)
 
 static void put_parts(unsigned char *at, const struct sfi_message_parts *parts)
 {
-    if (!parts->has)
-        return;
     at[0] = (unsigned char)parts->has;
     sfi_le32_put(at + 1, (uint32_t)parts_size(parts));
     at += PARTS_HEAD;
@@ -121,10 +119,9 @@ void sfi_message_start_over(struct sfi_message *message)
 
 /* -- made -------------------------------------------------------------------------------------------- */
 
-static char *put_text(char *at, const void *text, size_t size)
+static inline char *put_text(char *at, const void *text, size_t size)
 {
-    if (size)
-        memcpy(at, text, size);
+    sfi_copy(at, text, size);
     at[size] = 0;
     return at + size + 1;
 }
@@ -152,7 +149,8 @@ struct sfi_message *sfi_message_new(struct sfi_pool *pool, const struct sfi_lett
     at = put_text(at, letter->from_id, letter->from_size);
     put_text(at, letter->kind, letter->kind_size);
     put_text(message->text + body_at, letter->body.data, letter->body.size);
-    put_parts((unsigned char *)message + size, &letter->parts);
+    if (SFI_RARE(letter->parts.has))
+        put_parts((unsigned char *)message + size, &letter->parts);
     return message;
 }
 

@@ -136,7 +136,7 @@ static inline size_t sfi_message_plain_bytes(const struct sfi_message *message)
 static inline size_t sfi_message_bytes(const struct sfi_message *message)
 {
     size_t size = sfi_message_plain_bytes(message);
-    return message->has_parts ? size + 5 + sfi_le32_get((const char *)message + size + 1) : size;
+    return SFI_RARE(message->has_parts) ? size + 5 + sfi_le32_get((const char *)message + size + 1) : size;
 }
 
 /* What it does not have is 0. */
@@ -183,8 +183,7 @@ static inline void sfi_list_prepend(struct sfi_message_list *list, struct sfi_me
 /* The addresses for the application: the name that was registered, the id in the message or actor. */
 static inline sf_address sfi_address(const struct sfi_type *type, const char *id, size_t id_size)
 {
-    const char *name = !type ? NULL : type->registered ? type->desc.name : type->name;
-    return (sf_address){name, {id, id_size}};
+    return (sf_address){type ? type->shown : NULL, {id, id_size}};
 }
 
 static inline sf_address sfi_actor_address(const struct sfi_actor *actor)

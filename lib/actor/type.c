@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "base/copy.h"
 #include "base/err.h"
 
 enum { ATTEMPTS_DEFAULT = 3, BACKOFF_MAX_DEFAULT_MS = 60000 };
@@ -99,7 +100,7 @@ struct sfi_type *sfi_type_new(const struct sfi_sys *sys, const char *name, size_
     struct sfi_type *type = sfi_zalloc(sys, sizeof *type);
     if (!type)
         return NULL;
-    type->name = copy_text(sys, name, name_size);
+    type->shown = type->name = copy_text(sys, name, name_size);
     if (type->name)
         return type;
     sfi_type_free(sys, type);
@@ -184,10 +185,10 @@ void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
     sfi_type_touch(types, type);
 }
 
-sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind)
+sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind, size_t kind_size)
 {
-    for (int i = 0; i < SF_KINDS_MAX && type->desc.on[i].kind; i++)
-        if (strcmp(type->desc.on[i].kind, kind) == 0)
+    for (uint32_t i = 0; i < type->kind_count; i++)
+        if (type->kind_sizes[i] == kind_size && sfi_same(type->desc.on[i].kind, kind, kind_size))
             return type->desc.on[i].handler;
     return type->desc.handler;
 }
@@ -320,10 +321,20 @@ static void bind_expiry(struct sfi_types *types, struct sfi_type *type, const sf
     type->is_timed |= type->state_expiry.after_ms != 0;
 }
 
+static void bind_kinds(struct sfi_type *type, const sf_type *desc)
+{
+    uint32_t count = 0;
+    for (; count < SF_KINDS_MAX && desc->on[count].kind; count++)
+        type->kind_sizes[count] = (uint32_t)strnlen(desc->on[count].kind, UINT32_MAX);
+    type->kind_count = count;
+}
+
 static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_type *desc,
                       void *userdata, struct sfi_binding *bindings)
 {
     bind_name(types, type, desc->name);
+    bind_kinds(type, desc);
+    type->shown = desc->name;
     sfi_free(types->sys, type->bindings);
     type->bindings = bindings;
     type->binding_count = sfi_slots_listed(desc);

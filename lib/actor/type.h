@@ -38,6 +38,9 @@ struct sfi_type {
     uint8_t registered;
     uint8_t dirty;               /* in the list: the record on disk is older */
     struct sfi_type *next_dirty;
+    const char *shown;         /* the name as handlers see it: the pointer that was registered, or ours */
+    uint32_t kind_count;       /* of desc.on, */
+    uint32_t kind_sizes[SF_KINDS_MAX]; /* and how long their names are */
     sf_type desc;              /* name: the pointer that was registered */
     void *userdata;
     struct sfi_binding *bindings; /* what it lists; ours */
@@ -95,7 +98,7 @@ void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
                          const struct sfi_binding *binding);
 
 /* The handler for a kind; NULL: it does not understand it. */
-sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind);
+sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind, size_t kind_size);
 
 /* For loading: an empty type with that name, one more slot, and the place of its number.  place()
  * takes the type over, or refuses a number that is absurd or taken (SF_ECORRUPT). */

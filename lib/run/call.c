@@ -126,6 +126,7 @@ static const sf_message *run_nested(struct sf_turn *turn, struct sfi_actor *acto
     struct nested nested __attribute__((cleanup(end_nested))) = {turns, turns->depth, 0};
     struct sf_turn *inner = sfi_turn_enter(turns, actor);
     inner->view = *view;
+    inner->kind_size = strlen(view->kind);
     sfi_turn_call_handler(inner);
     nested.returned = 1;
     if (turns->work.verdict != SFI_KEEP)

@@ -269,7 +269,7 @@ int sfi_turn_call_handler(struct sf_turn *turn)
 {
     struct sfi_turns *turns = &turn->rt->turns;
     const struct sfi_type *type = turn->actor->type;
-    sf_handler *handler = sfi_type_handler(type, turn->view.kind);
+    sf_handler *handler = sfi_type_handler(type, turn->view.kind, turn->kind_size);
     if (!handler) {
         sfi_work_doom(&turns->work, SFI_REJECT, SF_EINVAL, "%s does not understand '%s'",
                       type->name, turn->view.kind);
@@ -356,6 +356,7 @@ static void show(struct sf_turn *turn, const struct sfi_message *message)
     view->to = sfi_message_target(message);
     view->from = sfi_message_sender(message);
     view->kind = sfi_message_kind(message);
+    turn->kind_size = message->kind_size;
     view->body = sfi_message_body(message);
     view->attempt = message->attempts + 1;
     view->sequence = 0;

@@ -22,6 +22,7 @@ struct sf_turn {
     struct sfi_actor *actor; /* its target; stays in memory while the turn is under way */
     int depth;               /* 1: the outermost; 0: over */
     sf_message view;         /* what sf_msg() shows */
+    size_t kind_size;        /* of its kind */
     sf_message *answer;      /* to the turn that called; NULL: none yet */
 };
 
