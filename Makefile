@@ -210,6 +210,9 @@ powerloss: all $(crash_programs) ## power cuts alone; STATES=1000000 SEED=2
 	@BUILD="$(build_path)" STATES=$(or $(STATES),100000) SEED=$(or $(SEED),1) \
 	 test/crash/test_powerloss.sh
 
+floods: $(BUILD)/test/integration/test_held_floods ## ten million messages behind one hold; MESSAGES=
+	@MESSAGES=$(or $(MESSAGES),10000000) $<
+
 model: ## the models of the protocol, in more states than check has time for
 	@CC="$(CC)" DEEP=1 $(model_test)
 
@@ -272,5 +275,5 @@ clean: ## all that was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
 
-.PHONY: all check model powerloss check-unit check-programs check-cmocka check-asan check-tsan \
+.PHONY: all check model powerloss floods check-unit check-programs check-cmocka check-asan check-tsan \
  check-valgrind bench install uninstall clean help FORCE

@@ -14,9 +14,9 @@ static const size_t fields[] = {
     offsetof(struct sfi_counters, waiting),       offsetof(struct sfi_counters, next_type),
     offsetof(struct sfi_counters, next_egress),   offsetof(struct sfi_counters, next_number),
     offsetof(struct sfi_counters, next_timer),    offsetof(struct sfi_counters, next_async),
-    offsetof(struct sfi_counters, waiting_bytes), offsetof(struct sfi_counters, parked),
-    offsetof(struct sfi_counters, dead_first),    offsetof(struct sfi_counters, dead_count),
-    offsetof(struct sfi_counters, dead_bytes),    offsetof(struct sfi_counters, parked_bytes)};
+    offsetof(struct sfi_counters, parked),        offsetof(struct sfi_counters, dead_first),
+    offsetof(struct sfi_counters, dead_count),    offsetof(struct sfi_counters, dead_bytes),
+    offsetof(struct sfi_counters, parked_bytes)};
 
 enum { FIELD_BYTES = 8, FIELDS = sizeof fields / sizeof *fields, FIELDS_OF_VERSION_1 = 3 };
 

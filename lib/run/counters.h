@@ -21,9 +21,8 @@ struct sfi_counters {
     uint64_t next_type, next_egress;
     uint64_t next_number; /* of a large collection */
     uint64_t next_timer, next_async;
-    uint64_t waiting_bytes; /* of messages that wait, wherever their rows are */
-    uint64_t parked;        /* rows of table parked */
-    uint64_t dead_first;    /* before it there is no dead letter */
+    uint64_t parked;     /* rows of table parked */
+    uint64_t dead_first; /* before it there is no dead letter */
     uint64_t dead_count, dead_bytes;
     uint64_t parked_bytes; /* room of the rows in table parked */
 };

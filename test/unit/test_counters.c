@@ -13,7 +13,7 @@
 #include "support/machine.h"
 #include "support/support.h"
 
-enum { FIELDS = 14, SIZE = SFI_RECORD_HEADER + 8 * FIELDS };
+enum { FIELDS = 13, SIZE = SFI_RECORD_HEADER + 8 * FIELDS };
 
 static const struct sfi_counters some = {.next_message = 11,
                                          .next_dead = 12,
@@ -23,12 +23,11 @@ static const struct sfi_counters some = {.next_message = 11,
                                          .next_number = 16,
                                          .next_timer = 17,
                                          .next_async = 18,
-                                         .waiting_bytes = 19,
-                                         .parked = 20,
-                                         .dead_first = 21,
-                                         .dead_count = 22,
-                                         .dead_bytes = 23,
-                                         .parked_bytes = 24};
+                                         .parked = 19,
+                                         .dead_first = 20,
+                                         .dead_count = 21,
+                                         .dead_bytes = 22,
+                                         .parked_bytes = 23};
 
 /* A record with so many fields, 11, 12 and so on. */
 static int load(size_t size, unsigned version, struct sfi_counters *out)
