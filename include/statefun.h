@@ -224,7 +224,9 @@ SF_API sf_address sf_addr(const char *type, const char *id);
 typedef struct sf_message {
     sf_address to;
     sf_address from;
-    const char *kind; /* what the body is: "add", "acme.Order"; "" if the sender did not say */
+    const char *kind; /* what the body is: "add", "acme.Order"; "" if the sender did not say.  One that
+                       * begins with a dot is private: only the actor itself, its timers and its operations
+                       * can send it, to others it is SF_EINVAL */
     sf_bytes body;
     uint32_t attempt;   /* 1 on the first */
     uint64_t sequence;  /* egress records and dead letters: 1, 2, 3, ...  Dead letters go:
@@ -616,7 +618,8 @@ SF_API SF_MUST int64_t sf_purge(sf_runtime *rt, sf_address address);
 
 /* A dead letter goes to the end of its actor's mailbox, as a first attempt, and nobody waits for
  * its reply; or away, also when the database is full.  Twice is once.  SF_ENOTFOUND: there is none
- * with that number on disk, or nobody has registered its type. */
+ * with that number on disk, or nobody has registered its type.  SF_EINVAL: its kind is
+ * private, and the actor had not sent it itself. */
 SF_API SF_MUST int64_t sf_dead_resend(sf_runtime *rt, uint64_t sequence);
 SF_API SF_MUST int64_t sf_dead_drop(sf_runtime *rt, uint64_t sequence);
 

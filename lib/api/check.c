@@ -25,6 +25,16 @@ int sfi_check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
     return 0;
 }
 
+int sfi_check_public(const char *kind)
+{
+    if (!kind || kind[0] != '.')
+        return 0;
+    return sfi_err(SF_EINVAL,
+                   "kind '%.200s' is private: only the actor itself, its timers and its operations "
+                   "send it",
+                   kind);
+}
+
 int sfi_check_name(const char *what, const char *name)
 {
     if (name && name[0] && strnlen(name, SF_NAME_MAX + 1) <= SF_NAME_MAX)

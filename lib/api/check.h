@@ -6,6 +6,8 @@
 
 int sfi_check_id(sf_address to);
 int sfi_check_payload(const sf_runtime *rt, const char *kind, sf_bytes body);
+/* A kind that strangers may send: one that begins with a dot is the actor's own. */
+int sfi_check_public(const char *kind);
 /* A name of an egress or a source. */
 int sfi_check_name(const char *what, const char *name);
 /* SF_ENOTFOUND. */

@@ -32,6 +32,8 @@ static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes
     int rc = to.type ? sfi_check_id(to) : sfi_err(SF_EINVAL, "an address needs a type");
     if (rc == 0)
         rc = sfi_check_payload(rt, kind, body);
+    if (rc == 0)
+        rc = sfi_check_public(kind);
     if (rc < 0)
         return rc;
     struct sfi_type *type = sfi_types_find(&rt->types, to.type);

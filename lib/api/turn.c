@@ -134,9 +134,26 @@ static struct sfi_type *find_target(sf_turn *turn, sf_address to, const char *ki
     return NULL;
 }
 
+static int is_self(const sf_turn *turn, sf_address to)
+{
+    const struct sfi_actor *actor = turn->actor;
+    return to.type && to.id_size == actor->id_size && to.id &&
+           memcmp(to.id, actor->id, to.id_size) == 0 && strcmp(to.type, actor->type->name) == 0;
+}
+
+/* A private kind goes to oneself only. */
+static int check_private(sf_turn *turn, sf_address to, const char *kind)
+{
+    return !kind || kind[0] != '.' || is_self(turn, to)
+               ? 0
+               : turn_reject(turn, sfi_check_public(kind));
+}
+
 int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
 {
     int rc = turn_check(turn);
+    if (rc == 0)
+        rc = check_private(turn, to, kind);
     if (rc < 0)
         return rc;
     if (!to.type && sfi_check_payload(turn->rt, kind, body) < 0)
@@ -153,7 +170,7 @@ int sf_reply(sf_turn *turn, const char *kind, sf_bytes body)
     int rc = turn_check(turn);
     if (rc < 0 || turn->depth == 1)
         return rc < 0 ? rc : sf_tell(turn, turn->view.from, kind, body);
-    if (sfi_check_payload(turn->rt, kind, body) < 0)
+    if (sfi_check_payload(turn->rt, kind, body) < 0 || sfi_check_public(kind) < 0)
         return turn_reject(turn, SF_EINVAL);
     return sfi_call_answer(turn, kind ? kind : "", body);
 }
@@ -163,6 +180,8 @@ const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind, sf_byt
     int rc = turn_check(turn);
     if (rc == 0 && !to.type)
         rc = turn_reject(turn, sfi_err(SF_EINVAL, "the outside cannot be called"));
+    if (rc == 0)
+        rc = check_private(turn, to, kind);
     struct sfi_type *type = rc < 0 ? NULL : find_target(turn, to, kind, body, &rc);
     return type ? sfi_call(turn, type, to, kind ? kind : "", body) : &sfi_no_answer;
 }

@@ -1,5 +1,7 @@
 #include "run/dead.h"
 
+#include <string.h>
+
 #include "actor/key.h"
 #include "actor/rows.h"
 #include "base/err.h"
@@ -244,6 +246,23 @@ static int execute_drop(sf_runtime *rt, const struct sfi_command *command)
 const struct sfi_verb sfi_verb_resend = {"resend", SFI_SENDS, execute_resend};
 const struct sfi_verb sfi_verb_drop = {"drop", SFI_RELIEF, execute_drop};
 
+static int is_own(const sf_message *letter)
+{
+    const sf_address *to = &letter->to, *from = &letter->from;
+    return to->type && from->type && to->id_size == from->id_size &&
+           strcmp(to->type, from->type) == 0 && memcmp(to->id, from->id, to->id_size) == 0;
+}
+
+/* Who sends it again stands for who sent it first: the actor itself, if the kind is private. */
+static int check_sender(const sf_message *letter)
+{
+    if (letter->kind[0] != '.' || is_own(letter))
+        return 0;
+    return sfi_err(SF_EINVAL,
+                   "dead letter %llu is of a private kind, '%.200s', and the actor has not sent it itself",
+                   (unsigned long long)letter->sequence, letter->kind);
+}
+
 static int find_in(sf_runtime *rt, sf_view *view, uint64_t sequence, int to_send)
 {
     const sf_message *letter = NULL;
@@ -255,8 +274,8 @@ static int find_in(sf_runtime *rt, sf_view *view, uint64_t sequence, int to_send
     if (rc == 0)
         return sfi_err(SF_ENOTFOUND, "there is no dead letter %llu on disk",
                        (unsigned long long)sequence);
-    if (!to_send)
-        return 0;
+    if (!to_send || (rc = check_sender(letter)) < 0)
+        return rc < 0 ? rc : 0;
     pthread_mutex_lock(&rt->lock);
     struct sfi_type *type = letter->to.type ? sfi_types_find(&rt->types, letter->to.type) : NULL;
     int registered = type && type->registered;
