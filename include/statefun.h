@@ -240,9 +240,9 @@ SF_API int sf_is(const sf_message *msg, const char *kind); /* 1 if msg->kind is 
 
 /* -- describe a type ------------------------------------------------------------------------- */
 
-/* Handles one message.  0 keeps the turn.  sf_fail() tries it again, sf_reject() makes it a dead
- * letter, any other nonzero value is like sf_fail().  Must not block: all actors share the
- * thread. */
+/* Handles one message.  0 keeps the turn.  sf_fail() tries it again, sf_reject() gives the message
+ * up (it is a dead letter, unless the type says otherwise), any other nonzero value is like
+ * sf_fail().  Must not block: all actors share the thread. */
 typedef int sf_handler(sf_turn *turn);
 
 /* Fills `fresh`, which is zeroed, from a struct of an older version.  Nonzero: cannot; then nothing
@@ -278,6 +278,12 @@ typedef struct sf_list { /* three types, so that none is taken for another */
     sf_slot slot;
 } sf_list;
 
+/* What becomes of a message that was rejected, or failed sf_type.attempts_max times: it is set aside
+ * with its reason, and the actor goes on; or it stays, and the actor waits for sf_resume(); or no
+ * more turns run, of anybody: what was kept is committed, who asked hears SF_EFAILED, and so says
+ * sf_step() until the directory is opened anew.  What stays has all its attempts again. */
+enum { SF_DEAD_LETTER, SF_PAUSE_ACTOR, SF_STOP_ENGINE };
+
 enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16, SF_MAPS_MAX = 16, SF_LISTS_MAX = 16 };
 enum { SF_TYPES_MAX = 65536, SF_PARTITIONS_MAX = 1 << 20 }; /* in one database, ever */
 
@@ -299,10 +305,12 @@ typedef struct sf_type {
     const sf_value *values[SF_VALUES_MAX];
     const sf_map *maps[SF_MAPS_MAX];
     const sf_list *lists[SF_LISTS_MAX];
-    uint32_t attempts_max;   /* turns a message may fail before it is a dead letter; 0: 3 */
-    uint32_t backoff_ms;     /* pause before the second attempt, doubled for each further; 0: none.
-                              * That actor's later messages wait meanwhile, others' do not */
-    uint32_t backoff_ms_max; /* the longest pause; 0: 60 s */
+    uint32_t attempts_max;   /* turns a message may fail before it is given up; 0: 3 */
+    uint32_t backoff_ms;     /* pause before the second attempt, doubled for each further, give or
+                              * take an eighth; 0: none.  That actor's later messages wait
+                              * meanwhile, others' do not */
+    uint32_t backoff_ms_max; /* the longest pause, give or take an eighth; 0: 60 s */
+    int after_last_attempt;  /* SF_DEAD_LETTER unless set */
     uint32_t waiting_max;    /* messages from outside that wait for one actor, counted from open,
                               * before the next meets SF_EAGAIN; a source's advance comes in whole.
                               * 0: no bound but the inbox's and, while the actor is held,
@@ -381,7 +389,8 @@ SF_API const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind,
 /* Undo this turn, with a reason in the manner of printf(); the type says how often it is tried
  * again.  Returns what the handler is to return. */
 SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
-/* Undo this turn; the message becomes a dead letter at once.  For what somebody is to look at: a
+/* Undo this turn; the message is given up at once: a dead letter, unless the type says otherwise.
+ *  For what somebody is to look at: a
  * client's bad request deserves a reply that says so, else clients decide what is kept
  * (sf_options.dead_max). */
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
@@ -609,7 +618,8 @@ SF_API int sf_runtime_stop(sf_runtime *rt);
  * disk when they are many.  `reason`: text up to 255 bytes, or NULL; paused again: the new one.
  * SF_ENOTFOUND: no such type. */
 SF_API SF_MUST int64_t sf_pause(sf_runtime *rt, sf_address address, const char *reason);
-/* What waits comes in, in order.  Also when the database is full.  Not paused: no effect. */
+/* What waits comes in, in order, and before it what had paused the actor (SF_PAUSE_ACTOR).  Also
+ * when the database is full.  Not paused: no effect. */
 SF_API SF_MUST int64_t sf_resume(sf_runtime *rt, sf_address address);
 /* Forgets an actor: its struct and values, what waits for it, and that it was paused.  None of what
  * was sent before ever runs; who asked hears SF_EFAILED.  What is sent later finds zeroes.  Also

@@ -146,9 +146,12 @@ void sfi_hold_lift(struct sfi_holds *holds, struct sfi_hold *hold, enum sfi_reas
 /* A reason that has one; again: the text is the new one.  SF_ENOMEM, and nothing changed. */
 int sfi_holds_pause(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
                     enum sfi_reason reason, sf_bytes text);
-/* That reason is gone; there is none: no effect. */
+/* It came to nothing, and the caller takes its row back. */
+void sfi_holds_no_pause(struct sfi_holds *holds, const struct sfi_whom *whom,
+                        enum sfi_reason reason);
+/* Those reasons are gone; there is none: no effect. */
 int sfi_holds_resume(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
-                     enum sfi_reason reason);
+                     unsigned reasons);
 /* All reasons are gone, and what has a sequence before that one is dropped where it is met. */
 int sfi_hold_purge(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
                    uint64_t before);

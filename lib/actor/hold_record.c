@@ -83,13 +83,26 @@ int sfi_holds_pause(struct sfi_holds *holds, struct sfi_batch *batch, const stru
     return no_memory();
 }
 
-int sfi_holds_resume(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
-                     enum sfi_reason reason)
+/* The text of a reason that stands may be the newer one. */
+void sfi_holds_no_pause(struct sfi_holds *holds, const struct sfi_whom *whom,
+                        enum sfi_reason reason)
 {
     struct sfi_hold *hold = sfi_holds_find(holds, whom);
-    if (!hold || !(hold->reasons & reason))
+    hold->reasons &= (uint16_t)~reason;
+    if (!(hold->reasons & SFI_HELD_STORED)) {
+        sfi_free(holds->sys, hold->why);
+        hold->why = NULL;
+    }
+    sfi_hold_tidy(holds, hold);
+}
+
+int sfi_holds_resume(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
+                     unsigned reasons)
+{
+    struct sfi_hold *hold = sfi_holds_find(holds, whom);
+    if (!hold || !(hold->reasons & reasons))
         return 0;
-    int rc = set_reasons(holds, batch, hold, hold->reasons & ~(unsigned)reason, hold->why);
+    int rc = set_reasons(holds, batch, hold, hold->reasons & ~reasons, hold->why);
     if (rc == 0)
         sfi_hold_is_ready(holds, hold);
     return rc;

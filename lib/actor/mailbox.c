@@ -304,6 +304,12 @@ int sfi_mailbox_await_room(struct sfi_mailbox *mailbox, struct sfi_batch *batch,
                                  batch);
 }
 
+int sfi_mailbox_hold(struct sfi_mailbox *mailbox, struct sfi_batch *batch, enum sfi_reason reason,
+                     sf_bytes text)
+{
+    return sfi_waiting_hold_for(mailbox, reason, text, batch);
+}
+
 int sfi_mailbox_again(struct sfi_mailbox *mailbox, struct sfi_batch *batch)
 {
     struct sfi_message *message = mailbox->queue.first;

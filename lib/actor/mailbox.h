@@ -133,6 +133,10 @@ int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, ui
 /* The same, or as soon as sfi_room_made() says so. */
 int sfi_mailbox_await_room(struct sfi_mailbox *mailbox, struct sfi_batch *batch,
                            struct sfi_room *room, uint64_t pause_ms);
+/* The head failed, and its actor waits for that reason, with the head before all others; its row is (re)written
+ * with its attempts.  As above. */
+int sfi_mailbox_hold(struct sfi_mailbox *mailbox, struct sfi_batch *batch, enum sfi_reason reason,
+                     sf_bytes text);
 /* The head failed and is tried again at once.  If it has a row, that is rewritten with its
  * attempts.  SF_ENOMEM, and nothing changed. */
 int sfi_mailbox_again(struct sfi_mailbox *mailbox, struct sfi_batch *batch);

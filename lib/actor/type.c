@@ -227,6 +227,12 @@ static int check_desc(const sf_type *desc)
     if (rc == 0 && desc->state_size > SF_STATE_MAX)
         rc = sfi_err(SF_EINVAL, "type '%s': a struct has at most %d bytes", desc->name,
                      SF_STATE_MAX);
+    if (rc == 0 && (desc->after_last_attempt < SF_DEAD_LETTER ||
+                    desc->after_last_attempt > SF_STOP_ENGINE))
+        rc = sfi_err(SF_EINVAL,
+                     "type '%s': after_last_attempt is %d, not SF_DEAD_LETTER, SF_PAUSE_ACTOR or "
+                     "SF_STOP_ENGINE",
+                     desc->name, desc->after_last_attempt);
     return rc;
 }
 

@@ -201,13 +201,29 @@ int sfi_waiting_hold_back(struct sfi_mailbox *mailbox, const struct sfi_delay *d
     return 0;
 }
 
+int sfi_waiting_hold_for(struct sfi_mailbox *mailbox, enum sfi_reason reason, sf_bytes text,
+                         struct sfi_batch *batch)
+{
+    struct sfi_whom whom = whom_of(mailbox, mailbox->queue.first);
+    struct sfi_batch_mark mark = sfi_batch_mark(batch);
+    int rc = sfi_holds_pause(&mailbox->holds, batch, &whom, reason, text);
+    if (rc < 0)
+        return rc;
+    rc = put_behind(mailbox, sfi_holds_find(&mailbox->holds, &whom), 1, 0, batch);
+    if (rc < 0) {
+        sfi_batch_rollback(batch, mark);
+        sfi_holds_no_pause(&mailbox->holds, &whom, reason);
+    }
+    return rc;
+}
+
 /* What is left of a pause from before the restart.  A clock that was set back delays it by no more
  * than a pause can last. */
 static uint64_t pause_left_ms(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
     uint64_t now_ms = mailbox->sys->wall_ms(mailbox->sys->ctx);
     uint64_t left = message->retry_ms > now_ms ? message->retry_ms - now_ms : 0;
-    uint64_t most = message->to_type->backoff_ms_max;
+    uint64_t most = message->to_type->backoff_ms_max + message->to_type->backoff_ms_max / 8;
     return left < most ? left : most;
 }
 

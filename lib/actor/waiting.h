@@ -27,6 +27,9 @@ struct sfi_delay {
 /* The head backs off.  SF_ENOMEM, and it is at the head as before. */
 int sfi_waiting_hold_back(struct sfi_mailbox *mailbox, const struct sfi_delay *delay,
                           struct sfi_batch *batch);
+/* The head waits until a reason that outlives the process is gone.  SF_ENOMEM, likewise. */
+int sfi_waiting_hold_for(struct sfi_mailbox *mailbox, enum sfi_reason reason, sf_bytes text,
+                         struct sfi_batch *batch);
 /* A message that a hold let go leaves the queue. */
 void sfi_waiting_came_through(struct sfi_mailbox *mailbox, struct sfi_message *message);
 /* The first of the holds that are ready lets go what it may.  How many rows came back, or

@@ -225,12 +225,12 @@ static int is_answered(sf_runtime *rt, uint64_t now_ns)
 const struct sfi_part sfi_part_asks = {
     .name = "asks", .due = next_deadline, .wake = expire, .ready = is_answered};
 
-void sfi_asks_close(sf_runtime *rt)
+void sfi_asks_end(sf_runtime *rt, int code)
 {
     pthread_mutex_lock(&rt->lock);
     for (size_t i = 0; i < rt->asks.capacity; i++)
         while (rt->asks.buckets[i])
-            settle(rt, take_out(&rt->asks, rt->asks.buckets[i]->number), SF_ECLOSED, NULL);
+            settle(rt, take_out(&rt->asks, rt->asks.buckets[i]->number), code, NULL);
     pthread_mutex_unlock(&rt->lock);
 }
 
@@ -279,13 +279,13 @@ static struct sfi_ask *next_answered(sf_runtime *rt)
     return ask;
 }
 
-int sfi_ask_explain(const struct sfi_ask *ask)
+int sfi_ask_explain(const sf_runtime *rt, const struct sfi_ask *ask)
 {
     if (ask->result == SF_ETIMEOUT)
         return sfi_err(SF_ETIMEOUT, "no answer in time");
     if (ask->result == SF_ECLOSED)
         return sfi_err(SF_ECLOSED, "closed before the answer came");
-    return sfi_err(ask->result, "%s", ask->reply ? ask->reply->message.reason : "failed");
+    return sfi_err(ask->result, "%s", ask->reply ? ask->reply->message.reason : rt->broken_why);
 }
 
 size_t sfi_asks_answered(sf_runtime *rt)
@@ -317,7 +317,7 @@ int sfi_ask_call(sf_runtime *rt)
     struct called called __attribute__((cleanup(end_call), unused)) = {rt, ask};
     const sf_message *reply = ask->result < 0 ? NULL : &ask->reply->message;
     if (ask->result < 0)
-        sfi_ask_explain(ask);
+        sfi_ask_explain(rt, ask);
     SFI_INSIDE(rt->drive.guard.callbacks);
     ask->answer(ask->result, reply, ask->userdata);
     return 1;

@@ -60,10 +60,10 @@ void sfi_ask_abandon(sf_runtime *rt);
 void sfi_ask_forget(sf_runtime *rt, void *userdata); /* takes the lock */
 
 /* Puts the sentence for a negative result, and returns it. */
-int sfi_ask_explain(const struct sfi_ask *ask);
+int sfi_ask_explain(const sf_runtime *rt, const struct sfi_ask *ask);
 
-/* At close: everything still waiting gets SF_ECLOSED. */
-void sfi_asks_close(sf_runtime *rt);
+/* The engine has stopped: everything still waiting gets that code. */
+void sfi_asks_end(sf_runtime *rt, int code);
 /* Callbacks to make; makes one; 0: there is none. */
 size_t sfi_asks_answered(sf_runtime *rt);
 int sfi_ask_call(sf_runtime *rt);

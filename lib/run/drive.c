@@ -188,6 +188,8 @@ static int undo_left(sf_runtime *rt, enum sfi_drive_kind kind)
     if (rt->drive.ask)
         sfi_ask_abandon(rt);
     int rc = rt->turns.depth ? sfi_turn_abandon(rt) : 0;
+    if (rc == SF_EFAILED)
+        sfi_break(rt, rc, sf_errmsg());
     return kind == SFI_CLOSES ? 0 : rc;
 }
 

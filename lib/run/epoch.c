@@ -200,3 +200,16 @@ int sfi_epoch_settle(sf_runtime *rt, int wait)
     }
     return 1;
 }
+
+int sfi_epoch_flush(sf_runtime *rt)
+{
+    int rc = 0;
+    for (int again = 1; rc == 0 && again;) {
+        rc = sfi_epoch_settle(rt, 1);
+        rc = rc < 0 ? sfi_epoch_settle(rt, 1) : rc; /* that may have been an old failure */
+        again = rc > 0 && sfi_epoch_is_dirty(rt);
+        rc = again ? sfi_epoch_seal(rt) : rc;
+        rc = rc > 0 ? 0 : rc;
+    }
+    return rc;
+}

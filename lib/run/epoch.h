@@ -61,5 +61,7 @@ int sfi_epoch_is_small(const sf_runtime *rt);
  * engine's back, if the store has a thread; 1: here and now.  1: published, or nothing was sealed; 0: under way;
  * negative: stalled. */
 int sfi_epoch_settle(sf_runtime *rt, int wait);
+/* Here and now until all that was kept is published.  0, or negative: stalled. */
+int sfi_epoch_flush(sf_runtime *rt);
 
 #endif

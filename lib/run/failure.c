@@ -1,5 +1,7 @@
 #include "run/failure.h"
 
+#include <string.h>
+
 #include "base/err.h"
 #include "run/dead.h"
 #include "run/runtime.h"
@@ -9,6 +11,7 @@ enum {
     HOLD_MAX_MS = 60000,
     HOLD_DOUBLINGS = 6,
     FENCE_MS = 3600000,
+    JITTER_PART = 8,
     WAIT_MS = 50
 };
 
@@ -52,31 +55,73 @@ static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
     return 0;
 }
 
-static uint64_t backoff_ms(const struct sfi_type *type, uint32_t failed)
+/* The actor waits for sf_resume(), the message before all others. */
+static int pause_actor(sf_runtime *rt, struct sfi_message *message, const char *reason)
+{
+    uint32_t attempts = message->attempts;
+    message->attempts = 0;
+    int rc = sfi_mailbox_hold(&rt->mailbox, sfi_epoch_batch(&rt->epoch), SFI_HELD_POLICY,
+                              SF_BYTES(reason, strlen(reason)));
+    if (rc < 0)
+        message->attempts = attempts;
+    return rc;
+}
+
+/* SF_EFAILED, and the message is at the head as a first attempt: the step stops for good. */
+static int stop_engine(sf_runtime *rt, struct sfi_message *message, const char *reason)
+{
+    uint32_t attempts = message->attempts;
+    message->attempts = 0;
+    int rc = sfi_mailbox_again(&rt->mailbox, sfi_epoch_batch(&rt->epoch));
+    if (rc == 0)
+        return sfi_err(SF_EFAILED, "%s %.*s stopped the engine: %s", message->to_type->name,
+                       (int)message->to_size, sfi_message_to(message), reason);
+    message->attempts = attempts;
+    return rc;
+}
+
+static int give_up(sf_runtime *rt, struct sfi_message *message, const char *reason)
+{
+    switch (message->to_type->desc.after_last_attempt) {
+    case SF_PAUSE_ACTOR:
+        return pause_actor(rt, message, reason);
+    case SF_STOP_ENGINE:
+        return stop_engine(rt, message, reason);
+    default:
+        return bury(rt, message, reason);
+    }
+}
+
+/* Give or take an eighth, so that those who failed together do not come back together. */
+static uint64_t backoff_ms(const sf_runtime *rt, const struct sfi_type *type, uint32_t failed)
 {
     uint64_t pause_ms = type->backoff_ms;
     while (--failed && pause_ms < type->backoff_ms_max)
         pause_ms *= 2;
-    return pause_ms < type->backoff_ms_max ? pause_ms : type->backoff_ms_max;
+    pause_ms = pause_ms < type->backoff_ms_max ? pause_ms : type->backoff_ms_max;
+    uint64_t eighth = pause_ms / JITTER_PART;
+    return eighth ? pause_ms - eighth + rt->sys->random(rt->sys->ctx) % (2 * eighth + 1) : pause_ms;
+}
+
+static int try_again(sf_runtime *rt, struct sfi_message *message)
+{
+    const struct sfi_type *type = message->to_type;
+    struct sfi_batch *batch = sfi_epoch_batch(&rt->epoch);
+    message->attempts++;
+    int rc = type->backoff_ms ? sfi_mailbox_back_off(&rt->mailbox, batch,
+                                                     backoff_ms(rt, type, message->attempts))
+                              : sfi_mailbox_again(&rt->mailbox, batch);
+    if (rc < 0)
+        message->attempts--;
+    return rc;
 }
 
 static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject, const char *reason)
 {
-    const struct sfi_type *type = message->to_type;
-    int rc = 0;
-    if (reject || message->attempts + 1 >= type->attempts_max) {
-        rc = bury(rt, message, reason);
-    } else {
-        message->attempts++;
-        if (type->backoff_ms)
-            rc = sfi_mailbox_back_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch),
-                                      backoff_ms(type, message->attempts));
-        else
-            rc = sfi_mailbox_again(&rt->mailbox, sfi_epoch_batch(&rt->epoch));
-        if (rc < 0)
-            message->attempts--;
-    }
-    if (rc == 0)
+    int rc = reject || message->attempts + 1 >= message->to_type->attempts_max
+                 ? give_up(rt, message, reason)
+                 : try_again(rt, message);
+    if (rc == 0 || rc == SF_EFAILED)
         rt->epoch.stats.turns_failed++;
     return rc;
 }

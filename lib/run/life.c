@@ -204,17 +204,12 @@ int sfi_runtime_register_egress(sf_runtime *rt, const char *name, sf_egress *cal
 /* Takes in everything that was accepted, though no turn will run: it is handled after the next open. */
 static int commit_rest(sf_runtime *rt)
 {
-    int broken = atomic_load(&rt->broken), rc = broken == SF_ECLOSED ? 0 : broken;
+    int broken = atomic_load(&rt->broken);
+    int rc = broken == SF_ECLOSED || broken == SF_EFAILED ? 0 : broken;
     while (rc == 0 && (rc = sfi_inbox_take(rt, 1 << 20)) > 0)
         rc = 0;
     sfi_parts_wake(rt, 0); /* acknowledgements; nothing is due at that time */
-    for (int again = 1; rc == 0 && again;) {
-        rc = sfi_epoch_settle(rt, 1);
-        rc = rc < 0 ? sfi_epoch_settle(rt, 1) : rc; /* that may have been an old failure */
-        again = rc > 0 && sfi_epoch_is_dirty(rt);
-        rc = again ? sfi_epoch_seal(rt) : rc;
-        rc = rc > 0 ? 0 : rc;
-    }
+    rc = rc == 0 ? sfi_epoch_flush(rt) : rc;
     return rc < 0 ? rc : sfi_store_make_safe(rt->store);
 }
 
@@ -228,7 +223,7 @@ int sfi_runtime_finish(sf_runtime *rt)
     sfi_break(rt, SF_ECLOSED, "the runtime is being closed");
     while (sfi_ticket_call(rt) || sfi_ticket_refuse(rt))
         ;
-    sfi_asks_close(rt);
+    sfi_asks_end(rt, SF_ECLOSED);
     while (sfi_ask_call(rt))
         ;
     return rc < 0 ? sfi_err(rc, "%s", why) : 0;

@@ -1,4 +1,5 @@
-/* pause.c - sf_pause() and sf_resume() as commands: a reason of a hold that outlives the process.
+/* pause.c - sf_pause() and sf_resume() as commands: a reason of a hold that outlives the process.  What a type's
+ * policy paused (failure.h) goes on with the same command.
  *
  * The hold begins, or ends, when the command is taken in: before the turns of messages that were
  * sent earlier and still wait.  What a paused actor has waiting is the mailbox's business
@@ -25,7 +26,7 @@ static int execute_resume(sf_runtime *rt, const struct sfi_command *command)
 {
     struct sfi_whom whom = whom_of(rt, command);
     return sfi_holds_resume(&rt->mailbox.holds, sfi_epoch_batch(&rt->epoch), &whom,
-                            SFI_HELD_PAUSED);
+                            SFI_HELD_PAUSED | SFI_HELD_POLICY);
 }
 
 const struct sfi_verb sfi_verb_pause = {"pause", SFI_SENDS, execute_pause};

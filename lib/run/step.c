@@ -157,6 +157,26 @@ static void make_callbacks(sf_runtime *rt)
         ;
 }
 
+/* A message was given up whose type stops the engine then: what was kept before is published first. */
+static int stop(sf_runtime *rt)
+{
+    char why[sizeof rt->stall_why];
+    snprintf(why, sizeof why, "%.255s", sf_errmsg());
+    int rc = sfi_epoch_flush(rt);
+    return rc < 0 ? rc : sfi_err(SF_EFAILED, "%s", why);
+}
+
+/* For good. */
+static void halt(sf_runtime *rt, int code)
+{
+    sfi_break(rt, code, sf_errmsg());
+    if (code != SF_EFAILED)
+        return;
+    sfi_asks_end(rt, code);
+    make_callbacks(rt);
+    sfi_err(code, "%s", rt->broken_why);
+}
+
 int sfi_step(sf_runtime *rt, int turns_max, int waits)
 {
     int rc = 0, turns = 0;
@@ -168,7 +188,7 @@ int sfi_step(sf_runtime *rt, int turns_max, int waits)
         turns = run_turns(rt, turns_max > 0 ? turns_max : INT_MAX, &rc);
         if (sfi_life_check(rt, "a step") < 0)
             return SF_EFORK;
-        stalled = commit(rt, waits, epochs);
+        stalled = rc == SF_EFAILED ? stop(rt) : commit(rt, waits, epochs);
     }
     stalled = stalled < 0 ? stalled : rc;
     account(rt, stalled);
@@ -179,8 +199,8 @@ int sfi_step(sf_runtime *rt, int turns_max, int waits)
     if (stalled < 0) /* the callbacks' own failures have left other sentences */
         rc = sfi_err(stalled, "%s", rt->stall_why);
     set_alarm(rt, rc < 0);
-    if (rc == SF_ECORRUPT || rc == SF_ENEWER)
-        sfi_break(rt, rc, sf_errmsg());
+    if (rc == SF_ECORRUPT || rc == SF_ENEWER || stalled == SF_EFAILED)
+        halt(rt, rc);
     return rc < 0 ? rc : turns;
 }
 

@@ -296,7 +296,7 @@ int sfi_wait_answer(sf_runtime *rt, struct sfi_frame here, struct sfi_ask *ask, 
     if (!ask->answered)
         return rc;
     if (ask->result < 0)
-        return sfi_ask_explain(ask);
+        return sfi_ask_explain(rt, ask);
     *out = &ask->reply->message;
     ask->reply = NULL;
     return 0;

@@ -29,6 +29,16 @@ static void send(struct rig *rig, const char *type, const char *id)
     OK(sf_send(rig->rt, sf_addr(type, id), "", SF_NONE));
 }
 
+/* The same of a back-off, give or take an eighth. */
+static int pauses_for_about(struct rig *rig, int ms)
+{
+    OK(sf_run_until_idle(rig->rt));
+    int pause_ms = sf_timeout_ms(rig->rt);
+    assert_in_range(pause_ms, ms - ms / 8, ms + ms / 8);
+    machine_advance_ms(&rig->machine, (uint64_t)pause_ms);
+    return pause_ms;
+}
+
 /* Steps, and the next thing that is due is due in so many ms; then it is. */
 static void pauses_for(struct rig *rig, int ms)
 {
@@ -47,13 +57,42 @@ static void a_pause_doubles_up_to_its_bound(void **state)
                            .backoff_ms_max = 35, .attempts_max = 6);
     OK(sf_register(rig.rt, &type, NULL));
     send(&rig, "test/fails", "a");
-    static const int pauses[] = {10, 20, 35, 35, 35, -1};
-    for (int i = 0; i < 6; i++)
-        pauses_for(&rig, pauses[i]);
+    static const int pauses[] = {10, 20, 35, 35, 35};
+    for (int i = 0; i < 5; i++)
+        pauses_for_about(&rig, pauses[i]);
+    pauses_for(&rig, -1);
     assert_int_equal(newest_attempt, 6);
     assert_int_equal(stats_of(rig.rt).turns_failed, 6);
     assert_int_equal(stats_of(rig.rt).dead_letters, 1);
     rig_close(&rig);
+}
+
+/* So that those who failed together do not come back together; and so that a test comes out the same each time. */
+static void a_pause_is_drawn_from_the_machines_random_numbers(void **state)
+{
+    int drawn[3][40], differ = 0;
+    for (int run = 0; run < 3; run++) {
+        struct rig rig;
+        rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+        sf_type type = SF_TYPE("test/fails", .handler = fail_always, .backoff_ms = 8000,
+                               .backoff_ms_max = 8000, .attempts_max = 41);
+        OK(sf_register(rig.rt, &type, NULL));
+        send(&rig, "test/fails", "a");
+        rig.machine.random = run < 2 ? 77 : 78;
+        int least = 9000, most = 0;
+        for (int i = 0; i < 40; i++) {
+            int pause_ms = drawn[run][i] = pauses_for_about(&rig, 8000);
+            least = pause_ms < least ? pause_ms : least;
+            most = pause_ms > most ? pause_ms : most;
+        }
+        assert_in_range(least, 7000, 7300); /* over the whole eighth, either way */
+        assert_in_range(most, 8700, 9000);
+        rig_close(&rig);
+    }
+    assert_memory_equal(drawn[0], drawn[1], sizeof drawn[0]);
+    for (int i = 0; i < 40; i++)
+        differ += drawn[0][i] != drawn[2][i];
+    assert_true(differ > 20);
 }
 
 /* Each allocation fails once, anywhere on the way to the dead letter. */
@@ -90,6 +129,45 @@ static void what_the_machine_refuses_counts_no_attempt(void **state)
             assert_null(sf_view_dead(view, letter->sequence));
             sf_view_close(view);
             came(&rig, expected);
+            rig_close(&rig);
+        }
+    }
+}
+
+/* Each allocation fails once, anywhere on the way: the attempts are the same, and then all wait. */
+static void who_is_paused_or_stops_the_engine_is_so_whatever_the_machine_refuses(void **state)
+{
+    struct rig rig;
+    for (uint64_t n = 1, failed = 1; failed; n++) {
+        for (int policy = SF_PAUSE_ACTOR; policy <= SF_STOP_ENGINE; policy++) {
+            int rc = 0;
+            rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+            sf_type type = SF_TYPE("test/fails", .handler = fail_always, .attempts_max = 2,
+                                   .after_last_attempt = policy);
+            OK(sf_register(rig.rt, &type, NULL));
+            OK(sf_run_until_idle(rig.rt));
+            send(&rig, "test/fails", "a");
+            send(&rig, "test/fails", "a");
+            uint64_t before = rig.machine.allocations;
+            rig.machine.fail_allocation = before + n;
+            for (int i = 0; i < 40 && rc != SF_EFAILED; i++)
+                rc = sf_step(rig.rt, 0);
+            failed = rig.machine.allocations >= before + n;
+            rig.machine.fail_allocation = 0;
+            assert_int_equal(newest_attempt, 2);
+            assert_int_equal(rc == SF_EFAILED, policy == SF_STOP_ENGINE);
+            assert_int_equal(stats_of(rig.rt).turns_failed, 2);
+            assert_int_equal(stats_of(rig.rt).held, policy == SF_PAUSE_ACTOR);
+            rig_crash(&rig);
+            rig_start(&rig);
+            OK(sf_register(rig.rt, &type, NULL));
+            newest_attempt = 0;
+            rc = sf_run_until_idle(rig.rt);
+            assert_int_equal(rc, policy == SF_STOP_ENGINE ? SF_EFAILED : 0);
+            assert_int_equal(newest_attempt, policy == SF_STOP_ENGINE ? 2 : 0);
+            assert_int_equal(stats_of(rig.rt).messages_waiting, 2);
+            rig_crash(&rig);
+            rig_start(&rig);
             rig_close(&rig);
         }
     }
@@ -233,6 +311,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_pause_doubles_up_to_its_bound),
+        TEST(a_pause_is_drawn_from_the_machines_random_numbers),
+        TEST(who_is_paused_or_stops_the_engine_is_so_whatever_the_machine_refuses),
         TEST(what_the_machine_refuses_counts_no_attempt),
         TEST(who_cannot_be_migrated_waits_longer_each_time_up_to_a_minute),
         TEST(who_cannot_be_read_waits_for_an_hour),
