@@ -137,8 +137,8 @@ static struct sfi_type *find_target(sf_turn *turn, sf_address to, const char *ki
 static int is_self(const sf_turn *turn, sf_address to)
 {
     const struct sfi_actor *actor = turn->actor;
-    return to.type && to.id_size == actor->id_size && to.id &&
-           memcmp(to.id, actor->id, to.id_size) == 0 && strcmp(to.type, actor->type->name) == 0;
+    return to.type && to.id.data && to.id.size == actor->id_size &&
+           memcmp(to.id.data, actor->id, to.id.size) == 0 && strcmp(to.type, actor->type->name) == 0;
 }
 
 /* A private kind goes to oneself only. */

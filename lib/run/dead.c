@@ -249,8 +249,8 @@ const struct sfi_verb sfi_verb_drop = {"drop", SFI_RELIEF, execute_drop};
 static int is_own(const sf_message *letter)
 {
     const sf_address *to = &letter->to, *from = &letter->from;
-    return to->type && from->type && to->id_size == from->id_size &&
-           strcmp(to->type, from->type) == 0 && memcmp(to->id, from->id, to->id_size) == 0;
+    return to->type && from->type && to->id.size == from->id.size &&
+           strcmp(to->type, from->type) == 0 && memcmp(to->id.data, from->id.data, to->id.size) == 0;
 }
 
 /* Who sends it again stands for who sent it first: the actor itself, if the kind is private. */

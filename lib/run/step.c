@@ -157,13 +157,14 @@ static void make_callbacks(sf_runtime *rt)
         ;
 }
 
-/* A message was given up whose type stops the engine then: what was kept before is published first. */
+/* A message was given up whose type stops the engine then.  What was kept before is published first; what the disk
+ * refuses just now is committed at close. */
 static int stop(sf_runtime *rt)
 {
     char why[sizeof rt->stall_why];
     snprintf(why, sizeof why, "%.255s", sf_errmsg());
-    int rc = sfi_epoch_flush(rt);
-    return rc < 0 ? rc : sfi_err(SF_EFAILED, "%s", why);
+    sfi_epoch_flush(rt);
+    return sfi_err(SF_EFAILED, "%s", why);
 }
 
 /* For good. */

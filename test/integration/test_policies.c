@@ -22,7 +22,7 @@ static int run_worker(sf_turn *turn)
     const uint64_t *number = sf_body(turn, sizeof *number);
     self->messages++;
     self->total += *number;
-    note(&place->notes, "%s%d.%d ", sf_self(turn).id, (int)*number, (int)msg->attempt);
+    note(&place->notes, "%s%d.%d ", (const char *)sf_self(turn).id.data, (int)*number, (int)msg->attempt);
     if (*number == 13 && !is_mended)
         return sf_fail(turn, "13 is bad luck");
     return sf_reply(turn, "done", SF_NONE);
