@@ -329,10 +329,10 @@ static void messages_wait_after_one_that_pauses_and_others_pass(void **state)
     OK(sf_run_until_idle(rt));
     assert_string_equal(noted(&place->notes), "a/bad/1 b/good/1 ");
     int due_ms = sf_timeout_ms(rt);
-    assert_in_range(due_ms, 0, 201);
+    assert_in_range(due_ms, 0, 226);
     assert_int_equal(stats_of(rt).messages_waiting, 2);
     drive_until_quiet(rt);
-    assert_true(mono_ms() - start >= 498); /* 200 and then 300, the ceiling; the clock is rounded */
+    assert_true(mono_ms() - start >= 435); /* 200 and then 300, the ceiling, less an eighth; the clock is rounded */
     assert_string_equal(noted(&place->notes), "a/bad/1 b/good/1 a/bad/2 a/bad/3 a/good/1 ");
     OK(sf_runtime_close(rt));
 }
