@@ -389,10 +389,9 @@ SF_API const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind,
 /* Undo this turn, with a reason in the manner of printf(); the type says how often it is tried
  * again.  Returns what the handler is to return. */
 SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
-/* Undo this turn; the message is given up at once: a dead letter, unless the type says otherwise.
- *  For what somebody is to look at: a
- * client's bad request deserves a reply that says so, else clients decide what is kept
- * (sf_options.dead_max). */
+/* Undo this turn; the message is given up at once: a dead letter, unless the type says
+ * otherwise.  For what somebody is to look at: a client's bad request deserves a reply that says so,
+ * else clients decide what is kept (sf_options.dead_max). */
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 
 /* Forgets this actor: its struct is zeroed, where sf_state() said it is, and all its values are
