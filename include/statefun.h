@@ -260,13 +260,18 @@ typedef struct sf_on {
 /* What an actor has beside its struct: values; maps, in the order of their keys' bytes; lists, in
  * the order of appending.  The name is stored, the object is the handle.  A slot holds structs of
  * one size, or any bytes.  What kind it is may not change; its struct may, like that of a type: a
- * higher version, and struct_migrate, which meets each entry when it is read. */
+ * higher version, and struct_migrate, which meets each entry when it is read.
+ *     It may expire: what was not written for so long, or neither written nor read, is absent from
+ * that millisecond on, and takes no space then.  Time that the process was down counts; a clock
+ * that is set back makes nothing end sooner.  The times may be changed freely, and hold for what
+ * is there already; what was stored before there were any counts from then. */
 typedef struct sf_slot {
     size_t size; /* set by SF_VALUE(), SF_MAP(), SF_LIST() */
     const char *name;
     size_t struct_size; /* 0: any bytes, up to payload_max */
     uint32_t struct_version;
     sf_migrate *struct_migrate;
+    uint64_t expire_after_write_ms, expire_after_access_ms; /* one of them; both 0: never */
 } sf_slot;
 typedef struct sf_value {
     sf_slot slot;
@@ -297,10 +302,8 @@ typedef struct sf_type {
                              * version, and an older program is refused, from the first struct
                              * that is stored in it */
     sf_migrate *state_migrate;
-    /* One of them, or both 0: never.  A struct that was not changed for so long, or neither changed nor asked for
-     * by sf_state(), is zeroes again from that millisecond on, and takes no space then.  Time that the process
-     * was down counts; a clock that is set back makes nothing end sooner.  The times may be changed freely, and
-     * hold for what is there already; what was stored before there was any counts from then. */
+    /* As in sf_slot: then it is zeroes again.  It was written when it is not as it was before; to ask
+     * for it is to read it. */
     uint64_t state_expire_after_write_ms, state_expire_after_access_ms;
     const sf_value *values[SF_VALUES_MAX];
     const sf_map *maps[SF_MAPS_MAX];

@@ -4,6 +4,7 @@
 
 #include "actor/key.h"
 #include "actor/state.h"
+#include "actor/value_record.h"
 #include "base/copy.h"
 #include "base/err.h"
 #include "base/expect.h"
@@ -417,7 +418,7 @@ static int copy_value(const struct sfi_sys *sys, sf_bytes key, sf_bytes record,
                       struct sfi_slot *slot)
 {
     sf_bytes payload;
-    int rc = sfi_record_open(record, key, SFI_RECORD_VALUE, &payload);
+    int rc = sfi_value_open(key, record, &slot->touched, &payload);
     if (rc < 0)
         return rc;
     unsigned char *data = sfi_alloc(sys, payload.size + 1);
@@ -524,16 +525,12 @@ static int save_slot(const struct sfi_actor *actor, const struct sfi_slot *slot,
                      struct sfi_batch *batch)
 {
     struct sfi_key key;
-    size_t size = SFI_RECORD_HEADER + slot->size;
     sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, slot->number);
     if (!slot->data)
         return sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0 ? no_memory() : 0;
-    unsigned char *record = sfi_batch_put(batch, SFI_STATE, sfi_key_bytes(&key), size);
-    if (!record)
-        return no_memory();
-    memcpy(record + SFI_RECORD_HEADER, slot->data, slot->size);
-    sfi_record_finish(record, size, SFI_RECORD_VALUE, sfi_key_bytes(&key));
-    return 0;
+    int is_at = sfi_type_expiry(actor->type, slot->number)->after_ms != 0;
+    return sfi_value_put(batch, sfi_key_bytes(&key), is_at ? &slot->touched : NULL,
+                         SF_BYTES(slot->data, slot->size));
 }
 
 /* The dirty ones are spread over memory: those ahead are asked for early. */

@@ -49,6 +49,7 @@ struct sfi_slot {
     struct sfi_slot *next;
     void *data; /* NULL: absent */
     size_t size;
+    uint64_t touched; /* where it expires, of what is there (expiry.h) */
     uint16_t number;
     uint8_t dirty;
 };

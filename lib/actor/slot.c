@@ -41,7 +41,7 @@ uint32_t sfi_slots_listed(const sf_type *desc)
     return count;
 }
 
-static int check_struct(const sf_slot *slot, enum sfi_slot_kind kind)
+static int check_desc(const sf_slot *slot, enum sfi_slot_kind kind)
 {
     if (kind == SFI_SLOT_VALUE && slot->struct_size)
         return sfi_err(SF_EINVAL, "value '%s': a value holds bytes, not a struct", slot->name);
@@ -50,7 +50,10 @@ static int check_struct(const sf_slot *slot, enum sfi_slot_kind kind)
                        SF_STATE_MAX);
     if (!slot->struct_size && (slot->struct_version || slot->struct_migrate))
         return sfi_err(SF_EINVAL, "slot '%s': a version without a struct", slot->name);
-    return 0;
+    if (kind != SFI_SLOT_VALUE && (slot->expire_after_write_ms || slot->expire_after_access_ms))
+        return sfi_err(SF_EINVAL, "slot '%s': entries do not expire yet", slot->name);
+    return sfi_expiry_check("slot", slot->name, slot->expire_after_write_ms,
+                            slot->expire_after_access_ms);
 }
 
 static int check_slot(const sf_slot *handle, enum sfi_slot_kind kind, sf_slot *out)
@@ -60,7 +63,7 @@ static int check_slot(const sf_slot *handle, enum sfi_slot_kind kind, sf_slot *o
         return rc;
     if (!out->name || !out->name[0] || strlen(out->name) > SF_NAME_MAX)
         return sfi_err(SF_EINVAL, "a slot's name is 1 to %d bytes", SF_NAME_MAX);
-    return check_struct(out, kind);
+    return check_desc(out, kind);
 }
 
 /* One more, after `count` others. */

@@ -14,6 +14,7 @@
 #ifndef SFI_ACTOR_SLOT_H
 #define SFI_ACTOR_SLOT_H
 
+#include "actor/expiry.h"
 #include "base/sys.h"
 #include "statefun.h"
 
@@ -31,6 +32,7 @@ struct sfi_slot_record {
     enum sfi_slot_kind kind;
     uint32_t version; /* of the newest struct that was stored; see (2) */
     uint64_t size;    /* of that struct; 0: any bytes */
+    struct sfi_expiry expiry; /* as bound in this run; of it the record has `since` */
 };
 
 struct sfi_binding {

@@ -335,15 +335,30 @@ static void bind_kinds(struct sfi_type *type, const sf_type *desc)
     type->kind_count = count;
 }
 
+/* A slot that is not listed any more expires no longer, but what was noted of it stays. */
+static void bind_slots(struct sfi_types *types, struct sfi_type *type,
+                       struct sfi_binding *bindings, uint32_t count)
+{
+    for (uint32_t i = 0; i < type->binding_count; i++)
+        type->slots[type->bindings[i].number - 1].expiry.after_ms = 0;
+    sfi_free(types->sys, type->bindings);
+    type->bindings = bindings;
+    type->binding_count = count;
+    for (uint32_t i = 0; i < count; i++)
+        if (sfi_expiry_declare(&type->slots[bindings[i].number - 1].expiry,
+                               bindings[i].desc.expire_after_write_ms,
+                               bindings[i].desc.expire_after_access_ms,
+                               types->sys->wall_ms(types->sys->ctx)))
+            sfi_type_touch(types, type);
+}
+
 static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_type *desc,
                       void *userdata, struct sfi_binding *bindings)
 {
     bind_name(types, type, desc->name);
     bind_kinds(type, desc);
     type->shown = desc->name;
-    sfi_free(types->sys, type->bindings);
-    type->bindings = bindings;
-    type->binding_count = sfi_slots_listed(desc);
+    bind_slots(types, type, bindings, sfi_slots_listed(desc));
     bind_expiry(types, type, desc);
     type->desc = *desc;
     type->userdata = userdata;

@@ -93,6 +93,15 @@ void sfi_type_touch(struct sfi_types *types, struct sfi_type *type);
 /* What the type lists under that handle; NULL: it does not, or as another kind. */
 const struct sfi_binding *sfi_type_binding(const struct sfi_type *type, const sf_slot *handle,
                                            enum sfi_slot_kind kind);
+/* When what lies under a number ends; 0: the struct. */
+static inline const struct sfi_expiry *sfi_type_expiry(const struct sfi_type *type, uint32_t number)
+{
+    static const struct sfi_expiry never = {0, 0, 0};
+    return number == 0                  ? &type->state_expiry
+           : number <= type->slot_count ? &type->slots[number - 1].expiry
+                                        : &never;
+}
+
 /* A struct is to be stored in a slot as it is bound (slot.h: 2). */
 void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
                          const struct sfi_binding *binding);

@@ -36,7 +36,9 @@ static void pack_number(msgpack_packer *packer, const char *name, uint64_t numbe
 
 static void pack_slot(msgpack_packer *packer, const struct sfi_slot_record *slot)
 {
-    msgpack_pack_map(packer, 4);
+    msgpack_pack_map(packer, slot->expiry.since ? 5 : 4);
+    if (slot->expiry.since)
+        pack_number(packer, "since", slot->expiry.since);
     pack_text(packer, "name");
     pack_text(packer, slot->name);
     pack_number(packer, "kind", slot->kind);
@@ -65,7 +67,7 @@ static size_t packed_size_max(const struct sfi_type *type)
 {
     size_t size = 128;
     for (uint32_t i = 0; i < type->slot_count; i++)
-        size += 64 + strlen(type->slots[i].name);
+        size += 96 + strlen(type->slots[i].name);
     return size;
 }
 
@@ -141,6 +143,7 @@ static const msgpack_object *describe_slot(const msgpack_object *slot, struct sf
     out->kind = kind < SFI_SLOT_KINDS ? (enum sfi_slot_kind)kind : 0;
     out->version = (uint32_t)version;
     out->size = number_of(slot, "size");
+    out->expiry.since = number_of(slot, "since");
     return version <= UINT32_MAX ? field(slot, "name", MSGPACK_OBJECT_STR) : NULL;
 }
 

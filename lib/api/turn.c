@@ -236,7 +236,7 @@ int sf_reject(sf_turn *turn, const char *format, ...)
 sf_bytes sf_value_get(sf_turn *turn, const sf_value *value)
 {
     struct sfi_slot *slot = turn_check(turn) < 0 ? NULL : sfi_turn_slot(turn, value);
-    return slot && slot->data ? SF_BYTES(slot->data, slot->size) : SF_NONE;
+    return slot ? sfi_turn_get(turn, slot) : SF_NONE;
 }
 
 static int set_value(sf_turn *turn, const sf_value *value, sf_bytes bytes)

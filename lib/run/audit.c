@@ -82,18 +82,27 @@ static int open_one_of(sf_bytes key, sf_bytes value, const enum sfi_record_kind 
     return sfi_record_open(value, key, kind, payload);
 }
 
+static int check_slot(sf_bytes key, sf_bytes value)
+{
+    static const enum sfi_record_kind kinds[] = {SFI_RECORD_VALUE, SFI_RECORD_VALUE_AT,
+                                                 SFI_RECORD_MAP, SFI_RECORD_LIST};
+    sf_bytes payload;
+    int rc = open_one_of(key, value, kinds, 4, &payload);
+    if (rc == 0 && sfi_record_kind(value) == SFI_RECORD_VALUE_AT && payload.size < 8)
+        rc = sfi_err(SF_ECORRUPT, "a value is cut short");
+    return rc;
+}
+
 static int check_state(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
 {
-    static const enum sfi_record_kind structs[] = {SFI_RECORD_STATE, SFI_RECORD_STATE_AT},
-                                      values[] = {SFI_RECORD_VALUE, SFI_RECORD_VALUE_AT,
-                                                  SFI_RECORD_MAP, SFI_RECORD_LIST};
+    static const enum sfi_record_kind structs[] = {SFI_RECORD_STATE, SFI_RECORD_STATE_AT};
     const unsigned char *bytes = key.data;
     sf_bytes payload;
     int rc = check_actor(audit, key, 2, 0);
     if (rc < 0)
         return rc;
     if (bytes[key.size - 2] || bytes[key.size - 1])
-        return open_one_of(key, value, values, 4, &payload);
+        return check_slot(key, value);
     rc = open_one_of(key, value, structs, 2, &payload);
     size_t least = sfi_record_kind(value) == SFI_RECORD_STATE_AT ? 12 : 4;
     return rc == 0 && payload.size < least ? sfi_err(SF_ECORRUPT, "a struct is cut short") : rc;

@@ -65,3 +65,42 @@ int sfi_expire_keep(struct sfi_work *work, const struct sfi_copy *copy)
         *touched = sfi_expiry_touch(expiry, *touched, now_ms(work, expiry));
     return !actor->state_dirty && (written || *touched != time_of(copy)->touched);
 }
+
+/* -- slots ------------------------------------------------------------------------------------- */
+
+int sfi_expire_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot)
+{
+    const struct sfi_expiry *expiry = sfi_type_expiry(actor->type, slot->number);
+    if (!expiry->after_ms || !slot->data ||
+        !sfi_expiry_is_over(expiry, slot->touched, sfi_work_now_ms(work)))
+        return 0;
+    return sfi_work_set_slot(work, actor, slot, NULL, 0);
+}
+
+static int touch(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot,
+                 const struct sfi_expiry *expiry)
+{
+    uint64_t touched = sfi_expiry_touch(expiry, slot->touched, sfi_work_now_ms(work));
+    if (touched == slot->touched)
+        return 0;
+    struct sfi_undo *undo = sfi_work_push(work, UNDO_TOUCH);
+    if (!undo)
+        return SF_ENOMEM;
+    undo->actor = actor;
+    undo->slot = slot;
+    undo->touched = slot->touched;
+    slot->touched = touched;
+    return 0;
+}
+
+int sfi_expire_read(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot)
+{
+    const struct sfi_expiry *expiry = sfi_type_expiry(actor->type, slot->number);
+    return expiry->after_ms && expiry->on_access ? touch(work, actor, slot, expiry) : 0;
+}
+
+int sfi_expire_written(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot)
+{
+    const struct sfi_expiry *expiry = sfi_type_expiry(actor->type, slot->number);
+    return expiry->after_ms && slot->data ? touch(work, actor, slot, expiry) : 0;
+}

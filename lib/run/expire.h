@@ -8,7 +8,7 @@
  *     back when the clock, or the times, are set anew.
  * (3) An undone work leaves the time as it was, like the struct.
  *
- * Of actors that are timed only; others never come here. */
+ * What does not expire costs a look at its times. */
 #ifndef SFI_RUN_EXPIRE_H
 #define SFI_RUN_EXPIRE_H
 
@@ -16,6 +16,12 @@
 
 /* Is the struct, of which at least the time was read, over? */
 int sfi_expire_is_over(struct sfi_work *work, struct sfi_actor *actor);
+
+/* A slot that was loaded: what is over is dropped.  Its value was read, or written.  SF_ENOMEM, and the work is
+ * doomed. */
+int sfi_expire_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot);
+int sfi_expire_read(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot);
+int sfi_expire_written(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot);
 
 /* The time's part in the copy of a struct.  keep() says whether the struct is to be saved and is not listed for it
  * yet; clear(), that there was none before. */

@@ -126,9 +126,17 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
     }
     int rc = sfi_actor_load_slot(&turn->rt->actors, turn->rt->store, actor, binding->number, &slot);
     if (rc == 0)
-        return slot;
-    sfi_work_unreadable(work_of(turn), rc);
-    return NULL;
+        rc = sfi_expire_slot(work_of(turn), actor, slot);
+    else
+        sfi_work_unreadable(work_of(turn), rc);
+    return rc == 0 ? slot : NULL;
+}
+
+sf_bytes sfi_turn_get(struct sf_turn *turn, struct sfi_slot *slot)
+{
+    return slot->data && sfi_expire_read(work_of(turn), turn->actor, slot) == 0
+               ? SF_BYTES(slot->data, slot->size)
+               : SF_NONE;
 }
 
 int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)
@@ -145,19 +153,8 @@ int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)
         memcpy(data, bytes.data, bytes.size);
         data[bytes.size] = 0;
     }
-    struct sfi_undo *undo = sfi_work_push(work, UNDO_SLOT);
-    if (!undo) {
-        sfi_free(work->rt->sys, data);
-        return SF_ENOMEM;
-    }
-    undo->actor = turn->actor;
-    undo->slot = slot;
-    undo->old = slot->data;
-    undo->size = slot->size;
-    slot->data = data;
-    slot->size = bytes.data ? bytes.size : 0;
-    work->rt->actors.bytes += sfi_slot_bytes(slot->data, slot->size);
-    return 0;
+    rc = sfi_work_set_slot(work, turn->actor, slot, data, bytes.data ? bytes.size : 0);
+    return rc < 0 ? rc : sfi_expire_written(work, turn->actor, slot);
 }
 
 /* The struct need not be read for it; what stands for it until the turn is undone is zeroes then. */

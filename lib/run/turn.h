@@ -60,6 +60,8 @@ void *sfi_turn_state(struct sf_turn *turn);
 const void *sfi_turn_no_body(struct sf_turn *turn, size_t size);
 struct sfi_slot *sfi_turn_slot(struct sf_turn *turn,
                                const sf_value *value); /* NULL: the turn failed */
+/* What is there, which is to read it. */
+sf_bytes sfi_turn_get(struct sf_turn *turn, struct sfi_slot *slot);
 int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot,
                  sf_bytes bytes); /* data NULL: absent */
 /* Forgets the actor. */

@@ -4,6 +4,7 @@
 
 #include "actor/key.h"
 #include "actor/state.h"
+#include "actor/value_record.h"
 #include "base/err.h"
 #include "run/drive.h"
 #include "run/runtime.h"
@@ -123,18 +124,24 @@ static int find_type(sf_runtime *rt, const char *name, struct sfi_type *out)
                  : sfi_err(SF_ENOTFOUND, "type '%.200s' is not registered", name ? name : "(null)");
 }
 
+/* What readers need of a slot. */
+struct look {
+    struct sfi_binding binding;
+    struct sfi_expiry expiry;
+};
+
 /* The same, and what it lists under a handle. */
 static int find_slot(sf_runtime *rt, const char *name, const sf_slot *handle,
-                     enum sfi_slot_kind kind, struct sfi_type *type, struct sfi_binding *out)
+                     enum sfi_slot_kind kind, struct sfi_type *type, struct look *out)
 {
     int rc = find_type(rt, name, type);
     if (rc < 0)
         return rc;
     pthread_mutex_lock(&rt->lock);
-    const struct sfi_binding *binding =
-        sfi_type_binding(sfi_types_number(&rt->types, type->number), handle, kind);
+    const struct sfi_type *now = sfi_types_number(&rt->types, type->number);
+    const struct sfi_binding *binding = sfi_type_binding(now, handle, kind);
     if (binding)
-        *out = *binding;
+        *out = (struct look){*binding, *sfi_type_expiry(now, binding->number)};
     pthread_mutex_unlock(&rt->lock);
     return binding ? 0
                    : sfi_err(SF_EINVAL, "type '%s' does not list that %s", type->name,
@@ -211,17 +218,20 @@ static int read_value(sf_view *view, sf_address address, const sf_value *value, 
     struct sfi_key key;
     struct sfi_type type;
     sf_bytes record, payload;
-    struct sfi_binding binding = {.number = 0};
+    struct look look = {.expiry = {0}};
+    uint64_t touched;
     int rc = find_slot(view->rt, address.type, (const sf_slot *)value, SFI_SLOT_VALUE, &type,
-                       &binding);
+                       &look);
     if (rc < 0)
         return rc;
     sfi_arena_reset(&view->arena);
-    rc = get_row(view, &type, address, binding.number, &key, &record);
+    rc = get_row(view, &type, address, look.binding.number, &key, &record);
     if (rc <= 0)
         return rc;
-    rc = sfi_record_open(record, sfi_key_bytes(&key), SFI_RECORD_VALUE, &payload);
-    return rc < 0 ? rc : lend(&view->arena, payload, out);
+    rc = sfi_value_open(sfi_key_bytes(&key), record, &touched, &payload);
+    if (rc < 0 || sfi_expiry_is_over(&look.expiry, touched, view->now_ms))
+        return rc;
+    return lend(&view->arena, payload, out);
 }
 
 sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value)

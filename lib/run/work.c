@@ -109,6 +109,26 @@ struct sfi_undo *sfi_work_push(struct sfi_work *work, int what)
     return entry;
 }
 
+/* -- slots -------------------------------------------------------------------------------------------- */
+
+int sfi_work_set_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot,
+                      void *data, size_t size)
+{
+    struct sfi_undo *undo = sfi_work_push(work, UNDO_SLOT);
+    if (!undo) {
+        sfi_free(work->rt->sys, data);
+        return SF_ENOMEM;
+    }
+    undo->actor = actor;
+    undo->slot = slot;
+    undo->old = slot->data;
+    undo->size = slot->size;
+    slot->data = data;
+    slot->size = size;
+    work->rt->actors.bytes += sfi_slot_bytes(data, size);
+    return 0;
+}
+
 struct sfi_batch *sfi_work_batch(struct sfi_work *work)
 {
     struct sfi_batch *batch = sfi_epoch_batch(&work->rt->epoch);
@@ -166,6 +186,9 @@ static void undo_one(struct sfi_actors *actors, const struct sfi_undo *undo)
     switch (undo->what) {
     case UNDO_SLOT:
         undo_slot(actors, undo);
+        break;
+    case UNDO_TOUCH:
+        undo->slot->touched = undo->touched;
         break;
     case UNDO_CLEAR:
         undo_clear(actors, undo);
@@ -233,6 +256,10 @@ static void keep_one(sf_runtime *rt, const struct sfi_undo *undo)
     switch (undo->what) {
     case UNDO_SLOT:
         keep_slot(&rt->actors, undo);
+        break;
+    case UNDO_TOUCH:
+        sfi_actor_touch(&rt->actors, undo->actor, undo->slot->size);
+        undo->slot->dirty = 1;
         break;
     case UNDO_CLEAR:
         break; /* keep_clear() */

@@ -45,12 +45,12 @@ struct sfi_copy_time {
 };
 
 struct sfi_undo {
-    enum { UNDO_SLOT, UNDO_CLEAR, UNDO_EGRESS } what;
+    enum { UNDO_SLOT, UNDO_TOUCH, UNDO_CLEAR, UNDO_EGRESS } what;
     union {
-        struct sfi_actor *actor; /* SLOT, CLEAR: whose */
+        struct sfi_actor *actor; /* SLOT, TOUCH, CLEAR: whose */
         struct sfi_egress *egress;
     };
-    struct sfi_slot *slot; /* SLOT: which; CLEAR: the first that was there */
+    struct sfi_slot *slot; /* SLOT, TOUCH: which; CLEAR: the first that was there */
     void *old;             /* SLOT: former data, ours */
     size_t size;
     union {
@@ -60,6 +60,7 @@ struct sfi_undo {
         struct {
             int had_state, was_emptied; /* CLEAR */
         };
+        uint64_t touched; /* TOUCH */
     };
 };
 
@@ -116,6 +117,10 @@ int sfi_work_charge(struct sfi_work *work, size_t bytes);
 int sfi_work_copy(struct sfi_work *work, struct sfi_actor *actor);
 /* An entry of that kind.  NULL: no memory, and the work is doomed. */
 struct sfi_undo *sfi_work_push(struct sfi_work *work, int what);
+/* Puts `data`, which is the work's from then on, in the place of what a slot has; NULL: absent.  SF_ENOMEM, and the
+ * work is doomed. */
+int sfi_work_set_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot,
+                      void *data, size_t size);
 /* Before a row is put into the open batch. */
 struct sfi_batch *sfi_work_batch(struct sfi_work *work);
 /* The wall clock, read once. */

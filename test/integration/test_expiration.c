@@ -21,16 +21,31 @@ struct lamp {
     char pad[40];
 };
 
+/* What expires: each test is made with each of these. */
+struct subject {
+    const sf_type *written, *looked_at, *longer, *eternal;
+    uint64_t *(*find)(sf_turn *turn, const sf_type *type); /* NULL: absent */
+    void (*write)(sf_turn *turn, const sf_type *type, uint64_t level);
+    sf_bytes (*view)(sf_view *view, const sf_type *type);
+};
+
+struct stage {
+    struct rig rig;
+    const sf_type *type;
+};
+
+static const struct subject *subject;
+
 /* Letter by letter: + brightens, l looks and notes it, z darkens, c clears, f fails. */
 static int play(sf_turn *turn)
 {
-    struct notes *notes = sf_userdata(turn);
+    struct stage *stage = sf_userdata(turn);
     for (const char *step = sf_msg(turn)->kind; *step; step++) {
-        struct lamp *lamp = *step == 'c' || *step == 'f' ? NULL : sf_state(turn);
+        const uint64_t *level = *step == '+' || *step == 'l' ? subject->find(turn, stage->type) : NULL;
         switch (*step) {
-        case '+': lamp->level++; break;
-        case 'l': note(notes, "%d", (int)lamp->level); break;
-        case 'z': lamp->level = 0; break;
+        case '+': subject->write(turn, stage->type, level ? *level + 1 : 1); break;
+        case 'l': note(stage->rig.notes, "%d", level ? (int)*level : 0); break;
+        case 'z': subject->write(turn, stage->type, 0); break;
         case 'c': sf_clear(turn); break;
         case 'f': sf_fail(turn, "as told"); break;
         }
@@ -38,24 +53,76 @@ static int play(sf_turn *turn)
     return 0;
 }
 
-#define LAMPS(...)                                                                                 \
-    SF_TYPE(LAMP, .handler = play, .state_size = sizeof(struct lamp), .attempts_max = 1, __VA_ARGS__)
+#define LAMPS(...) SF_TYPE(LAMP, .handler = play, __VA_ARGS__)
 
-static const sf_type written = LAMPS(.state_expire_after_write_ms = LIFE),
-                     looked_at = LAMPS(.state_expire_after_access_ms = LIFE),
-                     longer = LAMPS(.state_expire_after_write_ms = 3 * LIFE),
-                     eternal = LAMPS(.backoff_ms = 0),
-                     changed = LAMPS(.state_expire_after_write_ms = LIFE, .state_version = 1);
+/* -- a struct ---------------------------------------------------------------------------------- */
 
-struct stage {
-    struct rig rig;
-    const sf_type *type;
-};
+static uint64_t *find_state(sf_turn *turn, const sf_type *type)
+{
+    (void)type;
+    struct lamp *lamp = sf_state(turn);
+    return &lamp->level;
+}
+
+static void write_state(sf_turn *turn, const sf_type *type, uint64_t level)
+{
+    *find_state(turn, type) = level;
+}
+
+static sf_bytes view_state(sf_view *view, const sf_type *type)
+{
+    (void)type;
+    return sf_view_state(view, sf_addr(LAMP, "x"));
+}
+
+#define WITH_STRUCT .attempts_max = 1, .state_size = sizeof(struct lamp)
+
+static const sf_type state_written = LAMPS(WITH_STRUCT, .state_expire_after_write_ms = LIFE),
+                     state_looked_at = LAMPS(WITH_STRUCT, .state_expire_after_access_ms = LIFE),
+                     state_longer = LAMPS(WITH_STRUCT, .state_expire_after_write_ms = 3 * LIFE),
+                     state_eternal = LAMPS(WITH_STRUCT),
+                     state_changed = LAMPS(WITH_STRUCT, .state_expire_after_write_ms = LIFE,
+                                           .state_version = 1);
+
+static const struct subject a_struct = {&state_written, &state_looked_at, &state_longer,
+                                        &state_eternal, find_state, write_state, view_state};
+
+/* -- a value ----------------------------------------------------------------------------------- */
+
+static uint64_t *find_value(sf_turn *turn, const sf_type *type)
+{
+    return (uint64_t *)(uintptr_t)sf_value_get(turn, type->values[0]).data;
+}
+
+static void write_value(sf_turn *turn, const sf_type *type, uint64_t level)
+{
+    sf_value_put(turn, type->values[0], SF_OF(level));
+}
+
+static sf_bytes view_value(sf_view *view, const sf_type *type)
+{
+    return sf_view_value(view, sf_addr(LAMP, "x"), type->values[0]);
+}
+
+static const sf_value value_written = SF_VALUE("level", .expire_after_write_ms = LIFE),
+                      value_looked_at = SF_VALUE("level", .expire_after_access_ms = LIFE),
+                      value_longer = SF_VALUE("level", .expire_after_write_ms = 3 * LIFE),
+                      value_eternal = SF_VALUE("level");
+
+static const sf_type with_written = LAMPS(.values = {&value_written}, .attempts_max = 1),
+                     with_looked_at = LAMPS(.values = {&value_looked_at}, .attempts_max = 1),
+                     with_longer = LAMPS(.values = {&value_longer}, .attempts_max = 1),
+                     with_eternal = LAMPS(.values = {&value_eternal}, .attempts_max = 1);
+
+static const struct subject a_value = {&with_written, &with_looked_at, &with_longer, &with_eternal,
+                                       find_value, write_value, view_value};
+
+/* -- the stage --------------------------------------------------------------------------------- */
 
 static void start(struct stage *stage, const sf_type *type)
 {
     stage->type = type;
-    OK(sf_register(stage->rig.rt, type, stage->rig.notes));
+    OK(sf_register(stage->rig.rt, type, stage));
     OK(sf_run_until_idle(stage->rig.rt));
 }
 
@@ -105,14 +172,15 @@ static int viewed(struct stage *stage)
 {
     sf_view *view;
     OK(sf_view_open(stage->rig.rt, &view));
-    sf_bytes state = sf_view_state(view, sf_addr(LAMP, "x"));
-    int level = state.data ? (int)((const struct lamp *)state.data)->level : -1;
+    sf_bytes shown = subject->view(view, stage->type);
+    assert_int_equal(sf_view_error(view), 0);
+    int level = shown.data ? (int)*(const uint64_t *)shown.data : -1;
     sf_cursor *cursor = sf_view_actors(view, LAMP);
     int listed = 0;
     while (sf_next(cursor))
         listed++;
     OK(sf_cursor_error(cursor));
-    assert_int_equal(listed, level >= 0);
+    assert_int_equal(listed, stage->type->state_size && level >= 0);
     sf_view_close(view);
     return level;
 }
@@ -139,7 +207,7 @@ static int rows(struct stage *stage)
 static void a_struct_is_there_until_the_millisecond_before_its_end(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+l");
     advance(&stage, LIFE - 1);
     play_steps(&stage, "l");
@@ -154,13 +222,13 @@ static void a_struct_is_there_until_the_millisecond_before_its_end(void **state)
 static void time_goes_on_while_the_process_is_down(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+");
-    crash(&stage, &written);
+    crash(&stage, subject->written);
     advance(&stage, LIFE - 1);
     assert_int_equal(viewed(&stage), 1);
     play_steps(&stage, "l");
-    crash(&stage, &written);
+    crash(&stage, subject->written);
     advance(&stage, 1);
     assert_int_equal(viewed(&stage), -1);
     play_steps(&stage, "l");
@@ -171,7 +239,7 @@ static void time_goes_on_while_the_process_is_down(void **state)
 static void writing_prolongs_a_struct_and_looking_at_it_does_not(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+");
     advance(&stage, LIFE - 1);
     play_steps(&stage, "+");
@@ -186,14 +254,14 @@ static void writing_prolongs_a_struct_and_looking_at_it_does_not(void **state)
 static void looking_prolongs_a_struct_that_expires_after_access(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &looked_at);
+    open_stage(&stage, *state, subject->looked_at);
     play_steps(&stage, "+");
     for (int i = 0; i < 5; i++) {
         advance(&stage, LIFE - 1);
         play_steps(&stage, "l");
         assert_int_equal(viewed(&stage), 1); /* which is no access */
         if (i == 2)
-            crash(&stage, &looked_at);
+            crash(&stage, subject->looked_at);
     }
     advance(&stage, LIFE);
     play_steps(&stage, "l");
@@ -204,12 +272,12 @@ static void looking_prolongs_a_struct_that_expires_after_access(void **state)
 static void one_that_ended_begins_with_zeroes_and_lives_as_long_again(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+++");
     advance(&stage, LIFE);
     play_steps(&stage, "+l"); /* one as before it was brightened twice: the bytes differ */
     advance(&stage, LIFE - 1);
-    crash(&stage, &written);
+    crash(&stage, subject->written);
     play_steps(&stage, "l");
     advance(&stage, 1);
     play_steps(&stage, "l");
@@ -220,11 +288,11 @@ static void one_that_ended_begins_with_zeroes_and_lives_as_long_again(void **sta
 static void one_that_ended_may_be_written_as_it_was(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+");
     advance(&stage, LIFE);
     play_steps(&stage, "+"); /* the same bytes as those that ended */
-    crash(&stage, &written);
+    crash(&stage, subject->written);
     assert_int_equal(viewed(&stage), 1);
     advance(&stage, LIFE - 1);
     play_steps(&stage, "l");
@@ -235,7 +303,7 @@ static void one_that_ended_may_be_written_as_it_was(void **state)
 static void a_turn_that_meets_the_end_leaves_no_row(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+");
     assert_int_equal(rows(&stage), 1);
     advance(&stage, LIFE);
@@ -243,7 +311,7 @@ static void a_turn_that_meets_the_end_leaves_no_row(void **state)
     assert_int_equal(rows(&stage), 0);
     set_back(&stage, LIFE); /* it was seen to be over */
     play_steps(&stage, "l");
-    crash(&stage, &longer);
+    crash(&stage, subject->longer);
     play_steps(&stage, "l");
     saw(&stage, "000");
     rig_close(&stage.rig);
@@ -252,7 +320,7 @@ static void a_turn_that_meets_the_end_leaves_no_row(void **state)
 static void looking_at_what_never_was_makes_no_row(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &looked_at);
+    open_stage(&stage, *state, subject->looked_at);
     play_steps(&stage, "l");
     assert_int_equal(rows(&stage), 0);
     assert_int_equal(viewed(&stage), -1);
@@ -262,7 +330,7 @@ static void looking_at_what_never_was_makes_no_row(void **state)
 static void zeroes_that_were_written_are_a_struct(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+");
     play_steps(&stage, "z");
     assert_int_equal(viewed(&stage), 0);
@@ -276,7 +344,7 @@ static void zeroes_that_were_written_are_a_struct(void **state)
 static void an_undone_turn_prolongs_nothing(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &looked_at);
+    open_stage(&stage, *state, subject->looked_at);
     play_steps(&stage, "+");
     advance(&stage, LIFE - 1);
     play_steps(&stage, "+f");
@@ -292,7 +360,7 @@ static void an_undone_turn_prolongs_nothing(void **state)
 static void a_cleared_actor_begins_anew(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+");
     advance(&stage, LIFE - 1);
     play_steps(&stage, "+c");
@@ -309,7 +377,7 @@ static void one_that_left_memory_comes_back_with_its_time(void **state)
 {
     struct stage stage;
     rig_open(&stage.rig, *state, (sf_options)SF_OPTIONS(.commit_inline = 1, .cache_bytes_max = 4096));
-    start(&stage, &written);
+    start(&stage, subject->written);
     play_steps(&stage, "+");
     advance(&stage, LIFE - 1);
     for (int i = 0; i < 200; i++) {
@@ -333,7 +401,7 @@ static void one_that_left_memory_comes_back_with_its_time(void **state)
 static void a_clock_that_is_set_back_makes_nothing_end_sooner(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     advance(&stage, 50 * LIFE);
     play_steps(&stage, "+");
     set_back(&stage, 40 * LIFE);
@@ -350,15 +418,15 @@ static void a_clock_that_is_set_back_makes_nothing_end_sooner(void **state)
 static void changed_times_hold_for_what_is_there(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &longer);
+    open_stage(&stage, *state, subject->longer);
     play_steps(&stage, "+");
     advance(&stage, LIFE);
     play_steps(&stage, "l");
-    start(&stage, &written);
+    start(&stage, subject->written);
     assert_int_equal(viewed(&stage), -1);
-    crash(&stage, &longer);
+    crash(&stage, subject->longer);
     play_steps(&stage, "l"); /* nobody has met the end meanwhile */
-    crash(&stage, &written);
+    crash(&stage, subject->written);
     play_steps(&stage, "l");
     saw(&stage, "110");
     rig_close(&stage.rig);
@@ -367,12 +435,12 @@ static void changed_times_hold_for_what_is_there(void **state)
 static void what_was_there_before_counts_from_when_a_time_was_declared(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &eternal);
+    open_stage(&stage, *state, subject->eternal);
     play_steps(&stage, "+");
     advance(&stage, 100 * LIFE);
-    crash(&stage, &written);
+    crash(&stage, subject->written);
     advance(&stage, LIFE - 1);
-    crash(&stage, &written); /* the moment is that of the first time */
+    crash(&stage, subject->written); /* the moment is that of the first time */
     assert_int_equal(viewed(&stage), 1);
     play_steps(&stage, "l");
     advance(&stage, 1);
@@ -385,7 +453,7 @@ static void what_was_there_before_counts_from_when_a_time_was_declared(void **st
 static void a_time_may_be_declared_while_actors_are_in_memory(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &eternal);
+    open_stage(&stage, *state, subject->eternal);
     for (int i = 0; i < 100; i++) {
         char id[16];
         snprintf(id, sizeof id, "%d", i);
@@ -397,16 +465,16 @@ static void a_time_may_be_declared_while_actors_are_in_memory(void **state)
         OK(sf_step(stage.rig.rt, 0));
     }
     assert_int_equal(stage.rig.rt->actors.dirty_count, 1);
-    OK(sf_register(stage.rig.rt, &written, stage.rig.notes));
+    OK(sf_register(stage.rig.rt, subject->written, &stage));
     under_way->times = 0;
-    start(&stage, &written);
+    start(&stage, subject->written);
     advance(&stage, LIFE - 1);
     play_steps(&stage, "l");
     tell_lamp(&stage, "7", "+l");
     advance(&stage, 1);
     tell_lamp(&stage, "7", "l");
     tell_lamp(&stage, "8", "l");
-    start(&stage, &eternal);
+    start(&stage, subject->eternal);
     advance(&stage, 10 * LIFE);
     tell_lamp(&stage, "7", "l");
     saw(&stage, "22202");
@@ -416,12 +484,12 @@ static void a_time_may_be_declared_while_actors_are_in_memory(void **state)
 static void times_that_were_taken_away_and_declared_again_count_anew(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, subject->written);
     play_steps(&stage, "+");
-    crash(&stage, &eternal);
+    crash(&stage, subject->eternal);
     advance(&stage, 10 * LIFE);
     play_steps(&stage, "l");
-    crash(&stage, &written);
+    crash(&stage, subject->written);
     advance(&stage, LIFE - 1);
     play_steps(&stage, "l");
     advance(&stage, 1);
@@ -443,10 +511,11 @@ static int migrate(uint32_t version, sf_bytes old, void *fresh)
 static void what_is_over_is_not_migrated(void **state)
 {
     struct stage stage;
-    sf_type newer = changed;
+    sf_type newer = state_changed;
+    subject = &a_struct;
     newer.state_migrate = migrate;
     migrations = 0;
-    open_stage(&stage, *state, &written);
+    open_stage(&stage, *state, &state_written);
     play_steps(&stage, "+");
     tell_lamp(&stage, "y", "+");
     crash(&stage, &newer);
@@ -470,14 +539,20 @@ static void what_is_over_is_not_migrated(void **state)
 static void times_that_make_no_sense_are_refused(void **state)
 {
     struct stage stage;
-    open_stage(&stage, *state, &written);
-    static const sf_type both = LAMPS(.state_expire_after_write_ms = 1,
+    subject = &a_struct;
+    open_stage(&stage, *state, &state_written);
+    static const sf_type both = LAMPS(WITH_STRUCT, .state_expire_after_write_ms = 1,
                                       .state_expire_after_access_ms = 1),
-                         negative = LAMPS(.state_expire_after_access_ms = (uint64_t)-1);
+                         negative = LAMPS(WITH_STRUCT, .state_expire_after_access_ms = (uint64_t)-1);
+    static const sf_value twice = SF_VALUE("v", .expire_after_write_ms = 1,
+                                           .expire_after_access_ms = 1);
+    static const sf_type with_twice = LAMPS(.values = {&twice});
     REFUSED(sf_register(stage.rig.rt, &both, NULL), SF_EINVAL);
     SAYS("'test/lamp' expires after write and after access: set one of them");
     REFUSED(sf_register(stage.rig.rt, &negative, NULL), SF_EINVAL);
     SAYS("more than a thousand years");
+    REFUSED(sf_register(stage.rig.rt, &with_twice, NULL), SF_EINVAL);
+    SAYS("slot 'v' expires after write and after access: set one of them");
     play_steps(&stage, "+l"); /* as before */
     saw(&stage, "1");
     rig_close(&stage.rig);
@@ -489,9 +564,9 @@ static void times_that_make_no_sense_are_refused(void **state)
 static void expire_with_a_failure(struct place *place, uint64_t nth, int is_memory, uint64_t *count)
 {
     struct stage stage;
-    open_stage(&stage, place, &eternal);
+    open_stage(&stage, place, subject->eternal);
     play_steps(&stage, "++");
-    crash(&stage, &eternal);
+    crash(&stage, subject->eternal);
     play_steps(&stage, "l");
     struct machine *machine = &stage.rig.machine;
     uint64_t before = is_memory ? machine->allocations : 0;
@@ -499,8 +574,9 @@ static void expire_with_a_failure(struct place *place, uint64_t nth, int is_memo
         machine->fail_allocation = before + nth;
     else if (nth)
         *tell(&stage.rig, "mem.read", 1) = (struct tell){"mem.read", SF_EDISK, (int)nth - 1, 1};
-    while (sf_register(stage.rig.rt, &written, stage.rig.notes) < 0)
+    while (sf_register(stage.rig.rt, subject->written, &stage) < 0)
         ;
+    stage.type = subject->written;
     while (sf_send(stage.rig.rt, sf_addr(LAMP, "x"), "+", SF_NONE) < 0)
         ;
     while (sf_run_until_idle(stage.rig.rt) < 0)
@@ -513,7 +589,7 @@ static void expire_with_a_failure(struct place *place, uint64_t nth, int is_memo
     *count = machine->allocations - before;
     machine->fail_allocation = 0;
     advance(&stage, LIFE - 1);
-    crash(&stage, &written);
+    crash(&stage, subject->written);
     assert_int_equal(viewed(&stage), 1);
     advance(&stage, 1);
     assert_int_equal(viewed(&stage), -1);
@@ -531,29 +607,59 @@ static void a_machine_that_refuses_changes_no_end(void **state)
         expire_with_a_failure(*state, nth, 0, &unused);
 }
 
+#define WITH(name, what)                                                                          \
+    static void name##_##what(void **state)                                                        \
+    {                                                                                              \
+        subject = &what;                                                                           \
+        name(state);                                                                               \
+    }
+#define EACH(name)                                                                                 \
+    WITH(name, a_struct)                                                                           \
+    WITH(name, a_value)
+#define TESTS(name) TEST(name##_a_struct), TEST(name##_a_value)
+
+EACH(a_struct_is_there_until_the_millisecond_before_its_end)
+EACH(time_goes_on_while_the_process_is_down)
+EACH(writing_prolongs_a_struct_and_looking_at_it_does_not)
+EACH(looking_prolongs_a_struct_that_expires_after_access)
+EACH(one_that_ended_begins_with_zeroes_and_lives_as_long_again)
+EACH(one_that_ended_may_be_written_as_it_was)
+EACH(a_turn_that_meets_the_end_leaves_no_row)
+EACH(looking_at_what_never_was_makes_no_row)
+EACH(zeroes_that_were_written_are_a_struct)
+EACH(an_undone_turn_prolongs_nothing)
+EACH(a_cleared_actor_begins_anew)
+EACH(one_that_left_memory_comes_back_with_its_time)
+EACH(a_clock_that_is_set_back_makes_nothing_end_sooner)
+EACH(changed_times_hold_for_what_is_there)
+EACH(what_was_there_before_counts_from_when_a_time_was_declared)
+EACH(a_time_may_be_declared_while_actors_are_in_memory)
+EACH(times_that_were_taken_away_and_declared_again_count_anew)
+EACH(a_machine_that_refuses_changes_no_end)
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(a_struct_is_there_until_the_millisecond_before_its_end),
-        TEST(time_goes_on_while_the_process_is_down),
-        TEST(writing_prolongs_a_struct_and_looking_at_it_does_not),
-        TEST(looking_prolongs_a_struct_that_expires_after_access),
-        TEST(one_that_ended_begins_with_zeroes_and_lives_as_long_again),
-        TEST(one_that_ended_may_be_written_as_it_was),
-        TEST(a_turn_that_meets_the_end_leaves_no_row),
-        TEST(looking_at_what_never_was_makes_no_row),
-        TEST(zeroes_that_were_written_are_a_struct),
-        TEST(an_undone_turn_prolongs_nothing),
-        TEST(a_cleared_actor_begins_anew),
-        TEST(one_that_left_memory_comes_back_with_its_time),
-        TEST(a_clock_that_is_set_back_makes_nothing_end_sooner),
-        TEST(changed_times_hold_for_what_is_there),
-        TEST(what_was_there_before_counts_from_when_a_time_was_declared),
-        TEST(a_time_may_be_declared_while_actors_are_in_memory),
-        TEST(times_that_were_taken_away_and_declared_again_count_anew),
+        TESTS(a_struct_is_there_until_the_millisecond_before_its_end),
+        TESTS(time_goes_on_while_the_process_is_down),
+        TESTS(writing_prolongs_a_struct_and_looking_at_it_does_not),
+        TESTS(looking_prolongs_a_struct_that_expires_after_access),
+        TESTS(one_that_ended_begins_with_zeroes_and_lives_as_long_again),
+        TESTS(one_that_ended_may_be_written_as_it_was),
+        TESTS(a_turn_that_meets_the_end_leaves_no_row),
+        TESTS(looking_at_what_never_was_makes_no_row),
+        TESTS(zeroes_that_were_written_are_a_struct),
+        TESTS(an_undone_turn_prolongs_nothing),
+        TESTS(a_cleared_actor_begins_anew),
+        TESTS(one_that_left_memory_comes_back_with_its_time),
+        TESTS(a_clock_that_is_set_back_makes_nothing_end_sooner),
+        TESTS(changed_times_hold_for_what_is_there),
+        TESTS(what_was_there_before_counts_from_when_a_time_was_declared),
+        TESTS(a_time_may_be_declared_while_actors_are_in_memory),
+        TESTS(times_that_were_taken_away_and_declared_again_count_anew),
         TEST(what_is_over_is_not_migrated),
         TEST(times_that_make_no_sense_are_refused),
-        TEST(a_machine_that_refuses_changes_no_end),
+        TESTS(a_machine_that_refuses_changes_no_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -421,7 +421,7 @@ static void a_struct_may_have_a_mebibyte_and_no_more(void **state)
 
 static void bad_types_are_refused_with_a_sentence(void **state)
 {
-    static const sf_value nameless = SF_VALUE(""), unsized = {{0, "x", 0, 0, 0}};
+    static const sf_value nameless = SF_VALUE(""), unsized = {.slot = {.name = "x"}};
     static const sf_value twin = SF_VALUE("first");
     static const sf_type good = SF_TYPE("test/good", .handler = play);
     sf_runtime *rt = place_open(*state);
