@@ -223,7 +223,8 @@ static uint64_t pause_left_ms(const struct sfi_mailbox *mailbox, const struct sf
 {
     uint64_t now_ms = mailbox->sys->wall_ms(mailbox->sys->ctx);
     uint64_t left = message->retry_ms > now_ms ? message->retry_ms - now_ms : 0;
-    uint64_t most = message->to_type->backoff_ms_max + message->to_type->backoff_ms_max / 8;
+    uint64_t most = message->to_type->backoff_ms_max;
+    most += most / 8; /* it may have been so much longer */
     return left < most ? left : most;
 }
 

@@ -165,7 +165,7 @@ static int check_owner(struct sfi_dir *dir)
 static int is_ours(const char *name)
 {
     static const char *const ours[] = {
-        ".", "..", SFI_DISK_LOCK, SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock", "lost+found"};
+        ".", "..", SFI_DISK_LOCK, SFI_DISK_TURN, SFI_DISK_DATA_NEW, SFI_DISK_DATA_NEW "-lock", "lost+found"};
     for (size_t i = 0; i < sizeof ours / sizeof ours[0]; i++)
         if (strcmp(name, ours[i]) == 0)
             return 1;

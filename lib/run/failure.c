@@ -36,7 +36,7 @@ int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message)
     return 0;
 }
 
-static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
+int sfi_failure_bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
 {
     struct sfi_reply *reply;
     int rc = refusal(rt, message, reason, &reply);
@@ -88,7 +88,7 @@ static int give_up(sf_runtime *rt, struct sfi_message *message, const char *reas
     case SF_STOP_ENGINE:
         return stop_engine(rt, message, reason);
     default:
-        return bury(rt, message, reason);
+        return sfi_failure_bury(rt, message, reason);
     }
 }
 

@@ -19,6 +19,8 @@
 /* The head of the mailbox, as the undone work says.  0; SF_EFAILED: the engine is to stop; else
  * negative: nothing happened. */
 int sfi_failure_settle(const struct sfi_work *work, struct sfi_message *message);
+/* The head is a dead letter, and no more.  As above. */
+int sfi_failure_bury(sf_runtime *rt, struct sfi_message *message, const char *reason);
 /* The head was sent before its actor was purged: dropped, which is a way to handle it. */
 int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message);
 

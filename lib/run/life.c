@@ -23,6 +23,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->ceiling.bytes_max = options->store_bytes_max;
     rt->turn_bytes_max = sfi_ceiling_turn_bytes(&rt->ceiling);
     rt->commit_inline = options->commit_inline;
+    rt->careful.crashes_max = options->crashes_max;
     rt->tidy_ns = options->commit_inline; /* what an earlier run left, at once */
     rt->poll = (struct sfi_poll){.fd = -1, .event_fd = -1, .timer_fd = -1};
     rt->turns.work.rt = rt; /* so that a half-built runtime can be dropped */
@@ -58,6 +59,7 @@ void sfi_runtime_drop(sf_runtime *rt)
     sfi_positions_fini(&rt->positions);
     sfi_inbox_fini(&rt->inbox, sys);
     sfi_crowd_fini(&rt->crowd);
+    sfi_careful_close(&rt->careful);
     sfi_poll_close(&rt->poll);
     if (rt->has_dir)
         sfi_dir_close(&rt->dir);
@@ -72,6 +74,8 @@ static int bring_up(sf_runtime *rt)
     rt->ceiling.dir = rt->store->name;
     if (rc == 0)
         rc = sfi_recover(rt);
+    if (rc == 0)
+        sfi_careful_open(rt);
     if (rc == 0)
         rt->ceiling.room = sfi_store_room(rt->store);
     rt->stats.messages_waiting = rt->mailbox.count;

@@ -19,6 +19,7 @@ enum {
     LOG_RECORDS_MOST = 1 << 30,
     INBOX_DEFAULT_MS = 100,
     EPOCH_TURNS_DEFAULT = 1 << 16,
+    CRASHES_DEFAULT = 3,
     EGRESS_DEFAULT_RECORDS = 1 << 22,
     EGRESS_DEFAULT_PART = 8, /* of store_bytes_max */
     DEAD_DEFAULT = 1 << 16,
@@ -78,6 +79,7 @@ int sfi_options_take(const sf_options *given, sf_options *out)
     *out = given ? *given : (sf_options){.size = sizeof *out};
     out->payload_max = (uint32_t)or_else(out->payload_max, PAYLOAD_DEFAULT);
     out->epoch_turns_max = (uint32_t)or_else(out->epoch_turns_max, EPOCH_TURNS_DEFAULT);
+    out->crashes_max = (uint32_t)or_else(out->crashes_max, CRASHES_DEFAULT);
     out->inbox_ms_max = (uint32_t)or_else(out->inbox_ms_max, INBOX_DEFAULT_MS);
     split_memory(out);
     bound_the_store(out);

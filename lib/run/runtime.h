@@ -18,6 +18,7 @@
 #include "actor/mailbox.h"
 #include "dir/dir.h"
 #include "run/ask.h"
+#include "run/careful.h"
 #include "run/ceiling.h"
 #include "run/crowd.h"
 #include "run/dead.h"
@@ -80,6 +81,7 @@ struct sf_runtime {
     struct sfi_gate gate;
     struct sfi_dead dead;
     struct sfi_turns turns;
+    struct sfi_careful careful;
     struct sfi_arena delivery; /* what an egress callback is lent */
     struct sfi_poll poll;
 };

@@ -51,6 +51,8 @@ static int run_turns(sf_runtime *rt, int turns_max, int *rc)
         }
         if (!message)
             break;
+        if (sfi_careful_is_on(&rt->careful) && (*rc = sfi_careful_meet(rt, message)) <= 0)
+            continue;
         *rc = sfi_turn_run(rt, message);
         rt->epoch.turns++;
         turns += *rc >= 0;

@@ -306,6 +306,7 @@ static void check_flood(sf_runtime *rt)
 static int end_work(sf_runtime *rt)
 {
     struct sfi_turns *turns = &rt->turns;
+    sfi_careful_end(&rt->careful);
     sfi_turn_leave(turns, 0);
     check_flood(rt);
     if (turns->work.verdict == SFI_KEEP) {
@@ -376,6 +377,7 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
     rt->turns.met = 1;
     struct sf_turn *turn = sfi_turn_enter(&rt->turns, actor);
     show(turn, message);
+    sfi_careful_begin(&rt->careful, message->sequence);
     if (rt->turns.work.verdict == SFI_KEEP)
         sfi_turn_call_handler(turn);
     return end_work(rt);
