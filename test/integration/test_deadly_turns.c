@@ -1,4 +1,4 @@
-/* test_careful.c - a message whose turn kills the process is set aside; all others count once.
+/* test_deadly_turns.c - a message whose turn kills the process is set aside; all others count once.
  *
  * Children die in turns, and a parent starts them again until one comes to the end. */
 #include <setjmp.h>
