@@ -10,7 +10,8 @@
  * (1) A sequence says which message it is, for ever, once it is durable: that of a message without a row on disk is
  *     given again after the crash, to whichever comes then.  So such a death counts for nobody, and from then on
  *     messages wait for their rows, a commit for each generation of sends; the next death has a name.
- *     A message that kills is set aside after at most crashes_max + 1 deaths.
+ *     A message that kills is set aside after at most crashes_max + 1 deaths, if nothing else ends the process
+ *     (model/careful.pml).
  * (2) Nothing is set aside that was not under way each time in so many deaths in a row, nothing else dying in
  *     between.  A kill from outside that hits the same message so often, each time inside its handler, cannot be told
  *     from that.

@@ -98,6 +98,7 @@ if [ "${DEEP:-0}" = 1 ]; then
     holds changelog -DHARMLESS=1 -DERRORS=0
     holds holds -DN=5
     holds holds -DCRASHES=2 -DPAUSES=3
+    for max in 1 2 3; do holds careful -DKILLS=4 -DMAX=$max; done
 else
     holds commit
     holds commit -DINPUTS=3 -DTIDIES=1
@@ -110,6 +111,9 @@ else
     holds changelog -DCRASHES=0 -DWRITES=3
     holds changelog -DEPOCHS=5 -DREADERS=0 -DHARMLESS=1
     holds holds
+    holds careful -DKILLS=0
+    holds careful
+    holds careful -DMAX=3
 fi
 
 for goal in 1 2 3 4; do reached commit -DGOAL=$goal; done
@@ -131,6 +135,9 @@ for number in 7 11 12 14; do refuted changelog -DBUG=$number; done
 
 for goal in 1 2 3; do reached holds -DGOAL=$goal; done
 for number in 1 2 3 4 5 6; do refuted holds -DBUG=$number; done
+
+for goal in 1 2 3 4; do reached careful -DGOAL=$goal; done
+for number in 1 2 3 4 5 6; do refuted careful -DBUG=$number; done
 
 [ $bad -eq 0 ] || exit 1
 echo "test_model: $searches searches"
