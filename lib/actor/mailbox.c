@@ -93,28 +93,18 @@ static int is_counted(const struct sfi_mailbox *mailbox, const struct sfi_messag
            !message->was_held;
 }
 
-static void uncount(struct sfi_mailbox *mailbox, const struct sfi_message *message)
-{
-    if (is_counted(mailbox, message))
-        sfi_mailbox_lower(mailbox, &mailbox->counted_bytes, sfi_message_bytes(message));
-}
-
 void sfi_mailbox_set_aside(struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
-    if (is_counted(mailbox, message))
-        mailbox->aside_bytes += sfi_message_bytes(message);
-    uncount(mailbox, message);
-}
-
-static inline void free_message(struct sfi_mailbox *mailbox, struct sfi_message *message)
-{
-    sfi_mailbox_lower(mailbox, &mailbox->bytes, sfi_mailbox_memory(mailbox, message));
-    sfi_pool_free(&mailbox->pool, message, sfi_message_bytes(message));
+    if (!is_counted(mailbox, message))
+        return;
+    mailbox->aside_bytes += sfi_message_bytes(message);
+    sfi_mailbox_lower(mailbox, &mailbox->counted_bytes, sfi_message_bytes(message));
 }
 
 void sfi_mailbox_free(struct sfi_mailbox *mailbox, struct sfi_message *message)
 {
-    free_message(mailbox, message);
+    sfi_mailbox_lower(mailbox, &mailbox->bytes, sfi_mailbox_memory(mailbox, message));
+    sfi_message_free(&mailbox->pool, message);
 }
 
 void sfi_mailbox_not_unsaved(struct sfi_mailbox *mailbox, const struct sfi_message *message)
@@ -126,6 +116,7 @@ void sfi_mailbox_not_unsaved(struct sfi_mailbox *mailbox, const struct sfi_messa
 
 void sfi_mailbox_push(struct sfi_mailbox *mailbox, struct sfi_message *message)
 {
+    size_t bytes = sfi_message_bytes(message);
     message->sequence = mailbox->next_sequence++;
     sfi_list_push(sfi_backlog_is_open(&mailbox->backlog) ? &mailbox->tail : &mailbox->queue,
                   message);
@@ -133,10 +124,10 @@ void sfi_mailbox_push(struct sfi_mailbox *mailbox, struct sfi_message *message)
         mailbox->unsaved = message;
     mailbox->count++;
     mailbox->queued++;
-    mailbox->bytes += sfi_mailbox_memory(mailbox, message);
-    mailbox->unsaved_bytes += sfi_message_bytes(message);
+    mailbox->bytes += sfi_pool_bytes(&mailbox->pool, bytes);
+    mailbox->unsaved_bytes += bytes;
     if (is_counted(mailbox, message))
-        mailbox->counted_bytes += sfi_message_bytes(message);
+        mailbox->counted_bytes += bytes;
 }
 
 void sfi_mailbox_admit(struct sfi_mailbox *mailbox, struct sfi_type *type)
@@ -275,14 +266,17 @@ static void keep_handled(struct sfi_mailbox *mailbox, struct sfi_message *messag
 void sfi_mailbox_done(struct sfi_mailbox *mailbox)
 {
     struct sfi_message *message = unlink_head(mailbox);
+    size_t bytes = sfi_message_bytes(message);
     sfi_mailbox_lower(mailbox, &mailbox->count, 1);
-    uncount(mailbox, message);
+    if (is_counted(mailbox, message))
+        sfi_mailbox_lower(mailbox, &mailbox->counted_bytes, bytes);
     if (SFI_RARE(message->row)) {
         keep_handled(mailbox, message);
         return;
     }
-    sfi_mailbox_lower(mailbox, &mailbox->unsaved_bytes, sfi_message_bytes(message));
-    free_message(mailbox, message);
+    sfi_mailbox_lower(mailbox, &mailbox->unsaved_bytes, bytes);
+    sfi_mailbox_lower(mailbox, &mailbox->bytes, sfi_pool_bytes(&mailbox->pool, bytes));
+    sfi_pool_free(&mailbox->pool, message, bytes);
 }
 
 int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)

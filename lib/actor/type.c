@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "actor/key.h"
-#include "base/copy.h"
 #include "base/err.h"
 
 enum { ATTEMPTS_DEFAULT = 3, BACKOFF_MAX_DEFAULT_MS = 60000 };
@@ -67,17 +66,22 @@ static uint64_t hash_of_name(const struct sfi_types *types, const char *name)
     return sfi_hash(&types->key, 0, name, strlen(name));
 }
 
+static __attribute__((noinline)) struct sfi_type *find_by_name(const struct sfi_types *types,
+                                                               const char *name)
+{
+    struct sfi_type *type;
+    uint64_t hash = hash_of_name(types, name);
+    for (uint32_t at = 0; (type = sfi_lookup_next(&types->by_name, hash, &at));)
+        if (strcmp(type->name, name) == 0)
+            return type;
+    return NULL;
+}
+
 struct sfi_type *sfi_types_find(const struct sfi_types *types, const char *name)
 {
     uint32_t at = 0;
     struct sfi_type *type = sfi_lookup_next(&types->by_pointer, hash_of_pointer(name), &at);
-    if (type)
-        return type;
-    uint64_t hash = hash_of_name(types, name);
-    for (at = 0; (type = sfi_lookup_next(&types->by_name, hash, &at));)
-        if (strcmp(type->name, name) == 0)
-            return type;
-    return NULL;
+    return type ? type : find_by_name(types, name);
 }
 
 struct sfi_type *sfi_types_number(const struct sfi_types *types, uint32_t number)
@@ -183,14 +187,6 @@ void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
     slot->version = binding->desc.struct_version;
     slot->size = binding->desc.struct_size;
     sfi_type_touch(types, type);
-}
-
-sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind, size_t kind_size)
-{
-    for (uint32_t i = 0; i < type->kind_count; i++)
-        if (type->kind_sizes[i] == kind_size && sfi_same(type->desc.on[i].kind, kind, kind_size))
-            return type->desc.on[i].handler;
-    return type->desc.handler;
 }
 
 static int check_handlers(const sf_type *desc)

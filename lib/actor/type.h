@@ -16,6 +16,7 @@
 
 #include "actor/expiry.h"
 #include "actor/slot.h"
+#include "base/copy.h"
 #include "base/hash.h"
 #include "base/lookup.h"
 #include "store/batch.h"
@@ -107,7 +108,14 @@ void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
                          const struct sfi_binding *binding);
 
 /* The handler for a kind; NULL: it does not understand it. */
-sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind, size_t kind_size);
+static inline sf_handler *sfi_type_handler(const struct sfi_type *type, const char *kind,
+                                           size_t kind_size)
+{
+    for (uint32_t i = 0; i < type->kind_count; i++)
+        if (type->kind_sizes[i] == kind_size && sfi_same(type->desc.on[i].kind, kind, kind_size))
+            return type->desc.on[i].handler;
+    return type->desc.handler;
+}
 
 /* For loading: an empty type with that name, one more slot, and the place of its number.  place()
  * takes the type over, or refuses a number that is absurd or taken (SF_ECORRUPT). */

@@ -5,17 +5,22 @@
 #include "base/err.h"
 #include "run/runtime.h"
 
-int sfi_check_id(sf_address to)
+int sfi_bad_id(sf_address to)
 {
-    if (to.id.data && to.id.size >= 1 && to.id.size <= SF_ID_MAX)
-        return 0;
     return sfi_err(SF_EINVAL, "%s: an id has 1 to %d bytes, this one %zu", to.type, SF_ID_MAX,
                    to.id.data ? to.id.size : 0);
 }
 
 int sfi_check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
 {
-    if (kind && strnlen(kind, SF_KIND_MAX + 1) > SF_KIND_MAX)
+    size_t kind_size;
+    return sfi_check_letter(rt, kind, body, &kind_size);
+}
+
+int sfi_check_letter(const sf_runtime *rt, const char *kind, sf_bytes body, size_t *kind_size)
+{
+    *kind_size = kind ? strnlen(kind, SF_KIND_MAX + 1) : 0;
+    if (*kind_size > SF_KIND_MAX)
         return sfi_err(SF_EINVAL, "a kind has at most %d bytes", SF_KIND_MAX);
     if (!body.data && body.size)
         return sfi_err(SF_EINVAL, "a body of %zu bytes without data", body.size);

@@ -29,9 +29,10 @@ int sf_version(void)
 static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body,
                        struct sfi_parcel *out)
 {
+    size_t kind_size;
     int rc = to.type ? sfi_check_id(to) : sfi_err(SF_EINVAL, "an address needs a type");
     if (rc == 0)
-        rc = sfi_check_payload(rt, kind, body);
+        rc = sfi_check_letter(rt, kind, body, &kind_size);
     if (rc == 0)
         rc = sfi_check_public(kind);
     if (rc < 0)
@@ -45,7 +46,7 @@ static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes
                                .id = to.id.data,
                                .id_size = to.id.size,
                                .kind = kind ? kind : "",
-                               .kind_size = kind ? strlen(kind) : 0,
+                               .kind_size = kind_size,
                                .body = body};
     return 0;
 }

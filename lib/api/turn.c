@@ -29,11 +29,14 @@ static __attribute__((noinline, cold)) int refuse_turn(sf_turn *turn)
     return 0;
 }
 
+static inline int is_innermost(const sf_turn *turn)
+{
+    return turn && turn->depth && turn->depth == turn->rt->turns.depth;
+}
+
 static inline int is_under_way(sf_turn *turn)
 {
-    if (SFI_RARE(!turn || !turn->depth || turn->depth != turn->rt->turns.depth))
-        return refuse_turn(turn);
-    return 1;
+    return SFI_RARE(!is_innermost(turn)) ? refuse_turn(turn) : 1;
 }
 
 /* May this turn still do something? */
@@ -64,16 +67,21 @@ const sf_message *sf_msg(sf_turn *turn)
     return is_under_way(turn) ? &turn->view : NULL;
 }
 
-const void *sf_body(sf_turn *turn, size_t size)
+static __attribute__((noinline, cold)) const void *refuse_body(sf_turn *turn, size_t size)
 {
     if (!is_under_way(turn))
         return NULL;
-    if (turn->view.body.size == size)
-        return turn->view.body.data ? turn->view.body.data : "";
     sfi_work_doom(work_of(turn), SFI_REJECT, SF_EINVAL, "the body of '%s' has %zu bytes, not %zu",
                   turn->view.kind, turn->view.body.size, size);
     sfi_work_error(work_of(turn));
     return sfi_turn_no_body(turn, size);
+}
+
+const void *sf_body(sf_turn *turn, size_t size)
+{
+    if (SFI_RARE(!is_innermost(turn) || turn->view.body.size != size))
+        return refuse_body(turn, size);
+    return turn->view.body.data ? turn->view.body.data : "";
 }
 
 sf_address sf_self(sf_turn *turn)
@@ -105,9 +113,12 @@ uint64_t sf_random(sf_turn *turn)
     return sfi_hash(&rt->types.key, 1, &rt->randoms, sizeof rt->randoms);
 }
 
-static int answer_outside(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
+static __attribute__((noinline)) int answer_outside(sf_turn *turn, sf_address to, const char *kind,
+                                                    sf_bytes body)
 {
     uint64_t number = 0;
+    if (sfi_check_payload(turn->rt, kind, body) < 0)
+        return turn_reject(turn, SF_EINVAL);
     if (to.id.size != 0 && (to.id.size != sizeof number || !to.id.data))
         return turn_reject(turn, sfi_err(SF_EINVAL, "this is no address of an asker"));
     if (to.id.size)
@@ -116,22 +127,23 @@ static int answer_outside(sf_turn *turn, sf_address to, const char *kind, sf_byt
 }
 
 /* The type of an actor that a turn sends to or calls.  NULL: the turn failed; *rc says how. */
-static struct sfi_type *find_target(sf_turn *turn, sf_address to, const char *kind, sf_bytes body,
-                                    int *rc)
+static inline struct sfi_type *find_target(sf_turn *turn, sf_address to, const char *kind,
+                                           sf_bytes body, size_t *kind_size, int *rc)
 {
-    *rc = sfi_check_payload(turn->rt, kind, body);
+    *rc = sfi_check_letter(turn->rt, kind, body, kind_size);
     if (*rc == 0)
         *rc = sfi_check_id(to);
-    if (*rc < 0) {
+    if (SFI_RARE(*rc < 0)) {
         turn_reject(turn, *rc);
         return NULL;
     }
     struct sfi_type *type = sfi_types_find(&turn->rt->types, to.type);
-    if (type && type->registered)
-        return type;
-    *rc = sfi_not_registered("type", to.type);
-    sfi_work_doom(work_of(turn), SFI_FAIL, *rc, "%s", sf_errmsg());
-    return NULL;
+    if (SFI_RARE(!type || !type->registered)) {
+        *rc = sfi_not_registered("type", to.type);
+        sfi_work_doom(work_of(turn), SFI_FAIL, *rc, "%s", sf_errmsg());
+        return NULL;
+    }
+    return type;
 }
 
 static int is_self(const sf_turn *turn, sf_address to)
@@ -151,18 +163,16 @@ static int check_private(sf_turn *turn, sf_address to, const char *kind)
 
 int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
 {
+    size_t kind_size;
     int rc = turn_check(turn);
     if (rc == 0)
         rc = check_private(turn, to, kind);
     if (rc < 0)
         return rc;
-    if (!to.type && sfi_check_payload(turn->rt, kind, body) < 0)
-        return turn_reject(turn, SF_EINVAL);
     if (!to.type)
         return answer_outside(turn, to, kind, body);
-    struct sfi_type *type = find_target(turn, to, kind, body, &rc);
-    return type ? sfi_turn_send(turn, type, to, kind ? kind : "", kind ? strlen(kind) : 0, body)
-                : rc;
+    struct sfi_type *type = find_target(turn, to, kind, body, &kind_size, &rc);
+    return type ? sfi_turn_send(turn, type, to, kind ? kind : "", kind_size, body) : rc;
 }
 
 int sf_reply(sf_turn *turn, const char *kind, sf_bytes body)
@@ -182,7 +192,8 @@ const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind, sf_byt
         rc = turn_reject(turn, sfi_err(SF_EINVAL, "the outside cannot be called"));
     if (rc == 0)
         rc = check_private(turn, to, kind);
-    struct sfi_type *type = rc < 0 ? NULL : find_target(turn, to, kind, body, &rc);
+    size_t kind_size;
+    struct sfi_type *type = rc < 0 ? NULL : find_target(turn, to, kind, body, &kind_size, &rc);
     return type ? sfi_call(turn, type, to, kind ? kind : "", body) : &sfi_no_answer;
 }
 

@@ -23,20 +23,25 @@ struct sfi_guard {
     int handlers, callbacks;  /* of the application's, under way: so deep */
 };
 
-static inline int *sfi_inside_begin(int *depth)
+struct sfi_inside {
+    int *depth, before;
+};
+
+static inline struct sfi_inside sfi_inside_begin(int *depth)
 {
-    ++*depth;
-    return depth;
+    return (struct sfi_inside){depth, (*depth)++};
 }
 
-static inline void sfi_inside_end(int *const *depth)
+/* Also of calls further inside that were left by longjmp(), and have not given their depths back. */
+static inline void sfi_inside_end(const struct sfi_inside *inside)
 {
-    --**depth;
+    *inside->depth = inside->before;
 }
 
 /* From here to the end of the block code of the application runs. */
 #define SFI_INSIDE(depth)                                                                          \
-    int *inside_ __attribute__((cleanup(sfi_inside_end), unused)) = sfi_inside_begin(&(depth))
+    struct sfi_inside inside_ __attribute__((cleanup(sfi_inside_end), unused)) =                   \
+        sfi_inside_begin(&(depth))
 
 /* Is there a runtime, in this process?  0, SF_EINVAL, SF_EFORK. */
 int sfi_life_check(const sf_runtime *rt, const char *call);

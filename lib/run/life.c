@@ -21,7 +21,6 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     rt->payload_max = options->payload_max;
     rt->epoch_turns_max = options->epoch_turns_max;
     rt->ceiling.bytes_max = options->store_bytes_max;
-    rt->turn_bytes_max = sfi_ceiling_turn_bytes(&rt->ceiling);
     rt->commit_inline = options->commit_inline;
     rt->careful.crashes_max = options->crashes_max;
     rt->tidy_ns = options->commit_inline; /* what an earlier run left, at once */

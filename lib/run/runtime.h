@@ -38,7 +38,6 @@ struct sf_runtime {
     struct sfi_dir dir;
     int has_dir; /* 0: a test's store without a directory */
     uint32_t payload_max, epoch_turns_max;
-    uint64_t turn_bytes_max;
     uint64_t randoms; /* made here, because the machine gives none */
     int commit_inline; /* the store has no thread */
     uint64_t tidy_ns;  /* when its own work is due then; 0: there is none */

@@ -78,11 +78,9 @@ static int migrate(struct sf_turn *turn, struct sfi_actor *actor, const struct s
     return rc;
 }
 
-static int load_state(struct sf_turn *turn, struct sfi_actor *actor)
+static __attribute__((noinline)) int load_state(struct sf_turn *turn, struct sfi_actor *actor)
 {
     struct sfi_old_state old;
-    if (actor->has_state)
-        return 0;
     int rc = sfi_state_load(turn->rt->store, &work_of(turn)->arena, actor, &old);
     if (rc < 0)
         return sfi_work_unreadable(work_of(turn), rc);
@@ -96,20 +94,30 @@ const void *sfi_turn_no_body(struct sf_turn *turn, size_t size)
     return zeroes(turn, &turn->rt->turns.no_body, size);
 }
 
+/* Written to in vain: it is undone. */
+static __attribute__((noinline, cold)) void *no_state(struct sf_turn *turn)
+{
+    return zeroes(turn, &turn->rt->turns.no_state, turn->actor->type->desc.state_size);
+}
+
+/* For the first time in this work. */
+static void *lend_state(struct sf_turn *turn, struct sfi_actor *actor)
+{
+    struct sfi_work *work = work_of(turn);
+    if (SFI_RARE(work->verdict != SFI_KEEP || (!actor->has_state && load_state(turn, actor) < 0) ||
+                 sfi_work_copy(work, actor) < 0))
+        return no_state(turn);
+    if (SFI_RARE(actor->is_timed) && sfi_expire_is_over(work, actor))
+        sfi_state_forget(actor);
+    return sfi_actor_state(actor);
+}
+
 void *sfi_turn_state(struct sf_turn *turn)
 {
     struct sfi_actor *actor = turn->actor;
-    size_t size = actor->type->desc.state_size;
-    if (size == 0)
-        return NULL;
     if (actor->copied)
         return sfi_actor_state(actor);
-    if (SFI_RARE(work_of(turn)->verdict != SFI_KEEP || load_state(turn, actor) < 0 ||
-                 sfi_work_copy(work_of(turn), actor) < 0))
-        return zeroes(turn, &turn->rt->turns.no_state, size); /* written to in vain: it is undone */
-    if (actor->is_timed && sfi_expire_is_over(work_of(turn), actor))
-        sfi_state_forget(actor);
-    return sfi_actor_state(actor);
+    return actor->type->desc.state_size ? lend_state(turn, actor) : NULL;
 }
 
 struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
@@ -192,6 +200,7 @@ int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, co
                   size_t kind_size, sf_bytes body)
 {
     sf_runtime *rt = turn->rt;
+    struct sfi_work *work = work_of(turn);
     struct sfi_letter letter = {.to_type = type,
                                 .from_type = turn->actor->type,
                                 .hash = sfi_actors_hash(&rt->actors, type, to.id.data, to.id.size),
@@ -203,11 +212,12 @@ int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, co
                                 .kind_size = kind_size,
                                 .body = body};
     struct sfi_message *message = sfi_message_new(&rt->mailbox.pool, &letter);
-    if (!message)
-        return sfi_work_no_memory(work_of(turn));
-    work_of(turn)->sent_bytes += sfi_message_bytes(message);
-    sfi_list_push(&work_of(turn)->sent, message);
-    return sfi_work_charge(work_of(turn), sfi_message_bytes(message));
+    if (SFI_RARE(!message))
+        return sfi_work_no_memory(work);
+    size_t bytes = sfi_message_bytes(message);
+    work->sent_bytes += bytes;
+    sfi_list_push(&work->sent, message);
+    return sfi_work_charge(work, bytes);
 }
 
 int sfi_turn_answer(struct sf_turn *turn, uint64_t ask, const char *kind, sf_bytes body)
@@ -242,7 +252,7 @@ int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *k
 
 /* -- turns begin and end ---------------------------------------------------------------------------- */
 
-struct sf_turn *sfi_turn_enter(struct sfi_turns *turns, struct sfi_actor *actor)
+static inline struct sf_turn *enter(struct sfi_turns *turns, struct sfi_actor *actor)
 {
     struct sf_turn *turn = &turns->all[turns->depth++];
     turn->depth = turns->depth;
@@ -252,47 +262,70 @@ struct sf_turn *sfi_turn_enter(struct sfi_turns *turns, struct sfi_actor *actor)
     return turn;
 }
 
-void sfi_turn_leave(struct sfi_turns *turns, int depth)
+struct sf_turn *sfi_turn_enter(struct sfi_turns *turns, struct sfi_actor *actor)
 {
-    while (turns->depth > depth) {
-        struct sf_turn *turn = &turns->all[--turns->depth];
-        turn->depth = 0;
-        turn->actor->busy = 0;
-    }
+    return enter(turns, actor);
 }
 
-/* An inner handler that was left by longjmp into this one has not given its depths back. */
-int sfi_turn_call_handler(struct sf_turn *turn)
+static inline void leave_last(struct sfi_turns *turns)
+{
+    struct sf_turn *turn = &turns->all[--turns->depth];
+    turn->depth = 0;
+    turn->actor->busy = 0;
+}
+
+void sfi_turn_leave(struct sfi_turns *turns, int depth)
+{
+    while (turns->depth > depth)
+        leave_last(turns);
+}
+
+/* An inner handler was left by longjmp into this one, or this is the child of a fork. */
+static __attribute__((noinline, cold)) void settle_handler(struct sf_turn *turn)
 {
     struct sfi_turns *turns = &turn->rt->turns;
-    const struct sfi_type *type = turn->actor->type;
-    sf_handler *handler = sfi_type_handler(type, turn->view.kind, turn->kind_size);
-    if (!handler) {
-        sfi_work_doom(&turns->work, SFI_REJECT, SF_EINVAL, "%s does not understand '%s'",
-                      type->name, turn->view.kind);
-        return SF_EINVAL;
-    }
-    SFI_INSIDE(turn->rt->drive.guard.handlers);
-    int depth = turn->depth, inside = turn->rt->drive.guard.handlers;
-    int rc = handler(turn);
-    if (SFI_RARE(turns->depth > depth)) {
+    if (turns->depth > turn->depth) {
         sfi_work_doom(&turns->work, SFI_FAIL, SF_EFAILED,
                       "the handler of a call was left by longjmp");
-        sfi_turn_leave(turns, depth);
+        sfi_turn_leave(turns, turn->depth);
     }
-    turn->rt->drive.guard.handlers = inside;
-    if (sfi_is_forked(turn->rt)) /* the handler forked, and this is the child */
+    if (sfi_is_forked(turn->rt))
         sfi_work_trouble(&turns->work, sfi_life_check(turn->rt, "a turn"));
-    else if (SFI_RARE(rc))
-        sfi_work_doom(&turns->work, SFI_FAIL, SF_EFAILED, "the handler returned %d", rc);
-    return 0;
+}
+
+static __attribute__((noinline, cold)) void not_understood(struct sf_turn *turn)
+{
+    sfi_work_doom(work_of(turn), SFI_REJECT, SF_EINVAL, "%s does not understand '%s'",
+                  turn->actor->type->name, turn->view.kind);
+}
+
+static inline __attribute__((always_inline)) void call_handler(struct sf_turn *turn)
+{
+    sf_runtime *rt = turn->rt;
+    int depth = turn->depth;
+    sf_handler *handler = sfi_type_handler(turn->actor->type, turn->view.kind, turn->kind_size);
+    if (SFI_RARE(!handler)) {
+        not_understood(turn);
+        return;
+    }
+    SFI_INSIDE(rt->drive.guard.handlers);
+    int rc = handler(turn);
+    if (SFI_RARE(rt->turns.depth > depth || sfi_is_forked(rt)))
+        settle_handler(turn);
+    if (SFI_RARE(rc))
+        sfi_work_doom(&rt->turns.work, SFI_FAIL, SF_EFAILED, "the handler returned %d", rc);
+}
+
+void sfi_turn_call_handler(struct sf_turn *turn)
+{
+    call_handler(turn);
 }
 
 /* Near the ceiling who sends more than he took waits for those who do not (ceiling.h: 4). */
 static void check_flood(sf_runtime *rt)
 {
     struct sfi_work *work = &rt->turns.work;
-    if (work->verdict != SFI_KEEP ||
+    if (work->sent_bytes == 0 || work->verdict != SFI_KEEP ||
         work->sent_bytes <= sfi_message_bytes(rt->turns.message) ||
         sfi_ceiling_check(&rt->ceiling, SFI_FLOODS, 0) == 0 ||
         sfi_ceiling_lets_through(&rt->ceiling, rt->sys->mono_ns(rt->sys->ctx)))
@@ -307,7 +340,9 @@ static int end_work(sf_runtime *rt)
 {
     struct sfi_turns *turns = &rt->turns;
     sfi_careful_end(&rt->careful);
-    sfi_turn_leave(turns, 0);
+    if (SFI_RARE(turns->depth > 1))
+        sfi_turn_leave(turns, 1);
+    leave_last(turns);
     check_flood(rt);
     if (turns->work.verdict == SFI_KEEP) {
         sfi_work_keep(&turns->work);
@@ -330,7 +365,7 @@ static struct sfi_actor *find_actor(sf_runtime *rt, const struct sfi_message *me
 }
 
 /* What was asked is lent aligned, as everything is. */
-static void show_parts(struct sf_turn *turn, const struct sfi_message *message)
+static __attribute__((noinline)) void show_parts(struct sf_turn *turn, const struct sfi_message *message)
 {
     struct sfi_answer answer;
     sf_message *view = &turn->view;
@@ -348,7 +383,7 @@ static void show_parts(struct sf_turn *turn, const struct sfi_message *message)
 }
 
 /* In place: a view made elsewhere would be copied in steps wider than those it was written in, and wait for each. */
-static void show(struct sf_turn *turn, const struct sfi_message *message)
+static inline void show(struct sf_turn *turn, const struct sfi_message *message)
 {
     sf_message *view = &turn->view;
     view->to = sfi_message_target(message);
@@ -361,25 +396,25 @@ static void show(struct sf_turn *turn, const struct sfi_message *message)
     view->reason = "";
     view->result = 0;
     view->request = SF_NONE;
-    if (message->has_parts)
+    if (SFI_RARE(message->has_parts))
         show_parts(turn, message);
 }
 
 int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
 {
-    if (message->purged)
+    if (SFI_RARE(message->purged))
         return sfi_failure_drop(rt, message);
     struct sfi_actor *actor = find_actor(rt, message);
-    if (!actor)
+    if (SFI_RARE(!actor))
         return sfi_err(SF_ENOMEM, "out of memory");
     sfi_work_begin(&rt->turns.work);
     rt->turns.message = message;
     rt->turns.met = 1;
-    struct sf_turn *turn = sfi_turn_enter(&rt->turns, actor);
+    struct sf_turn *turn = enter(&rt->turns, actor);
     show(turn, message);
     sfi_careful_begin(&rt->careful, message->sequence);
     if (rt->turns.work.verdict == SFI_KEEP)
-        sfi_turn_call_handler(turn);
+        call_handler(turn);
     return end_work(rt);
 }
 

@@ -76,7 +76,7 @@ int sfi_turn_emit(struct sf_turn *turn, struct sfi_egress *egress, const char *k
 struct sf_turn *sfi_turn_enter(struct sfi_turns *turns, struct sfi_actor *actor);
 /* Down to that depth: more than one turn where handlers were left by longjmp. */
 void sfi_turn_leave(struct sfi_turns *turns, int depth);
-/* Negative: there is none, and the work is doomed. */
-int sfi_turn_call_handler(struct sf_turn *turn);
+/* If there is none, the work is doomed. */
+void sfi_turn_call_handler(struct sf_turn *turn);
 
 #endif

@@ -12,7 +12,7 @@ enum { UNDO_MIN = 16 };
 
 void sfi_work_init(struct sfi_work *work, sf_runtime *rt)
 {
-    *work = (struct sfi_work){.rt = rt};
+    *work = (struct sfi_work){.rt = rt, .bytes_max = sfi_ceiling_turn_bytes(&rt->ceiling)};
     sfi_arena_init(&work->arena, rt->sys);
 }
 
@@ -60,14 +60,10 @@ int sfi_work_no_memory(struct sfi_work *work)
     return sfi_work_trouble(work, sfi_err(SF_ENOMEM, "out of memory"));
 }
 
-int sfi_work_charge(struct sfi_work *work, size_t bytes)
+int sfi_work_too_much(struct sfi_work *work)
 {
-    uint64_t max = work->rt->turn_bytes_max;
-    work->bytes += bytes;
-    if (work->bytes <= max)
-        return 0;
     sfi_work_doom(work, SFI_REJECT, SF_EINVAL, "one turn sent and stored more than %llu bytes",
-                  (unsigned long long)max);
+                  (unsigned long long)work->bytes_max);
     return sfi_work_error(work);
 }
 
@@ -226,16 +222,14 @@ static int differs(const char *a, const char *b, size_t size)
     return size && memcmp(a, b, size) != 0;
 }
 
-/* The struct was handed out; whether it was changed is seen by looking, unless it is to be saved anyhow. */
-static void keep_copy(struct sfi_work *work, const struct sfi_copy *copy)
+/* The struct was handed out, and is not to be saved anyhow: whether it was changed is seen by looking. */
+static __attribute__((noinline)) void keep_copy(struct sfi_work *work, const struct sfi_copy *copy)
 {
     sf_runtime *rt = work->rt;
     struct sfi_actor *actor = copy->actor;
     size_t size = state_size(actor);
-    actor->copied = 0;
     if (SFI_RARE(actor->is_timed) ? !sfi_expire_keep(work, copy)
-                                  : actor->state_dirty ||
-                                        !differs(sfi_actor_state(actor), (const char *)copy->bytes, size))
+                                  : !differs(sfi_actor_state(actor), (const char *)copy->bytes, size))
         return;
     sfi_actor_touch(&rt->actors, actor, size);
     actor->state_dirty = 1;
@@ -297,8 +291,11 @@ void sfi_work_keep(struct sfi_work *work)
     sf_runtime *rt = work->rt;
     if (work->undo_count)
         keep_undo(work);
-    for (const struct sfi_copy *copy = work->copies; copy; copy = copy->next)
-        keep_copy(work, copy);
+    for (const struct sfi_copy *copy = work->copies; copy; copy = copy->next) {
+        copy->actor->copied = 0;
+        if (!copy->actor->state_dirty || copy->actor->is_timed)
+            keep_copy(work, copy);
+    }
     for (struct sfi_message *message; (message = sfi_list_pop(&work->sent));)
         sfi_mailbox_push(&rt->mailbox, message);
     if (work->effects.first)

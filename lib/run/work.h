@@ -72,7 +72,8 @@ struct sfi_work {
     enum sfi_verdict verdict;
     int code;
     struct sfi_copy *copies;
-    size_t bytes;      /* staged */
+    size_t bytes;      /* staged, */
+    uint64_t bytes_max; /* and how much may be */
     size_t sent_bytes; /* of them, messages */
     uint64_t now_us; /* 0: not read yet */
     uint32_t undo_count, undo_capacity;
@@ -110,8 +111,13 @@ int sfi_work_trouble(struct sfi_work *work, int code);
 /* The same of what was to be read of an actor: a damaged row concerns that actor alone. */
 int sfi_work_unreadable(struct sfi_work *work, int code);
 int sfi_work_no_memory(struct sfi_work *work);
+int sfi_work_too_much(struct sfi_work *work);
 /* Counts what it changes and sends.  SF_EINVAL: too much for one turn. */
-int sfi_work_charge(struct sfi_work *work, size_t bytes);
+static inline int sfi_work_charge(struct sfi_work *work, size_t bytes)
+{
+    work->bytes += bytes;
+    return SFI_RARE(work->bytes > work->bytes_max) ? sfi_work_too_much(work) : 0;
+}
 
 /* Before the struct of an actor changes, once a work.  SF_ENOMEM, and the work is doomed. */
 int sfi_work_copy(struct sfi_work *work, struct sfi_actor *actor);

@@ -33,7 +33,7 @@ static void bounds_that_are_not_given_are_those_of_the_header(void **state)
     assert_int_equal(rig.rt->egresses.bytes_max, 4096 * MIB);
     assert_int_equal(rig.rt->dead.count_max, 65536);
     assert_int_equal(rig.rt->dead.bytes_max, 64 * MIB);
-    assert_int_equal(rig.rt->turn_bytes_max, 64 * MIB);
+    assert_int_equal(rig.rt->turns.work.bytes_max, 64 * MIB);
     rig_close(&rig);
 }
 
@@ -79,7 +79,7 @@ static void a_small_database_bounds_what_lies_in_it(void **state)
     rig_open(&rig, *state, (sf_options)SF_OPTIONS(.store_bytes_max = 64 * MIB));
     assert_int_equal(rig.rt->egresses.bytes_max, 8 * MIB);
     assert_int_equal(rig.rt->dead.bytes_max, 4 * MIB);
-    assert_int_equal(rig.rt->turn_bytes_max, 4 * MIB);
+    assert_int_equal(rig.rt->turns.work.bytes_max, 4 * MIB);
     rig_close(&rig);
 }
 
