@@ -224,16 +224,17 @@ SF_API sf_address sf_addr(const char *type, const char *id);
 typedef struct sf_message {
     sf_address to;
     sf_address from;
-    const char *kind; /* what the body is: "add", "acme.Order"; "" if the sender did not say.  One that
-                       * begins with a dot is private: only the actor itself, its timers and its operations
-                       * can send it, to others it is SF_EINVAL */
+    const char *kind; /* what the body is: "add", "acme.Order"; "" if the sender did not say.  One
+                       * that begins with a dot is private: only the actor itself, its timers and its
+                       * operations can send it, to others it is SF_EINVAL */
     sf_bytes body;
     uint32_t attempt;   /* 1 on the first */
     uint64_t sequence;  /* egress records and dead letters: 1, 2, 3, ...  Dead letters go:
                          * sf_dead_drop() */
-    const char *reason; /* dead letters, answers of operations that failed: why; else "" */
-    int result;         /* of an operation: 0, SF_EFAILED, SF_ETIMEOUT, SF_EUNKNOWN; else 0 */
-    sf_bytes request;   /* likewise: what was asked */
+    const char *reason; /* dead letters, answers of operations that failed, SF_DEAD: why; else "" */
+    int result;         /* of an operation: 0, SF_EFAILED, SF_ETIMEOUT, SF_EUNKNOWN; SF_DEAD:
+                         * SF_EFAILED; else 0 */
+    sf_bytes request;   /* likewise: what was asked, what was told */
 } sf_message;
 
 SF_API int sf_is(const sf_message *msg, const char *kind); /* 1 if msg->kind is `kind` [any] */
@@ -282,6 +283,11 @@ typedef struct sf_map { /* keys of 0 to SF_KEY_MAX bytes */
 typedef struct sf_list { /* three types, so that none is taken for another */
     sf_slot slot;
 } sf_list;
+
+/* A kind for `on`: what this actor told became a dead letter.  `from` is for whom it was, `body` the
+ * kind of it, `request` its body, `reason` why.  Sent to actors whose type lists it, together with
+ * the burial; one that fails itself does not come back. */
+#define SF_DEAD ".dead"
 
 /* What becomes of a message that was rejected, or failed sf_type.attempts_max times: it is set aside
  * with its reason, and the actor goes on; or it stays, and the actor waits for sf_resume(); or no

@@ -27,8 +27,9 @@ static struct sfi_turn_page *map(int dir_fd)
     int fd = openat(dir_fd, SFI_DISK_TURN, FLAGS, 0600);
     if (fd < 0)
         return NULL;
-    void *page = has_page(fd) ? mmap(NULL, SFI_TURN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0)
-                              : MAP_FAILED;
+    void *page = MAP_FAILED;
+    if (has_page(fd))
+        page = mmap(NULL, SFI_TURN_PAGE_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     close(fd);
     return page == MAP_FAILED ? NULL : page;
 }

@@ -46,7 +46,8 @@ void sfi_careful_close(struct sfi_careful *careful)
     careful->page = NULL;
 }
 
-/* It counts no more when it is on disk that the message is dead: a death before that is the same one's. */
+/* It counts no more when it is on disk that the message is dead: a death before that is the same
+ * one's. */
 static int set_aside(sf_runtime *rt, struct sfi_message *message)
 {
     char reason[64];

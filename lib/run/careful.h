@@ -3,18 +3,20 @@
  *      turn begins   page.sequence = its message's             (dir/turn_page.h)
  *      turn ends     page.sequence = 0
  *      open          page.sequence = 0  -----------------> as ever
- *                    else the process died in that turn -> careful; the same message as last time: one more death
- *      careful       a message runs when its row is durable; that which died crashes_max times in a row is a
- *                    dead letter instead; it ends when so many turns were run as two epochs may have
+ *                    else the process died in that turn -> careful; and if it is the same
+ *                    message as last time, that is one more death
+ *      careful       a message runs when its row is durable; one that died crashes_max times in a
+ *                    row is a dead letter instead; over when so many turns were run as two epochs
+ *                    may have
  *
- * (1) A sequence says which message it is, for ever, once it is durable: that of a message without a row on disk is
- *     given again after the crash, to whichever comes then.  So such a death counts for nobody, and from then on
- *     messages wait for their rows, a commit for each generation of sends; the next death has a name.
- *     A message that kills is set aside after at most crashes_max + 1 deaths, if nothing else ends the process
- *     (model/careful.pml).
- * (2) Nothing is set aside that was not under way each time in so many deaths in a row, nothing else dying in
- *     between.  A kill from outside that hits the same message so often, each time inside its handler, cannot be told
- *     from that.
+ * (1) A sequence says which message it is, for ever, once it is durable: that of a message without
+ *     a row on disk is given again after the crash, to whichever comes then.  So such a death
+ *     counts for nobody, and from then on messages wait for their rows, a commit for each
+ *     generation of sends; the next death has a name. A message that kills is set aside after at
+ *     most crashes_max + 1 deaths, if nothing else ends the process (model/careful.pml).
+ * (2) Nothing is set aside that was not under way each time in so many deaths in a row, nothing
+ *     else dying in between.  A kill from outside that hits the same message so often, each time
+ *     inside its handler, cannot be told from that.
  * (3) Who does not die pays two stores a turn, and a look at `turns_left` for each message.
  * (4) A turn inside another dies under the name of the outer one's message.
  *
@@ -43,7 +45,8 @@ static inline int sfi_careful_is_on(const struct sfi_careful *careful)
     return careful->turns_left != 0;
 }
 
-/* Careful: may the head run?  1; 0: look again; negative: the epoch that it waits for cannot be committed. */
+/* Careful: may the head run?  1; 0: look again; negative: the epoch that it waits for cannot be
+ * committed. */
 int sfi_careful_meet(sf_runtime *rt, struct sfi_message *message);
 
 static inline void sfi_careful_begin(struct sfi_careful *careful, uint64_t sequence)

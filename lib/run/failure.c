@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "run/bounce.h"
 #include "run/dead.h"
 #include "run/runtime.h"
 
@@ -39,19 +40,25 @@ int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message)
 int sfi_failure_bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
 {
     struct sfi_reply *reply;
+    struct sfi_message *bounce = NULL;
     int rc = refusal(rt, message, reason, &reply);
     if (rc < 0)
         return rc;
     message->attempts++;
-    rc = sfi_dead_add(rt, message, reason);
+    rc = sfi_bounce_new(rt, message, reason, &bounce);
+    if (rc == 0)
+        rc = sfi_dead_add(rt, message, reason);
     if (rc < 0) {
         message->attempts--;
         sfi_reply_free(reply);
+        sfi_message_free(&rt->mailbox.pool, bounce);
         return rc;
     }
     if (reply)
         sfi_effects_push(&rt->gate.open, &reply->effect);
     sfi_crowd_done(rt);
+    if (bounce)
+        sfi_mailbox_push(&rt->mailbox, bounce);
     return 0;
 }
 

@@ -3,14 +3,16 @@
  *      verdict       attempts   the message
  *      SFI_FAIL      +1         again, at once or after the type's back-off; at last given up
  *      SFI_REJECT    +1         given up
- *      SFI_HOLD      as before  waits with its actor: its program is at fault, and the next one may mend it
+ *      SFI_HOLD      as before  waits with its actor: its program is at fault, the next may mend it
  *      SFI_WAIT      as before  waits with its actor for room
  *      SFI_TROUBLE   as before  stays where it is; the step returns the code
  *
- * Given up, as its type says: a dead letter; or it stays before all others, and the actor is held (SFI_HELD_POLICY);
- * or it stays, and the engine stops: SF_EFAILED.  What stays is a first attempt again.
+ * Given up, as its type says: a dead letter; or it stays before all others, and the actor is held
+ * (SFI_HELD_POLICY); or it stays, and the engine stops: SF_EFAILED.  What stays is a first attempt
+ * again.
  *
- * Everything that can fail comes first, so that a dead letter, its count and the asker's answer are one step. */
+ * Everything that can fail comes first, so that a dead letter, its count and the asker's answer
+ * are one step. */
 #ifndef SFI_RUN_FAILURE_H
 #define SFI_RUN_FAILURE_H
 

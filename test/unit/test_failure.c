@@ -174,6 +174,45 @@ static void who_is_paused_or_stops_the_engine_is_so_whatever_the_machine_refuses
     }
 }
 
+static int tell_to_fail(sf_turn *turn)
+{
+    return sf_tell(turn, sf_addr("test/fails", "a"), "told", sf_str("body"));
+}
+
+static int hear(sf_turn *turn)
+{
+    uint64_t *heard = sf_userdata(turn);
+    ++*heard;
+    return 0;
+}
+
+/* Each allocation fails once, anywhere on the way: buried once, and heard of once. */
+static void what_comes_back_does_so_once_whatever_the_machine_refuses(void **state)
+{
+    static const sf_type fails = SF_TYPE("test/fails", .handler = fail_always, .attempts_max = 1);
+    static const sf_type tells =
+        SF_TYPE("test/tells", .on = {{"tell", tell_to_fail}, {SF_DEAD, hear}});
+    struct rig rig;
+    for (uint64_t n = 1, failed = 1; failed; n++) {
+        uint64_t heard = 0;
+        rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+        OK(sf_register(rig.rt, &fails, NULL));
+        OK(sf_register(rig.rt, &tells, &heard));
+        OK(sf_run_until_idle(rig.rt));
+        OK(sf_send(rig.rt, sf_addr("test/tells", "t"), "tell", SF_NONE));
+        uint64_t before = rig.machine.allocations;
+        rig.machine.fail_allocation = before + n;
+        for (int i = 0; i < 20; i++)
+            (void)!sf_step(rig.rt, 0);
+        failed = rig.machine.allocations >= before + n;
+        rig.machine.fail_allocation = 0;
+        assert_int_equal(heard, 1);
+        assert_int_equal(stats_of(rig.rt).dead_letters, 1);
+        assert_int_equal(stats_of(rig.rt).messages_waiting, 0);
+        rig_close(&rig);
+    }
+}
+
 /* -- held ---------------------------------------------------------------------------------------- */
 
 static int migrates; /* what state_migrate says */
@@ -313,6 +352,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_pause_doubles_up_to_its_bound),
         TEST(a_pause_is_drawn_from_the_machines_random_numbers),
+        TEST(what_comes_back_does_so_once_whatever_the_machine_refuses),
         TEST(who_is_paused_or_stops_the_engine_is_so_whatever_the_machine_refuses),
         TEST(what_the_machine_refuses_counts_no_attempt),
         TEST(who_cannot_be_migrated_waits_longer_each_time_up_to_a_minute),
