@@ -3,7 +3,7 @@
  * MODEL      An actor is an address: a type ("shop/cart") and an id ("ada").  It is never created
  *            or destroyed; it is there when a message reaches it, zeroed at first and after
  *            sf_clear().  A message runs the type's handler once: a turn.  All that a turn did
- *            (state, messages, egress records, and the turns of others that it called) happens
+ *            (state, messages, timers, egress records, and the turns of others that it called) happens
  *            together or not at all.  Turns are committed in groups, epochs; nothing leaves the
  *            process before its epoch is on disk.  What is sent from outside lies in the inbox
  *            until it is taken in: put into its actor's mailbox, in the order sent.
@@ -14,6 +14,8 @@
  *                                                         sf_reply() comes as a message later
  *            exactly once    sf_source_send(), then       all of it
  *                            sf_source_advance()
+ *            later           sf_send_after()              sf_tell_after(); to oneself
+ *                                                         sf_timer_after()
  *            out             sf_egress_register()         sf_emit()
  *            look            sf_view_open()               sf_state(), sf_value_get()
  *            how it ends                                  return 0: kept; sf_fail(): tried again;
@@ -202,6 +204,8 @@ enum {
     SF_ID_MAX = 255,
     SF_KIND_MAX = 255,
     SF_NAME_MAX = 255,        /* of a value, a source, an egress */
+    SF_TOKEN_MAX = 255,       /* of what is sent later */
+    SF_TIMER_NAME_MAX = 400,  /* kind and key of a timer together */
     SF_ADDRESS_MAX = 400,     /* what sf_addr_save() gives: it can be a key */
     SF_KEY_MAX = 400,         /* of a map's entry */
     SF_STATE_MAX = 1 << 20,   /* an actor's struct */
@@ -235,6 +239,7 @@ typedef struct sf_message {
     int result;         /* of an operation: 0, SF_EFAILED, SF_ETIMEOUT, SF_EUNKNOWN; SF_DEAD:
                          * SF_EFAILED; else 0 */
     sf_bytes request;   /* likewise: what was asked, what was told */
+    uint64_t due_ms;    /* of a timer, or sent later: when it was due, by the wall clock; else 0 */
 } sf_message;
 
 SF_API int sf_is(const sf_message *msg, const char *kind); /* 1 if msg->kind is `kind` [any] */
@@ -404,7 +409,7 @@ SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 
 /* Forgets this actor: its struct is zeroed, where sf_state() said it is, and all its values are
- * absent.  When the turn is kept it takes no space any more, unless the handler writes to it again;
+ * absent, and its timers end.  When the turn is kept it takes no space any more, unless the handler writes to it again;
  * then it is a new one. */
 SF_API int sf_clear(sf_turn *turn);
 
@@ -415,6 +420,32 @@ SF_API sf_bytes sf_addr_save(sf_turn *turn, sf_address address);
 SF_API sf_address sf_addr_load(sf_turn *turn, sf_bytes saved);
 
 /* -- in a turn: later ------------------------------------------------------------------------ */
+
+/* The actor's own timers.  When it is time the actor gets a message of that kind from itself, with
+ * the key as its body; what became due while the process was down comes at once.  Kind and key name
+ * the timer, and have at most SF_TIMER_NAME_MAX bytes together: set again it is replaced, and one
+ * that was cancelled or replaced is never handled, even if it was due already.  By the wall clock,
+ * in order of time, never early.  sf_clear() and sf_purge() end them.  In a turn that was called they
+ * are those of the actor that is called.  The turn is rejected for a kind or a key that cannot be,
+ * and for a time that cannot come. */
+SF_API int sf_timer_after(sf_turn *turn, const char *kind, sf_bytes key, uint64_t delay_ms);
+/* Again and again until it is cancelled: every period, first after one; or by the clock in UTC,
+ * "minute hour day month weekday" as in crontab(5), without names.  The next one is set when this one
+ * was handled, or became a dead letter: missed ones count as one, and none piles up.  Set again with
+ * the same time it goes on as it is, so any turn may set it. */
+SF_API int sf_timer_every(sf_turn *turn, const char *kind, sf_bytes key, uint64_t period_ms);
+SF_API int sf_timer_cron(sf_turn *turn, const char *kind, sf_bytes key, const char *utc);
+SF_API int sf_timer_cancel(sf_turn *turn, const char *kind, sf_bytes key); /* not there: no effect */
+
+/* sf_tell(), later: to any registered type, but not to the outside.  A token of 1 to SF_TOKEN_MAX
+ * bytes makes it cancellable, by this actor, until it is sent; one that is pending is replaced, and
+ * all that are go with sf_clear() and sf_purge() of this actor.  SF_NONE: not cancellable, and sent
+ * whatever becomes of this actor. */
+SF_API int sf_tell_after(sf_turn *turn, sf_bytes token, uint64_t delay_ms, sf_address to,
+                         const char *kind, sf_bytes body);
+/* 1: it will not be sent.  0: no such token is pending; its message may have been sent, and come
+ * yet. */
+SF_API int sf_tell_cancel(sf_turn *turn, sf_bytes token);
 
 /* -- in a turn: slow things ------------------------------------------------------------------ */
 
@@ -510,6 +541,13 @@ SF_API SF_MUST int sf_register(sf_runtime *rt, const sf_type *type, void *userda
  * SF_EDISK (database full), SF_ETURN (inside a handler: use sf_tell()), SF_ECORRUPT, SF_ENOMEM.
  * [any] */
 SF_API SF_MUST int64_t sf_send(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body);
+
+/* sf_send(), later: see sf_tell_after().  Counted from this call on; the ticket says that it is
+ * pending.  Tokens from outside are one space.  Errors: as sf_send().  [any] */
+SF_API SF_MUST int64_t sf_send_after(sf_runtime *rt, sf_bytes token, uint64_t delay_ms,
+                                     sf_address to, const char *kind, sf_bytes body);
+/* Not pending: no effect.  Also when the database is full.  [any] */
+SF_API SF_MUST int64_t sf_send_cancel(sf_runtime *rt, sf_bytes token);
 
 /* Every ticket up to this one is on disk; 0: none yet.  Also in a handler.  [any] */
 SF_API int64_t sf_durable(const sf_runtime *rt);
@@ -633,7 +671,7 @@ SF_API SF_MUST int64_t sf_pause(sf_runtime *rt, sf_address address, const char *
 /* What waits comes in, in order, and before it what had paused the actor (SF_PAUSE_ACTOR).  Also
  * when the database is full.  Not paused: no effect. */
 SF_API SF_MUST int64_t sf_resume(sf_runtime *rt, sf_address address);
-/* Forgets an actor: its struct and values, what waits for it, and that it was paused.  None of what
+/* Forgets an actor: its struct, values and timers, what waits for it, and that it was paused.  None of what
  * was sent before ever runs; who asked hears SF_EFAILED.  What is sent later finds zeroes.  Also
  * when the database is full.  SF_ENOTFOUND: the type is not registered. */
 SF_API SF_MUST int64_t sf_purge(sf_runtime *rt, sf_address address);

@@ -486,7 +486,7 @@ void sfi_actor_touch(struct sfi_actors *actors, struct sfi_actor *actor, size_t 
 
 void sfi_actor_clear(struct sfi_actors *actors, struct sfi_actor *actor)
 {
-    uint32_t rows = actor->type->slot_count + 1;
+    uint32_t rows = actor->type->slot_count + 1 + actor->type->has_timers;
     sfi_actor_touch(actors, actor, rows * (size_t)ROW_BYTES);
     actors->dirty_rows += rows;
     actor->emptied = actor->to_clear = 1;
@@ -518,7 +518,10 @@ int sfi_actor_delete_rows(const struct sfi_type *type, const void *id, size_t id
         if (sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0)
             return no_memory();
     }
-    return 0;
+    if (!type->has_timers)
+        return 0;
+    sfi_key_state(&key, type->number, id, id_size, SFI_SLOT_TIMERS);
+    return sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0 ? no_memory() : 0;
 }
 
 static int save_slot(const struct sfi_actor *actor, const struct sfi_slot *slot,

@@ -89,7 +89,8 @@ void sfi_mailbox_fini(struct sfi_mailbox *mailbox)
 
 static int is_counted(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
-    return !message->from_type && message->sequence >= mailbox->first_sequence &&
+    return !message->from_type && !sfi_message_has(message, SFI_PART_DUE) &&
+           message->sequence >= mailbox->first_sequence &&
            !message->was_held;
 }
 

@@ -61,7 +61,8 @@
  * the inbox's quota until it is handled, in memory or not, or waits behind a hold: so senders are
  * held back by what is not handled, as sf_options.inbox_bytes_max says, not by where it waits,
  * and not by who must wait: else the senders of one held actor would stop all others.  Which ones
- * these are can be seen from a row: no sender's type, and a sequence not below `first_sequence`.
+ * these are can be seen from a row: no sender's type, not sent later (then it was counted when it came),
+ * and a sequence not below `first_sequence`.
  *
  * NOT BOUNDED HERE  What one epoch sends stays in memory until it is durable: it is bounded by
  * the epoch.  A hold without messages takes some 200 bytes; there are as many as actors wait.

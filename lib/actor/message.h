@@ -139,6 +139,14 @@ static inline size_t sfi_message_bytes(const struct sfi_message *message)
     return SFI_RARE(message->has_parts) ? size + 5 + sfi_le32_get((const char *)message + size + 1) : size;
 }
 
+/* Those of these parts that it has. */
+static inline unsigned sfi_message_has(const struct sfi_message *message, unsigned parts)
+{
+    return message->has_parts
+               ? *((const unsigned char *)message + sfi_message_plain_bytes(message)) & parts
+               : 0;
+}
+
 /* What it does not have is 0. */
 struct sfi_message_parts sfi_message_parts(const struct sfi_message *message);
 /* The answer of an operation for which its actor waits?  Then it passes that hold. */

@@ -49,6 +49,7 @@ struct sfi_type {
     uint64_t state_size, state_version;  /* of the newest struct on disk; see (5) */
     struct sfi_expiry state_expiry;
     uint8_t is_timed; /* in this run its structs had a time with them once: their actors have room for it */
+    uint8_t has_timers;                  /* an actor of it had some, ever */
     uint32_t refused;                    /* migrations that failed since one succeeded */
     struct sfi_slot_record *slots;       /* slots[i] is slot i + 1, listed or not; ours */
     uint32_t slot_count;

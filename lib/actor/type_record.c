@@ -50,12 +50,14 @@ static size_t pack_type(const struct sfi_type *type, struct writer *writer)
 {
     msgpack_packer packer;
     msgpack_packer_init(&packer, writer, write_bytes);
-    msgpack_pack_map(&packer, type->state_expiry.since ? 5 : 4);
+    msgpack_pack_map(&packer, 4u + (type->state_expiry.since != 0) + type->has_timers);
     pack_number(&packer, "number", type->number);
     pack_number(&packer, "size", type->state_size);
     pack_number(&packer, "version", type->state_version);
     if (type->state_expiry.since)
         pack_number(&packer, "since", type->state_expiry.since);
+    if (type->has_timers)
+        pack_number(&packer, "timers", 1);
     pack_text(&packer, "slots");
     msgpack_pack_array(&packer, type->slot_count);
     for (uint32_t i = 0; i < type->slot_count; i++)
@@ -186,6 +188,7 @@ static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, str
     type->number = (uint32_t)number->via.u64;
     type->state_size = size->via.u64;
     type->state_version = version->via.u64;
+    type->has_timers = number_of(map, "timers") != 0;
     type->state_expiry.since = since ? since->via.u64 : 0;
     for (uint32_t i = 0; i < slots->via.array.size; i++) {
         int rc = unpack_slot(sys, &slots->via.array.ptr[i], type);

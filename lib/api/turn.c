@@ -5,6 +5,7 @@
 
 #include "actor/key.h"
 #include "api/check.h"
+#include "api/in_turn.h"
 #include "base/err.h"
 #include "run/call.h"
 #include "run/guard.h"
@@ -159,6 +160,23 @@ static int check_private(sf_turn *turn, sf_address to, const char *kind)
     return !kind || kind[0] != '.' || is_self(turn, to)
                ? 0
                : turn_reject(turn, sfi_check_public(kind));
+}
+
+int sfi_in_turn_check(sf_turn *turn)
+{
+    return turn_check(turn);
+}
+
+int sfi_in_turn_reject(sf_turn *turn, int code)
+{
+    return turn_reject(turn, code);
+}
+
+struct sfi_type *sfi_in_turn_target(sf_turn *turn, sf_address to, const char *kind, sf_bytes body,
+                                    int *rc)
+{
+    *rc = check_private(turn, to, kind);
+    return *rc < 0 ? NULL : find_target(turn, to, kind, body, rc);
 }
 
 int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)

@@ -12,7 +12,9 @@ static const struct sfi_verb *const verbs[] = {
     [SFI_RESUME] = &sfi_verb_resume,
     [SFI_PURGE] = &sfi_verb_purge,
     [SFI_RESEND] = &sfi_verb_resend,
-    [SFI_DROP] = &sfi_verb_drop};
+    [SFI_DROP] = &sfi_verb_drop,
+    [SFI_LATER] = &sfi_verb_later,
+    [SFI_CANCEL] = &sfi_verb_cancel};
 
 const struct sfi_verb *sfi_verb(enum sfi_verb_number number)
 {
@@ -26,8 +28,10 @@ int64_t sfi_command_give(sf_runtime *rt, enum sfi_verb_number verb,
                                 .type = command->type,
                                 .id = command->id,
                                 .id_size = command->id_size,
-                                .kind = "",
+                                .kind = command->kind ? command->kind : "",
+                                .kind_size = command->kind_size,
                                 .body = command->text,
+                                .token = command->token,
                                 .number = command->number};
     pthread_mutex_lock(&rt->lock);
     int64_t ticket = sfi_inbox_send(rt, &parcel);

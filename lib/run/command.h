@@ -1,4 +1,5 @@
-/* command.h - what is asked of the engine from outside beside messages: pause, resume, purge, resend, drop.
+/* command.h - what is asked of the engine from outside beside messages: pause, resume, purge, resend, drop, send
+ * later, cancel that.
  *
  * (1) Everything from outside goes through one door, the inbox, and gets one ticket: so "pause, then send"
  *     means that.  The engine executes a command when it takes it in, as part of the open epoch; its effects
@@ -24,7 +25,10 @@ struct sfi_command {
     const char *id;        /* size 0: all actors of the type */
     size_t id_size;
     uint64_t number;
-    sf_bytes text;
+    const char *kind; /* of a message */
+    size_t kind_size;
+    sf_bytes text; /* or its body */
+    sf_bytes token;
 };
 
 struct sfi_verb {
@@ -34,9 +38,10 @@ struct sfi_verb {
 };
 
 /* Numbers are known in memory only. */
-enum sfi_verb_number { SFI_MESSAGE, SFI_ADVANCE, SFI_PAUSE, SFI_RESUME, SFI_PURGE, SFI_RESEND, SFI_DROP };
+enum sfi_verb_number { SFI_MESSAGE, SFI_ADVANCE, SFI_PAUSE, SFI_RESUME, SFI_PURGE, SFI_RESEND, SFI_DROP, SFI_LATER, SFI_CANCEL };
 
-extern const struct sfi_verb sfi_verb_pause, sfi_verb_resume, sfi_verb_resend, sfi_verb_drop, sfi_verb_purge;
+extern const struct sfi_verb sfi_verb_pause, sfi_verb_resume, sfi_verb_resend, sfi_verb_drop, sfi_verb_purge,
+    sfi_verb_later, sfi_verb_cancel;
 
 const struct sfi_verb *sfi_verb(enum sfi_verb_number number);
 

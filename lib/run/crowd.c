@@ -188,7 +188,7 @@ static void note_left(sf_runtime *rt, const struct sfi_message *message)
 void sfi_crowd_done(sf_runtime *rt)
 {
     const struct sfi_message *message = rt->mailbox.queue.first;
-    if (message->to_type->desc.waiting_max && !message->from_type &&
+    if (message->to_type->desc.waiting_max && !message->from_type && !sfi_message_has(message, SFI_PART_DUE) &&
         message->sequence >= rt->mailbox.first_sequence)
         note_left(rt, message);
     sfi_mailbox_done(&rt->mailbox);

@@ -1,11 +1,13 @@
 #include "run/failure.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/err.h"
 #include "run/bounce.h"
 #include "run/dead.h"
 #include "run/runtime.h"
+#include "run/timer.h"
 
 enum {
     HOLD_MIN_MS = 1000,
@@ -37,7 +39,7 @@ int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message)
     return 0;
 }
 
-int sfi_failure_bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
+static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
 {
     struct sfi_reply *reply;
     struct sfi_message *bounce = NULL;
@@ -60,6 +62,33 @@ int sfi_failure_bury(sf_runtime *rt, struct sfi_message *message, const char *re
     if (bounce)
         sfi_mailbox_push(&rt->mailbox, bounce);
     return 0;
+}
+
+/* A tick of a timer is handled by it, so that the next one can come: its work was undone, and begins anew. */
+static int bury_tick(sf_runtime *rt, struct sfi_message *message, const char *why)
+{
+    char reason[SFI_REASON_MAX];
+    struct sfi_work *work = &rt->turns.work;
+    struct sfi_actor *actor = sfi_actors_get(&rt->actors, message->to_type, message->hash,
+                                             sfi_message_to(message), message->to_size);
+    if (!actor)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    snprintf(reason, sizeof reason, "%s", why); /* it may lie in the work */
+    sfi_work_begin(work);
+    sfi_work_batch(work); /* the letter goes with it too */
+    int rc = sfi_timer_take(work, actor, message);
+    if (rc >= 0)
+        rc = bury(rt, message, reason);
+    if (rc < 0)
+        sfi_work_undo(work);
+    else
+        sfi_work_keep(work);
+    return rc;
+}
+
+int sfi_failure_bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
+{
+    return sfi_timer_is_tick(message) ? bury_tick(rt, message, reason) : bury(rt, message, reason);
 }
 
 /* The actor waits for sf_resume(), the message before all others. */

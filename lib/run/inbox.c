@@ -9,13 +9,13 @@
 
 enum { LEAST_BYTES = 16 << 10, BUFFER_MIN = 4096, BUFFER_KEPT = 16 << 20, STAGED_KEPT = 1 << 20, ALIGN = 8, TAKE_BYTES_MAX = 1 << 20 };
 
-/* One entry of a buffer; id, kind and body follow. */
+/* One entry of a buffer; id, kind, body and token follow. */
 struct entry {
     uint32_t size; /* with padding */
     uint32_t body_size;
     uint16_t kind_size;
     uint8_t id_size, body_absent;
-    uint8_t ends_group, verb;
+    uint8_t ends_group, verb, token_size;
     struct sfi_type *type;
     uint64_t ask;
     struct sfi_position *position; /* SFI_ADVANCE: which one, to `number` */
@@ -58,7 +58,8 @@ static size_t padded(size_t size)
 
 static size_t entry_size(const struct sfi_parcel *parcel)
 {
-    return padded(sizeof(struct entry) + parcel->id_size + parcel->kind_size + parcel->body.size);
+    return padded(sizeof(struct entry) + parcel->id_size + parcel->kind_size + parcel->body.size +
+                  parcel->token.size);
 }
 
 /* The buffers are larger than the caches, and the unlock waits until all is written: so the lines of
@@ -95,12 +96,16 @@ static struct entry *add_parcel(struct sfi_buffer *buffer, const struct sfi_sys 
     entry->kind_size = (uint16_t)parcel->kind_size;
     entry->body_size = (uint32_t)parcel->body.size;
     entry->body_absent = parcel->body.data == NULL;
+    entry->token_size = (uint8_t)parcel->token.size;
     unsigned char *at = (unsigned char *)(entry + 1);
     if (parcel->id_size)
         memcpy(at, parcel->id, parcel->id_size);
     memcpy(at + parcel->id_size, parcel->kind, parcel->kind_size);
     if (parcel->body.size)
         memcpy(at + parcel->id_size + parcel->kind_size, parcel->body.data, parcel->body.size);
+    if (parcel->token.size)
+        memcpy(at + parcel->id_size + parcel->kind_size + parcel->body.size, parcel->token.data,
+               parcel->token.size);
     return entry;
 }
 
@@ -383,12 +388,18 @@ static int take_messages(sf_runtime *rt)
 
 static int take_command(sf_runtime *rt, const struct entry *entry)
 {
-    const char *id = (const char *)(entry + 1);
+    const char *id = (const char *)(entry + 1), *kind = id + entry->id_size;
+    const char *body = kind + entry->kind_size, *token = body + entry->body_size;
     struct sfi_command command = {.type = entry->type,
                                   .id = id,
                                   .id_size = entry->id_size,
                                   .number = entry->number,
-                                  .text = SF_BYTES(id + entry->id_size, entry->body_size)};
+                                  .kind = kind,
+                                  .kind_size = entry->kind_size,
+                                  .text = entry->body_absent ? SF_NONE
+                                                             : SF_BYTES(body, entry->body_size),
+                                  .token = entry->token_size ? SF_BYTES(token, entry->token_size)
+                                                             : SF_NONE};
     int rc = sfi_verb(entry->verb)->execute(rt, &command);
     if (rc < 0)
         return rc;

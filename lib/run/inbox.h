@@ -63,6 +63,7 @@ struct sfi_parcel {
     sf_bytes body;
     uint64_t ask;
     uint64_t number; /* of a command */
+    sf_bytes token;  /* likewise: up to 255 bytes; data NULL: none */
 };
 
 /* Appends one entry to a source's buffer, which SF_ADVANCE_* bound.  On SF_ENOMEM and SF_EINVAL the buffer

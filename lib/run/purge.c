@@ -4,10 +4,19 @@
  *     turn in the same epoch finds zeroes too, whatever is durable still.
  * (2) Messages: whatever has a sequence below the next one is dropped where it is met: in the run queue, behind
  *     its hold, or coming back from table parked.  A hold says so, durably, until none is left (hold.h).
- * (3) What can fail comes first: the place in memory, then the hold. */
+ * (3) Timers: what is on its way finds itself in no schedule any more (schedule.h: 5).
+ * (4) What can fail comes first: the place in memory, its timers, then the hold. */
 #include "base/err.h"
 #include "run/command.h"
 #include "run/runtime.h"
+#include "run/schedule.h"
+
+/* A schedule that cannot be read goes too. */
+static int forget_timers(sf_runtime *rt, struct sfi_actor *actor)
+{
+    int rc = sfi_schedule_forget(&rt->turns.work, actor);
+    return rc == SF_ECORRUPT ? 0 : rc;
+}
 
 static int execute(sf_runtime *rt, const struct sfi_command *command)
 {
@@ -17,11 +26,18 @@ static int execute(sf_runtime *rt, const struct sfi_command *command)
         sfi_actors_get(&rt->actors, whom.type, whom.hash, whom.id, whom.id_size);
     if (!actor)
         return sfi_err(SF_ENOMEM, "out of memory");
-    int rc = sfi_hold_purge(&rt->mailbox.holds, sfi_epoch_batch(&rt->epoch), &whom,
-                            rt->mailbox.next_sequence);
+    sfi_work_begin(&rt->turns.work);
+    int rc = forget_timers(rt, actor);
     if (rc == 0)
-        sfi_actor_purge(&rt->actors, actor);
-    return rc;
+        rc = sfi_hold_purge(&rt->mailbox.holds, sfi_work_batch(&rt->turns.work), &whom,
+                            rt->mailbox.next_sequence);
+    if (rc < 0) {
+        sfi_work_undo(&rt->turns.work);
+        return rc;
+    }
+    sfi_work_keep(&rt->turns.work);
+    sfi_actor_purge(&rt->actors, actor);
+    return 0;
 }
 
 const struct sfi_verb sfi_verb_purge = {"purge", SFI_RELIEF, execute};

@@ -24,6 +24,7 @@
 #include "run/dead.h"
 #include "run/drive.h"
 #include "run/epoch.h"
+#include "run/fire.h"
 #include "run/gate.h"
 #include "run/inbox.h"
 #include "run/poll.h"
@@ -79,6 +80,7 @@ struct sf_runtime {
     struct sfi_epoch epoch;
     struct sfi_gate gate;
     struct sfi_dead dead;
+    struct sfi_fire fire;
     struct sfi_turns turns;
     struct sfi_careful careful;
     struct sfi_arena delivery; /* what an egress callback is lent */

@@ -13,10 +13,15 @@ enum { TAKE_MAX = 1024, QUEUE_SHORT = 256, RETRY_MIN_MS = 10, RETRY_MAX_MS = 100
 
 /* Outside work comes in at the start of an epoch, and again when the queue runs dry: neither can a
  * message that sends to itself for ever keep it out, nor does it pile up behind what is being run. */
-static int take_in(sf_runtime *rt)
+static int take_in(sf_runtime *rt, int ceiling)
 {
     if (rt->epoch.turns != 0 && rt->mailbox.queued > QUEUE_SHORT)
         return 0;
+    if (sfi_fire_is_due(&rt->fire) && ceiling >= 0) {
+        int rc = sfi_fire_some(rt);
+        if (rc < 0)
+            return rc;
+    }
     return sfi_inbox_take(rt, TAKE_MAX);
 }
 
@@ -40,8 +45,8 @@ static int run_turns(sf_runtime *rt, int turns_max, int *rc)
     int turns = 0, ceiling = sfi_ceiling_check(&rt->ceiling, SFI_TURNS, 0);
     *rc = 0;
     while (*rc >= 0 && turns < turns_max && !sfi_epoch_is_full(rt) && !is_awaited(rt)) {
-        *rc = take_in(rt);
-        if (*rc >= 0 && ceiling < 0 && rt->mailbox.queued)
+        *rc = take_in(rt, ceiling);
+        if (*rc >= 0 && ceiling < 0 && (rt->mailbox.queued || sfi_fire_is_due(&rt->fire)))
             *rc = ceiling;
         struct sfi_message *message =
             *rc < 0 ? NULL : sfi_mailbox_head(&rt->mailbox, sfi_epoch_batch(&rt->epoch), rc);

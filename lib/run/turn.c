@@ -9,6 +9,8 @@
 #include "run/expire.h"
 #include "run/failure.h"
 #include "run/runtime.h"
+#include "run/schedule.h"
+#include "run/timer.h"
 
 enum { SCRATCH_BYTES = 64 * 1024 };
 
@@ -181,15 +183,16 @@ static int clear_state(struct sf_turn *turn, struct sfi_actor *actor)
 int sfi_turn_clear(struct sf_turn *turn)
 {
     struct sfi_actor *actor = turn->actor;
-    struct sfi_undo *undo = sfi_work_push(work_of(turn), UNDO_CLEAR);
+    int rc = sfi_schedule_forget(work_of(turn), actor);
+    struct sfi_undo *undo = rc < 0 ? NULL : sfi_work_push(work_of(turn), UNDO_CLEAR);
     if (!undo)
-        return SF_ENOMEM;
+        return rc < 0 ? rc : SF_ENOMEM;
     undo->actor = actor;
     undo->slot = actor->slots;
     undo->had_state = actor->has_state;
     undo->was_emptied = actor->emptied;
     actor->emptied = 1; /* what was not read yet is not there */
-    int rc = clear_state(turn, actor);
+    rc = clear_state(turn, actor);
     for (struct sfi_slot *slot = actor->slots; slot && rc == 0; slot = slot->next)
         if (slot->data)
             rc = sfi_turn_set(turn, slot, SF_NONE);
@@ -369,7 +372,9 @@ static __attribute__((noinline)) void show_parts(struct sf_turn *turn, const str
 {
     struct sfi_answer answer;
     sf_message *view = &turn->view;
-    sf_bytes part = sfi_message_parts(message).answer;
+    struct sfi_message_parts parts = sfi_message_parts(message);
+    sf_bytes part = parts.answer;
+    view->due_ms = parts.due_ms;
     if (!part.data || sfi_answer_parse(part, &answer) < 0)
         return; /* it was made here, or parsed when it was read */
     view->reason = answer.reason.data;
@@ -396,8 +401,17 @@ static inline void show(struct sf_turn *turn, const struct sfi_message *message)
     view->reason = "";
     view->result = 0;
     view->request = SF_NONE;
+    view->due_ms = 0;
     if (SFI_RARE(message->has_parts))
         show_parts(turn, message);
+}
+
+/* The message of a timer was cancelled or put off meanwhile. */
+static int drop_tick(sf_runtime *rt)
+{
+    sfi_work_keep(&rt->turns.work);
+    sfi_crowd_done(rt);
+    return 0;
 }
 
 int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
@@ -410,6 +424,11 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
     sfi_work_begin(&rt->turns.work);
     rt->turns.message = message;
     rt->turns.met = 1;
+    if (SFI_RARE(message->has_parts) && sfi_timer_is_tick(message)) {
+        int is_due = sfi_timer_take(&rt->turns.work, actor, message);
+        if (is_due <= 0)
+            return is_due == 0 ? drop_tick(rt) : end_work(rt);
+    }
     struct sf_turn *turn = enter(&rt->turns, actor);
     show(turn, message);
     sfi_careful_begin(&rt->careful, message->sequence);
