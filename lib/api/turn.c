@@ -175,8 +175,9 @@ int sfi_in_turn_reject(sf_turn *turn, int code)
 struct sfi_type *sfi_in_turn_target(sf_turn *turn, sf_address to, const char *kind, sf_bytes body,
                                     int *rc)
 {
+    size_t kind_size;
     *rc = check_private(turn, to, kind);
-    return *rc < 0 ? NULL : find_target(turn, to, kind, body, rc);
+    return *rc < 0 ? NULL : find_target(turn, to, kind, body, &kind_size, rc);
 }
 
 int sf_tell(sf_turn *turn, sf_address to, const char *kind, sf_bytes body)
