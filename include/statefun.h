@@ -724,12 +724,15 @@ SF_API void sf_view_close(sf_view *view); /* with its cursors; NULL is fine */
 
 typedef struct sf_entry {
     sf_bytes key;   /* the id */
-    sf_bytes value; /* the struct, in today's version */
+    sf_bytes value; /* the struct, in today's version; of who is held: why */
 } sf_entry;
 
 /* The actors of a type that have a struct on disk: shorter ids first, then in the order of bytes.
  * Never NULL; a failure shows in sf_cursor_error(). */
 SF_API sf_cursor *sf_view_actors(sf_view *view, const char *type);
+/* Those of them that are held, paused or awaiting, in that order, with the reason as text.  An empty
+ * id: the type. */
+SF_API sf_cursor *sf_view_held(sf_view *view, const char *type);
 SF_API const sf_entry *sf_next(sf_cursor *cursor); /* lent until the next call; NULL: the end */
 SF_API int sf_cursor_error(const sf_cursor *cursor); /* 0: the walk is whole so far */
 SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until the next call */

@@ -61,6 +61,18 @@ static struct sfi_actor *find_callee(struct sf_turn *turn, const struct sfi_whom
     return NULL;
 }
 
+/* As long as the callee has been held, so that few ask in vain of one that is held for long. */
+static uint64_t held_ms(const sf_runtime *rt, const struct sfi_hold *hold,
+                        const struct sfi_hold *all)
+{
+    uint64_t now_ms = rt->sys->wall_ms(rt->sys->ctx), since_ms = 0;
+    if (hold && hold->why)
+        since_ms = hold->why->since_ms;
+    if (all && all->why && all->why->since_ms > since_ms)
+        since_ms = all->why->since_ms;
+    return since_ms < now_ms ? now_ms - since_ms : 0;
+}
+
 /* A pause must mean it, so a call does not go around it; a back-off it may overtake. */
 static int check_hold(struct sf_turn *turn, const struct sfi_whom *whom)
 {
@@ -70,6 +82,7 @@ static int check_hold(struct sf_turn *turn, const struct sfi_whom *whom)
     if (!(reasons & SFI_HELD_BLOCKS & ~(uint32_t)SFI_HELD_BACKOFF))
         return 0;
     work_of(turn)->full = NULL;
+    work_of(turn)->wait_ms = held_ms(turn->rt, hold, all);
     sfi_work_doom(work_of(turn), SFI_WAIT, SF_EAGAIN, "%s %.*s is held and cannot be called",
                   whom->type->name, (int)whom->id_size, whom->id);
     return SF_EAGAIN;

@@ -15,7 +15,8 @@ enum {
     HOLD_DOUBLINGS = 6,
     FENCE_MS = 3600000,
     JITTER_PART = 8,
-    WAIT_MS = 50
+    WAIT_MIN_MS = 10,
+    WAIT_MAX_MS = 1000
 };
 
 /* What an asker is told whose message is given up; NULL: nobody asked. */
@@ -191,12 +192,13 @@ static int fence_message(sf_runtime *rt)
 }
 
 /* What the actor emits to is full, or whom it calls is held: its messages wait, and no attempt is counted. */
-static int wait_for_room(sf_runtime *rt, struct sfi_egress *full)
+static int wait_for_room(sf_runtime *rt, struct sfi_egress *full, uint64_t wait_ms)
 {
+    wait_ms = wait_ms < WAIT_MIN_MS ? WAIT_MIN_MS : wait_ms < WAIT_MAX_MS ? wait_ms : WAIT_MAX_MS;
     struct sfi_batch *batch = sfi_epoch_batch(&rt->epoch);
     int rc = full ? sfi_mailbox_await_room(&rt->mailbox, batch, &full->room,
                                            sfi_egress_retry_ms(&rt->egresses, full))
-                  : sfi_mailbox_put_off(&rt->mailbox, batch, WAIT_MS);
+                  : sfi_mailbox_put_off(&rt->mailbox, batch, wait_ms);
     if (rc == 0)
         rt->epoch.stats.turns_failed++;
     return rc;
@@ -210,7 +212,7 @@ int sfi_failure_settle(const struct sfi_work *work, struct sfi_message *message)
     case SFI_FENCE:
         return fence_message(work->rt);
     case SFI_WAIT:
-        return wait_for_room(work->rt, work->full);
+        return wait_for_room(work->rt, work->full, work->wait_ms);
     case SFI_FAIL:
     case SFI_REJECT:
         return fail_message(work->rt, message, work->verdict == SFI_REJECT, work->reason);

@@ -334,6 +334,7 @@ static void check_flood(sf_runtime *rt)
         sfi_ceiling_lets_through(&rt->ceiling, rt->sys->mono_ns(rt->sys->ctx)))
         return;
     work->full = NULL;
+    work->wait_ms = 0;
     sfi_work_doom(work, SFI_WAIT, SF_EDISK,
                   "the turn sends more than it took, and the database is half full");
 }

@@ -20,9 +20,17 @@ struct sf_view {
     int error; /* why the newest call lent nothing; 0: nothing is there */
 };
 
+/* What a cursor walks over: rows of one type in one table. */
+struct walk {
+    enum sfi_table table;
+    int (*is_one)(const struct sfi_type *type, sf_bytes key);
+    int (*read)(sf_cursor *cursor, sf_bytes key, sf_bytes record); /* 1; 0: it is over; negative */
+};
+
 struct sf_cursor {
     sf_cursor *next;
     sf_view *view;
+    const struct walk *walk;
     struct sfi_type type; /* see copy_type() */
     struct sfi_key at;
     struct sfi_arena arena;
@@ -259,21 +267,24 @@ static sf_cursor *no_cursor(int error)
     return (sf_cursor *)(error == SF_EFORK ? &forked : error == SF_ENOMEM ? &no_memory : &invalid);
 }
 
-sf_cursor *sf_view_actors(sf_view *view, const char *name)
+/* Before the first row of that type. */
+static sf_cursor *cursor_new(sf_view *view, const char *call, const char *name,
+                             const struct walk *walk)
 {
-    int rc = check_view(view, "sf_view_actors()");
+    int rc = check_view(view, call);
     if (rc < 0)
         return no_cursor(rc);
     sf_cursor *cursor = sfi_zalloc(view->rt->sys, sizeof *cursor);
     if (!cursor)
         return no_cursor(sfi_err(SF_ENOMEM, "out of memory"));
     cursor->view = view;
+    cursor->walk = walk;
     cursor->next = view->cursors;
     view->cursors = cursor;
     sfi_arena_init(&cursor->arena, view->rt->sys);
     cursor->error = find_type(view->rt, name, &cursor->type);
-    if (cursor->error == 0)
-        sfi_key_state(&cursor->at, cursor->type.number, "", 0, 0);
+    sfi_be32_put(cursor->at.bytes, cursor->type.number);
+    cursor->at.size = 4;
     return cursor;
 }
 
@@ -284,23 +295,22 @@ static int is_state_of(const struct sfi_type *type, sf_bytes key)
            bytes[key.size - 2] == 0 && bytes[key.size - 1] == 0;
 }
 
-/* Moves to the next row of this type that is a struct.  1, 0 or negative. */
+/* Moves to the next row of this type that the cursor walks over.  1, 0 or negative. */
 static int next_row(sf_cursor *cursor, sf_bytes *key, sf_bytes *record)
 {
     int rc;
     do {
-        rc = sfi_snapshot_seek(cursor->view->snapshot, SFI_STATE, sfi_key_bytes(&cursor->at), 1,
-                               key, record);
+        rc = sfi_snapshot_seek(cursor->view->snapshot, cursor->walk->table,
+                               sfi_key_bytes(&cursor->at), 1, key, record);
         if (rc <= 0 || key->size < 4 || sfi_be32_get(key->data) != cursor->type.number)
             return rc < 0 ? rc : 0;
         memcpy(cursor->at.bytes, key->data, key->size);
         cursor->at.size = key->size;
-    } while (!is_state_of(&cursor->type, *key));
+    } while (!cursor->walk->is_one(&cursor->type, *key));
     return 1;
 }
 
-/* 1; 0: it is over; negative. */
-static int read_entry(sf_cursor *cursor, sf_bytes key, sf_bytes record)
+static int read_state_row(sf_cursor *cursor, sf_bytes key, sf_bytes record)
 {
     sf_bytes id = SF_BYTES((const unsigned char *)key.data + 5, key.size - 7);
     sfi_arena_reset(&cursor->arena);
@@ -308,6 +318,48 @@ static int read_entry(sf_cursor *cursor, sf_bytes key, sf_bytes record)
     return rc < 0 ? rc
                   : decode_state(cursor->view, &cursor->arena, &cursor->type, key, record,
                                  &cursor->entry.value);
+}
+
+static int is_held_of(const struct sfi_type *type, sf_bytes key)
+{
+    const unsigned char *bytes = key.data;
+    return key.size >= 5 && sfi_be32_get(bytes) == type->number && key.size == 5u + bytes[4];
+}
+
+static sf_bytes why_held(const struct sfi_held *held)
+{
+    if (held->text.size)
+        return held->text;
+    return sf_str(held->reasons & SFI_HELD_OPERATION ? "awaits operations"
+                  : held->reasons & SFI_HELD_DAMAGED ? "damaged"
+                                                     : "paused");
+}
+
+/* What was purged waits for nothing. */
+static int read_held_row(sf_cursor *cursor, sf_bytes key, sf_bytes record)
+{
+    struct sfi_held held;
+    sf_bytes id = SF_BYTES((const unsigned char *)key.data + 5, key.size - 5);
+    int rc = sfi_held_parse(key, record, &held);
+    if (rc < 0 || !(held.reasons & SFI_HELD_BLOCKS))
+        return rc;
+    sfi_arena_reset(&cursor->arena);
+    rc = lend(&cursor->arena, id, &cursor->entry.key);
+    if (rc == 0)
+        rc = lend(&cursor->arena, why_held(&held), &cursor->entry.value);
+    return rc < 0 ? rc : 1;
+}
+
+sf_cursor *sf_view_actors(sf_view *view, const char *type)
+{
+    static const struct walk actors = {SFI_STATE, is_state_of, read_state_row};
+    return cursor_new(view, "sf_view_actors()", type, &actors);
+}
+
+sf_cursor *sf_view_held(sf_view *view, const char *type)
+{
+    static const struct walk held = {SFI_HELD, is_held_of, read_held_row};
+    return cursor_new(view, "sf_view_held()", type, &held);
 }
 
 const sf_entry *sf_next(sf_cursor *cursor)
@@ -319,7 +371,7 @@ const sf_entry *sf_next(sf_cursor *cursor)
     do {
         rc = has_row = next_row(cursor, &key, &record);
         if (rc > 0)
-            rc = read_entry(cursor, key, record);
+            rc = cursor->walk->read(cursor, key, record);
     } while (has_row > 0 && rc == 0);
     if (rc < 0)
         cursor->error = rc;

@@ -80,7 +80,8 @@ struct sfi_work {
     struct sfi_undo *undo;
     int is_marked, is_named; /* the reason says whose fault it was */
     struct sfi_batch_mark mark; /* of the open batch, before the first row was put there */
-    struct sfi_egress *full; /* SFI_WAIT: for whose room */
+    struct sfi_egress *full; /* SFI_WAIT: for whose room; NULL: so long, */
+    uint64_t wait_ms;        /* within the bounds of failure.c */
     char reason[SFI_REASON_MAX];
 };
 
