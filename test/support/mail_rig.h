@@ -34,6 +34,7 @@ int mail_setup(void **state);
 int mail_teardown(void **state); /* nothing is left in memory */
 /* A process: everything in memory, on the disk that the rig keeps. */
 void mail_live(struct mail *f);
+int mail_try_to_live(struct mail *f); /* what loading the holds says */
 void mail_die(struct mail *f);
 void mail_restart(struct mail *f); /* a crash: what was not committed is gone */
 

@@ -6,6 +6,7 @@
 
 #include <cmocka.h>
 
+#include "actor/key.h"
 #include "support/mail_rig.h"
 
 static void what_an_earlier_run_parked_comes_back_when_the_queue_is_empty(void **state)
@@ -137,6 +138,54 @@ static void a_counter_that_would_sink_below_zero_stops_the_engine(void **state)
     }
 }
 
+/* What an earlier run parked is found at open; a row that cannot be one of its is damage. */
+static void expect_refused_row(struct mail *f, sf_bytes key)
+{
+    assert_non_null(sfi_batch_put(mail_batch(f), SFI_PARKED, key, 16));
+    mail_commit(f);
+    mail_die(f);
+    assert_int_equal(mail_try_to_live(f), SF_ECORRUPT);
+}
+
+static void a_parked_row_with_a_key_too_short_is_corruption(void **state)
+{
+    expect_refused_row(*state, SF_BYTES("\1\2\3\4\5\6\7", 7));
+    assert_string_equal(sf_errmsg(), "a parked message has a key of 7 bytes");
+}
+
+static void a_parked_row_that_names_no_type_is_corruption(void **state)
+{
+    struct sfi_key key;
+    sfi_key_parked(&key, MAIL_TYPES + 1, "x", 1, 1);
+    expect_refused_row(*state, sfi_key_bytes(&key));
+}
+
+static void a_parked_row_with_a_sequence_that_nobody_gave_is_corruption(void **state)
+{
+    struct sfi_key key;
+    sfi_key_parked(&key, 1, "x", 1, 1); /* the next one to be given */
+    expect_refused_row(*state, sfi_key_bytes(&key));
+}
+
+/* However large its messages are, so much comes back at a time. */
+static void a_slice_from_disk_is_bounded_in_bytes(void **state)
+{
+    struct mail *f = *state;
+    int rc = 0;
+    f->mailbox.bytes_max = 64 * 80; /* a slice is an eighth: 10 messages, and the one that crosses it */
+    mail_pause(f, mail_whole_type(f, 0));
+    for (uint64_t n = 0; n < 40; n++)
+        mail_push(f, 0, n);
+    assert_true(mail_nothing_now(f));
+    mail_commit(f);
+    assert_int_equal(f->mailbox.parking.unread, 40);
+    mail_resume(f, mail_whole_type(f, 0));
+    assert_non_null(mail_head(f, &rc));
+    assert_int_equal(f->mailbox.parking.unread, 29);
+    for (uint64_t n = 0; n < 40; n++)
+        mail_handle(f, 0, n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -147,6 +196,10 @@ int main(void)
         MAIL_TEST(a_parked_row_that_is_missing_is_corruption),
         MAIL_TEST(a_parked_row_too_many_is_corruption),
         MAIL_TEST(a_counter_that_would_sink_below_zero_stops_the_engine),
+        MAIL_TEST(a_parked_row_with_a_key_too_short_is_corruption),
+        MAIL_TEST(a_parked_row_that_names_no_type_is_corruption),
+        MAIL_TEST(a_parked_row_with_a_sequence_that_nobody_gave_is_corruption),
+        MAIL_TEST(a_slice_from_disk_is_bounded_in_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
