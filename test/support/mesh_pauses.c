@@ -21,14 +21,24 @@ void mesh_check_awake(struct mesh *mesh, uint32_t node)
     mesh_check_type_awake(mesh, &mesh_node_type);
 }
 
-static int pause(struct run *run, sf_address whom, _Atomic uint8_t *paused, const char *plant)
+/* Planted: takes for durable what is only accepted, or not even that. */
+static int plant_pause(struct lane *lane, sf_address whom, _Atomic uint8_t *paused)
 {
-    int64_t ticket;
-    MESH_GIVE(ticket, run, sf_pause(run->rt, whom, "the mesh says so"), "pause");
-    if (mesh_is_planted(run->mesh, plant)) {
-        atomic_store(paused, 1);
+    atomic_store(paused, 1);
+    if (dice_below(&lane->dice, 2))
         return 0;
-    }
+    int64_t ticket;
+    MESH_GIVE(ticket, lane->run, sf_pause(lane->run->rt, whom, "too early"), "pause");
+    return 0;
+}
+
+static int pause(struct lane *lane, sf_address whom, _Atomic uint8_t *paused, const char *plant)
+{
+    struct run *run = lane->run;
+    int64_t ticket;
+    if (mesh_is_planted(run->mesh, plant))
+        return plant_pause(lane, whom, paused);
+    MESH_GIVE(ticket, run, sf_pause(run->rt, whom, "the mesh says so"), "pause");
     if (mesh_wait(run, ticket) < 0)
         return -1;
     atomic_store(paused, 1);
@@ -53,8 +63,9 @@ static int act_on_type(struct lane *lane)
 {
     int type = (int)dice_below(&lane->dice, MESH_PAUSED_TYPES);
     _Atomic uint8_t *paused = &lane->run->mesh->model.paused_types[type];
-    return dice_below(&lane->dice, 3) ? resume(lane->run, all_of(type), paused)
-                                      : pause(lane->run, all_of(type), paused, "early-type-pause");
+    return dice_below(&lane->dice, 3) == 0
+               ? pause(lane, all_of(type), paused, "early-type-pause")
+               : resume(lane->run, all_of(type), paused);
 }
 
 static int act(struct lane *lane)
@@ -63,8 +74,9 @@ static int act(struct lane *lane)
     _Atomic uint8_t *paused = &lane->run->mesh->model.paused[node];
     if (lane->parity == 0 && dice_below(&lane->dice, 2))
         return act_on_type(lane);
-    return dice_below(&lane->dice, 3) ? resume(lane->run, mesh_node(node), paused)
-                                      : pause(lane->run, mesh_node(node), paused, "early-pause");
+    return dice_below(&lane->dice, 3) == 0
+               ? pause(lane, mesh_node(node), paused, "early-pause")
+               : resume(lane->run, mesh_node(node), paused);
 }
 
 static int calm(struct run *run)
@@ -78,4 +90,4 @@ static int calm(struct run *run)
     return 0;
 }
 
-const struct mesh_part mesh_pauses = {.name = "pauses", .one_in = 64, .act = act, .calm = calm};
+const struct mesh_part mesh_pauses = {.name = "pauses", .one_in = 32, .act = act, .calm = calm};

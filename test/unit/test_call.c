@@ -93,7 +93,7 @@ static void the_inner_turn_sees_who_calls_and_the_attempt(void **state)
 static void a_call_counts_against_what_one_turn_may_do(void **state)
 {
     sf_runtime *rt = open_callers(*state);
-    rt->turn_bytes_max = 10 << 20;
+    rt->turns.work.bytes_max = 10 << 20;
     OK(sf_send(rt, sf_addr(CALLER, "a"), "much", SF_OF((uint32_t){9})));
     OK(sf_run_until_idle(rt));
     assert_int_equal(stats_of(rt).dead_letters, 0);

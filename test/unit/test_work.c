@@ -85,7 +85,7 @@ static void bench_open(struct bench *bench, struct place *place)
     OK(sfi_runtime_open_with(&bench->machine.sys, store, &options, &bench->rt));
     OK(sf_register(bench->rt, &worker_type, bench));
     OK(sf_egress_register(bench->rt, "out", sink, NULL));
-    bench->rt->turn_bytes_max = MOST;
+    bench->rt->turns.work.bytes_max = MOST;
 }
 
 static void bench_close(struct bench *bench)
