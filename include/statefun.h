@@ -3,9 +3,9 @@
  * MODEL      An actor is an address: a type ("shop/cart") and an id ("ada").  It is never created
  *            or destroyed; it is there when a message reaches it, zeroed at first and after
  *            sf_clear().  A message runs the type's handler once: a turn.  All that a turn did
- *            (state, messages, timers, egress records, and the turns of others that it called) happens
- *            together or not at all.  Turns are committed in groups, epochs; nothing leaves the
- *            process before its epoch is on disk.  What is sent from outside lies in the inbox
+ *            (state, messages, timers, egress records, and the turns of others that it called)
+ *            happens together or not at all.  Turns are committed in groups, epochs; nothing leaves
+ *            the process before its epoch is on disk.  What is sent from outside lies in the inbox
  *            until it is taken in: put into its actor's mailbox, in the order sent.
  * VERBS                      from outside (sf_runtime)    in a turn (sf_turn)
  *            one way         sf_send()                    sf_tell()
@@ -92,10 +92,12 @@ extern "C" {
 #if defined(__GNUC__)
 #define SF_API __attribute__((visibility("default")))
 #define SF_MUST __attribute__((warn_unused_result))
+#define SF_UNUSED __attribute__((unused))
 #define SF_PRINTF(text, first) __attribute__((__format__(__printf__, text, first)))
 #else
 #define SF_API
 #define SF_MUST
+#define SF_UNUSED
 #define SF_PRINTF(text, first)
 #endif
 
@@ -229,8 +231,8 @@ typedef struct sf_message {
     sf_address to;
     sf_address from;
     const char *kind; /* what the body is: "add", "acme.Order"; "" if the sender did not say.  One
-                       * that begins with a dot is private: only the actor itself, its timers and its
-                       * operations can send it, to others it is SF_EINVAL */
+                       * that begins with a dot is private: only the actor itself, its timers and
+                       * its operations can send it, to others it is SF_EINVAL */
     sf_bytes body;
     uint32_t attempt;   /* 1 on the first */
     uint64_t sequence;  /* egress records and dead letters: 1, 2, 3, ...  Dead letters go:
@@ -263,6 +265,25 @@ typedef struct sf_on {
     sf_handler *handler;
 } sf_on;
 
+/* Declares a struct and keeps its text, up to SF_FIELDS_MAX characters.  A type that was given it
+ * carries a struct of an older version over field by name where it has no sf_migrate: what is new
+ * is zero, what is gone is dropped, and a field may become longer (more elements) or wider
+ * (uint32_t to uint64_t or int64_t, float to double).  What would lose anything is refused by
+ * sf_register(), and so are other fields in the same version.  Fixed-width integers, float, double,
+ * char, bool, arrays of them, structs written out within; no other types, since their size or
+ * meaning may change.
+ *     SF_STRUCT(stock, uint64_t free, reserved; char shelf[8];);
+ *     static const sf_type type = SF_TYPE("shop/stock", .handler = handle, SF_STATE(stock)); */
+#define SF_STRUCT(tag, ...) \
+    struct tag { __VA_ARGS__ }; \
+    SF_UNUSED static const char tag##_fields[] = SF_TEXT(__VA_ARGS__)
+/* For SF_TYPE(); for SF_MAP(), SF_LIST(). */
+#define SF_STATE(tag) .state_size = sizeof(struct tag), .state_fields = tag##_fields
+#define SF_HOLDS(tag) .struct_size = sizeof(struct tag), .struct_fields = tag##_fields
+#define SF_TEXT(...) SF_TEXT_(__VA_ARGS__)
+#define SF_TEXT_(...) #__VA_ARGS__
+enum { SF_FIELDS_MAX = 4095 };
+
 /* What an actor has beside its struct: values; maps, in the order of their keys' bytes; lists, in
  * the order of appending.  The name is stored, the object is the handle.  A slot holds structs of
  * one size, or any bytes.  What kind it is may not change; its struct may, like that of a type: a
@@ -274,7 +295,8 @@ typedef struct sf_on {
 typedef struct sf_slot {
     size_t size; /* set by SF_VALUE(), SF_MAP(), SF_LIST() */
     const char *name;
-    size_t struct_size; /* 0: any bytes, up to payload_max */
+    size_t struct_size;        /* 0: any bytes, up to payload_max */
+    const char *struct_fields; /* see SF_STRUCT(); NULL: unknown */
     uint32_t struct_version;
     sf_migrate *struct_migrate;
     uint64_t expire_after_write_ms, expire_after_access_ms; /* one of them; both 0: never */
@@ -289,15 +311,15 @@ typedef struct sf_list { /* three types, so that none is taken for another */
     sf_slot slot;
 } sf_list;
 
-/* A kind for `on`: what this actor told became a dead letter.  `from` is for whom it was, `body` the
- * kind of it, `request` its body, `reason` why.  Sent to actors whose type lists it, together with
- * the burial; one that fails itself does not come back. */
+/* A kind for `on`: what this actor told became a dead letter.  `from` is for whom it was, `body`
+ * the kind of it, `request` its body, `reason` why.  Sent to actors whose type lists it, together
+ * with the burial; one that fails itself does not come back. */
 #define SF_DEAD ".dead"
 
-/* What becomes of a message that was rejected, or failed sf_type.attempts_max times: it is set aside
- * with its reason, and the actor goes on; or it stays, and the actor waits for sf_resume(); or no
- * more turns run, of anybody: what was kept is committed, who asked hears SF_EFAILED, and so says
- * sf_step() until the directory is opened anew.  What stays has all its attempts again. */
+/* What becomes of a message that was rejected, or failed sf_type.attempts_max times: it is set
+ * aside with its reason, and the actor goes on; or it stays, and the actor waits for sf_resume();
+ * or no more turns run, of anybody: what was kept is committed, who asked hears SF_EFAILED, and so
+ * says sf_step() until the directory is opened anew.  What stays has all its attempts again. */
 enum { SF_DEAD_LETTER, SF_PAUSE_ACTOR, SF_STOP_ENGINE };
 
 enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16, SF_MAPS_MAX = 16, SF_LISTS_MAX = 16 };
@@ -309,12 +331,13 @@ typedef struct sf_type {
     sf_on on[SF_KINDS_MAX];
     sf_handler *handler;    /* kinds not listed in `on`; NULL: they become dead letters */
     size_t state_size;      /* of the actor's struct, up to SF_STATE_MAX; 0: none */
+    const char *state_fields; /* see SF_STRUCT(); NULL: unknown */
     uint32_t state_version; /* raise it whenever the struct changes; the database holds the new
                              * version, and an older program is refused, from the first struct
                              * that is stored in it */
     sf_migrate *state_migrate;
-    /* As in sf_slot: then it is zeroes again.  It was written when it is not as it was before; to ask
-     * for it is to read it. */
+    /* As in sf_slot: then it is zeroes again.  It was written when it is not as it was before; to
+     * ask for it is to read it. */
     uint64_t state_expire_after_write_ms, state_expire_after_access_ms;
     const sf_value *values[SF_VALUES_MAX];
     const sf_map *maps[SF_MAPS_MAX];
@@ -403,14 +426,14 @@ SF_API const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind,
 /* Undo this turn, with a reason in the manner of printf(); the type says how often it is tried
  * again.  Returns what the handler is to return. */
 SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
-/* Undo this turn; the message is given up at once: a dead letter, unless the type says
- * otherwise.  For what somebody is to look at: a client's bad request deserves a reply that says so,
- * else clients decide what is kept (sf_options.dead_max). */
+/* Undo this turn; the message is given up at once: a dead letter, unless the type says otherwise.
+ * For what somebody is to look at: a client's bad request deserves a reply that says so, else
+ * clients decide what is kept (sf_options.dead_max). */
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 
 /* Forgets this actor: its struct is zeroed, where sf_state() said it is, and all its values are
- * absent, and its timers end.  When the turn is kept it takes no space any more, unless the handler writes to it again;
- * then it is a new one. */
+ * absent, and its timers end.  When the turn is kept it takes no space any more, unless the handler
+ * writes to it again; then it is a new one. */
 SF_API int sf_clear(sf_turn *turn);
 
 /* An address as up to SF_ADDRESS_MAX bytes that can be stored in state or sent in a body, and back.
@@ -425,17 +448,18 @@ SF_API sf_address sf_addr_load(sf_turn *turn, sf_bytes saved);
  * the key as its body; what became due while the process was down comes at once.  Kind and key name
  * the timer, and have at most SF_TIMER_NAME_MAX bytes together: set again it is replaced, and one
  * that was cancelled or replaced is never handled, even if it was due already.  By the wall clock,
- * in order of time, never early.  sf_clear() and sf_purge() end them.  In a turn that was called they
- * are those of the actor that is called.  The turn is rejected for a kind or a key that cannot be,
- * and for a time that cannot come. */
+ * in order of time, never early.  sf_clear() and sf_purge() end them.  In a turn that was called
+ * they are those of the actor that is called.  The turn is rejected for a kind or a key that cannot
+ * be, and for a time that cannot come. */
 SF_API int sf_timer_after(sf_turn *turn, const char *kind, sf_bytes key, uint64_t delay_ms);
 /* Again and again until it is cancelled: every period, first after one; or by the clock in UTC,
- * "minute hour day month weekday" as in crontab(5), without names.  The next one is set when this one
- * was handled, or became a dead letter: missed ones count as one, and none piles up.  Set again with
- * the same time it goes on as it is, so any turn may set it. */
+ * "minute hour day month weekday" as in crontab(5), without names.  The next one is set when this
+ * one was handled, or became a dead letter: missed ones count as one, and none piles up.  Set again
+ * with the same time it goes on as it is, so any turn may set it. */
 SF_API int sf_timer_every(sf_turn *turn, const char *kind, sf_bytes key, uint64_t period_ms);
 SF_API int sf_timer_cron(sf_turn *turn, const char *kind, sf_bytes key, const char *utc);
-SF_API int sf_timer_cancel(sf_turn *turn, const char *kind, sf_bytes key); /* not there: no effect */
+/* Not there: no effect. */
+SF_API int sf_timer_cancel(sf_turn *turn, const char *kind, sf_bytes key);
 
 /* sf_tell(), later: to any registered type, but not to the outside.  A token of 1 to SF_TOKEN_MAX
  * bytes makes it cancellable, by this actor, until it is sent; one that is pending is replaced, and
@@ -671,9 +695,9 @@ SF_API SF_MUST int64_t sf_pause(sf_runtime *rt, sf_address address, const char *
 /* What waits comes in, in order, and before it what had paused the actor (SF_PAUSE_ACTOR).  Also
  * when the database is full.  Not paused: no effect. */
 SF_API SF_MUST int64_t sf_resume(sf_runtime *rt, sf_address address);
-/* Forgets an actor: its struct, values and timers, what waits for it, and that it was paused.  None of what
- * was sent before ever runs; who asked hears SF_EFAILED.  What is sent later finds zeroes.  Also
- * when the database is full.  SF_ENOTFOUND: the type is not registered. */
+/* Forgets an actor: its struct, values and timers, what waits for it, and that it was paused.  None
+ * of what was sent before ever runs; who asked hears SF_EFAILED.  What is sent later finds zeroes.
+ * Also when the database is full.  SF_ENOTFOUND: the type is not registered. */
 SF_API SF_MUST int64_t sf_purge(sf_runtime *rt, sf_address address);
 
 /* A dead letter goes to the end of its actor's mailbox, as a first attempt, and nobody waits for

@@ -1,5 +1,6 @@
 #include "actor/slot.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "base/abi.h"
@@ -48,7 +49,7 @@ static int check_desc(const sf_slot *slot, enum sfi_slot_kind kind)
     if (slot->struct_size > SF_STATE_MAX)
         return sfi_err(SF_EINVAL, "slot '%s': a struct has at most %d bytes", slot->name,
                        SF_STATE_MAX);
-    if (!slot->struct_size && (slot->struct_version || slot->struct_migrate))
+    if (!slot->struct_size && (slot->struct_version || slot->struct_migrate || slot->struct_fields))
         return sfi_err(SF_EINVAL, "slot '%s': a version without a struct", slot->name);
     if (kind != SFI_SLOT_VALUE && (slot->expire_after_write_ms || slot->expire_after_access_ms))
         return sfi_err(SF_EINVAL, "slot '%s': entries do not expire yet", slot->name);
@@ -66,22 +67,46 @@ static int check_slot(const sf_slot *handle, enum sfi_slot_kind kind, sf_slot *o
     return check_desc(out, kind);
 }
 
-/* One more, after `count` others. */
-static int take_slot(const sf_slot *handle, enum sfi_slot_kind kind, struct sfi_binding *all,
-                     uint32_t count)
+struct sfi_shape sfi_slot_shape(const char *type_name, const sf_slot *desc, char who[SFI_WHO_MAX])
 {
+    snprintf(who, SFI_WHO_MAX, "slot '%s' of '%s'", desc->name, type_name);
+    return (struct sfi_shape){.who = who,
+                              .migrate_name = "struct_migrate",
+                              .fields = desc->struct_fields,
+                              .size = desc->struct_size,
+                              .version = desc->struct_version,
+                              .can_migrate = desc->struct_migrate != NULL};
+}
+
+/* One more, after `count` others. */
+static int take_slot(const struct sfi_sys *sys, const sf_type *desc, const sf_slot *handle,
+                     enum sfi_slot_kind kind, struct sfi_binding *all, uint32_t count)
+{
+    char who[SFI_WHO_MAX];
     struct sfi_binding *binding = &all[count];
     *binding = (struct sfi_binding){.handle = handle, .kind = kind};
     int rc = check_slot(handle, kind, &binding->desc);
+    if (rc == 0) {
+        struct sfi_shape shape = sfi_slot_shape(desc->name, &binding->desc, who);
+        rc = sfi_layout_new(sys, &shape, &binding->fresh);
+    }
     for (uint32_t i = 0; i < count && rc == 0; i++)
         if (strcmp(all[i].desc.name, binding->desc.name) == 0)
             rc = sfi_err(SF_EINVAL, "slot '%s' is listed twice", binding->desc.name);
     return rc;
 }
 
-int sfi_slots_check(const sf_type *desc, struct sfi_binding *out)
+void sfi_bindings_free(const struct sfi_sys *sys, struct sfi_binding *bindings, uint32_t count)
+{
+    for (uint32_t i = 0; bindings && i < count; i++)
+        sfi_layout_free(sys, bindings[i].fresh);
+    sfi_free(sys, bindings);
+}
+
+int sfi_slots_check(const struct sfi_sys *sys, const sf_type *desc, struct sfi_binding *out)
 {
     uint32_t count = 0;
+    memset(out, 0, sfi_slots_listed(desc) * sizeof *out);
     for (int kind = SFI_SLOT_VALUE; kind < SFI_SLOT_KINDS; kind++) {
         int is_over = 0, rc = 0;
         for (int i = 0; i < places_of(kind) && rc == 0; i++) {
@@ -90,18 +115,20 @@ int sfi_slots_check(const sf_type *desc, struct sfi_binding *out)
                 rc = sfi_err(SF_EINVAL, "%s at place %d follows an empty one",
                              sfi_slot_kind_name(kind), i);
             else if (slot)
-                rc = take_slot(slot, kind, out, count++);
+                rc = take_slot(sys, desc, slot, kind, out, count++);
             is_over = !slot;
         }
         if (rc < 0)
-            return sfi_err_in(SF_EINVAL, "type '%s'", desc->name);
+            return sfi_err_in(rc, "type '%s'", desc->name);
     }
     return 0;
 }
 
 static int check_version(const char *type_name, const struct sfi_slot_record *stored,
-                         const sf_slot *desc)
+                         const struct sfi_binding *binding)
 {
+    char who[SFI_WHO_MAX];
+    const sf_slot *desc = &binding->desc;
     if (desc->struct_version < stored->version)
         return sfi_err(SF_ENEWER,
                        "slot '%s' of '%s': the database holds version %u of its struct, this is %u",
@@ -113,26 +140,24 @@ static int check_version(const char *type_name, const struct sfi_slot_record *st
                        desc->name, type_name, desc->struct_version,
                        (unsigned long long)stored->size, desc->struct_size,
                        desc->struct_version + 1);
-    if (desc->struct_version > stored->version && !desc->struct_migrate)
-        return sfi_err(SF_EINVAL,
-                       "slot '%s' of '%s': version %u of its struct needs a struct_migrate from %u",
-                       desc->name, type_name, desc->struct_version, stored->version);
-    return 0;
+    struct sfi_shape shape = sfi_slot_shape(type_name, desc, who);
+    return sfi_layouts_check(&stored->layouts, &shape, binding->fresh, stored->version);
 }
 
 int sfi_slot_check_stored(const char *type_name, const struct sfi_slot_record *stored,
-                          const sf_slot *desc, enum sfi_slot_kind kind)
+                          const struct sfi_binding *binding)
 {
+    const sf_slot *desc = &binding->desc;
+    enum sfi_slot_kind kind = binding->kind;
     if (kind != stored->kind)
-        return sfi_err(SF_EINVAL,
-                       "slot '%s' of '%s' is %s in the database and %s here: give it another name",
-                       desc->name, type_name, sfi_slot_kind_name(stored->kind),
-                       sfi_slot_kind_name(kind));
+        return sfi_err(
+            SF_EINVAL, "slot '%s' of '%s' is %s in the database and %s here: give it another name",
+            desc->name, type_name, sfi_slot_kind_name(stored->kind), sfi_slot_kind_name(kind));
     if (!stored->size != !desc->struct_size)
         return sfi_err(SF_EINVAL,
                        "slot '%s' of '%s' holds %s in the database and %s here: give it another "
                        "name",
                        desc->name, type_name, stored->size ? "structs" : "bytes",
                        desc->struct_size ? "structs" : "bytes");
-    return stored->size ? check_version(type_name, stored, desc) : 0;
+    return stored->size ? check_version(type_name, stored, binding) : 0;
 }

@@ -32,6 +32,13 @@ static int copy_old_state(struct sfi_arena *arena, uint32_t version, sf_bytes by
     return 1;
 }
 
+static int carry(const struct sfi_type *type, const struct sfi_old_state *old, void *state)
+{
+    char who[SFI_WHO_MAX];
+    struct sfi_shape shape = sfi_type_shape(&type->desc, who);
+    return sfi_layouts_carry(&type->layouts, &shape, old->version, old->bytes, state);
+}
+
 /* `rest`: version and struct. */
 static int open_state(const struct sfi_type *type, sf_bytes key, sf_bytes record,
                       uint64_t *touched, sf_bytes *rest)
@@ -63,9 +70,9 @@ int sfi_state_decode(struct sfi_arena *arena, const struct sfi_type *type, sf_by
     if (version > today)
         return sfi_err(SF_ENEWER, "a struct of type '%s' has version %u, this is %u", type->name,
                        version, today);
-    if (version < today && type->desc.state_migrate)
+    if (version < today && type->desc.state_size)
         return copy_old_state(arena, version, bytes, old);
-    if (version < today || bytes.size != type->desc.state_size)
+    if (bytes.size != type->desc.state_size)
         return sfi_err(SF_ECORRUPT, "a struct of type '%s' has %zu bytes in version %u", type->name,
                        bytes.size, version);
     memcpy(state, bytes.data, bytes.size);
@@ -75,6 +82,8 @@ int sfi_state_decode(struct sfi_arena *arena, const struct sfi_type *type, sf_by
 int sfi_state_migrate(const struct sfi_type *type, const struct sfi_old_state *old, void *state)
 {
     memset(state, 0, type->desc.state_size);
+    if (!type->desc.state_migrate)
+        return carry(type, old, state);
     if (type->desc.state_migrate(old->version, old->bytes, state))
         return sfi_err(SF_EFAILED, "type '%s': state_migrate refused version %u", type->name,
                        old->version);

@@ -27,7 +27,8 @@ struct sfi_old_state {
  * for it any more; negative.  `old` has the time in the first two cases. */
 int sfi_state_decode(struct sfi_arena *arena, const struct sfi_type *type, sf_bytes key,
                      sf_bytes record, void *state, struct sfi_old_state *old);
-/* Calls the application.  0; SF_EFAILED: it refused. */
+/* Calls the application; without a function of its, by fields (layout.h).  0; SF_EFAILED: it refused, or what the
+ * fields are is not known. */
 int sfi_state_migrate(const struct sfi_type *type, const struct sfi_old_state *old, void *state);
 
 /* Brings the struct into memory, and its time.  0; 1: as sfi_state_decode(), and it is the caller who sets

@@ -1,5 +1,6 @@
 #include "actor/type.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "actor/key.h"
@@ -16,14 +17,21 @@ void sfi_types_init(struct sfi_types *types, const struct sfi_sys *sys)
     sfi_lookup_init(&types->by_pointer, sys);
 }
 
+static void slot_free(const struct sfi_sys *sys, struct sfi_slot_record *slot)
+{
+    sfi_layouts_free(sys, &slot->layouts);
+    sfi_free(sys, slot->name);
+}
+
 void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type)
 {
     if (!type)
         return;
     for (uint32_t i = 0; i < type->slot_count; i++)
-        sfi_free(sys, type->slots[i].name);
+        slot_free(sys, &type->slots[i]);
     sfi_free(sys, type->slots);
-    sfi_free(sys, type->bindings);
+    sfi_layouts_free(sys, &type->layouts);
+    sfi_bindings_free(sys, type->bindings, type->binding_count);
     sfi_free(sys, type->name);
     sfi_free(sys, type);
 }
@@ -124,6 +132,7 @@ void sfi_type_raise(struct sfi_types *types, struct sfi_type *type)
 {
     type->state_size = type->desc.state_size;
     type->state_version = type->desc.state_version;
+    sfi_layouts_raise(&type->layouts);
     sfi_type_touch(types, type);
 }
 
@@ -186,6 +195,7 @@ void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
         return;
     slot->version = binding->desc.struct_version;
     slot->size = binding->desc.struct_size;
+    sfi_layouts_raise(&slot->layouts);
     sfi_type_touch(types, type);
 }
 
@@ -246,8 +256,20 @@ static int check_same_layout(const struct sfi_type *type, const sf_type *desc)
     return 0;
 }
 
+struct sfi_shape sfi_type_shape(const sf_type *desc, char who[SFI_WHO_MAX])
+{
+    snprintf(who, SFI_WHO_MAX, "type '%s'", desc->name);
+    return (struct sfi_shape){.who = who,
+                              .migrate_name = "state_migrate",
+                              .fields = desc->state_fields,
+                              .size = desc->state_size,
+                              .version = desc->state_version,
+                              .can_migrate = desc->state_migrate != NULL};
+}
+
 /* May this struct be laid over what the type has on disk and in memory? */
-static int check_layout(const struct sfi_type *type, const sf_type *desc)
+static int check_layout(const struct sfi_type *type, const sf_type *desc,
+                        const struct sfi_shape *shape, const struct sfi_layout *fresh)
 {
     if (desc->state_version < type->state_version)
         return sfi_err(SF_ENEWER,
@@ -260,11 +282,10 @@ static int check_layout(const struct sfi_type *type, const sf_type *desc)
             "give it version %u",
             type->name, desc->state_version, (unsigned long long)type->state_size, desc->state_size,
             desc->state_version + 1);
-    if (desc->state_version > type->state_version && type->state_size && !desc->state_migrate)
-        return sfi_err(SF_EINVAL,
-                       "type '%s': version %u of its struct needs a state_migrate from %llu",
-                       type->name, desc->state_version, (unsigned long long)type->state_version);
-    return type->registered ? check_same_layout(type, desc) : 0;
+    int rc = type->state_size
+                 ? sfi_layouts_check(&type->layouts, shape, fresh, (uint32_t)type->state_version)
+                 : 0;
+    return rc == 0 && type->registered ? check_same_layout(type, desc) : rc;
 }
 
 /* Numbers for slots that the type never had.  Those that were added stay when a later step fails:
@@ -299,8 +320,7 @@ static int check_slots(const struct sfi_type *type, const struct sfi_binding *bi
     for (uint32_t i = 0; i < count && rc == 0; i++) {
         uint16_t number = slot_named(type, bindings[i].desc.name);
         if (number)
-            rc = sfi_slot_check_stored(type->name, &type->slots[number - 1], &bindings[i].desc,
-                                       bindings[i].kind);
+            rc = sfi_slot_check_stored(type->name, &type->slots[number - 1], &bindings[i]);
     }
     return rc;
 }
@@ -348,13 +368,28 @@ static void bind_slots(struct sfi_types *types, struct sfi_type *type,
             sfi_type_touch(types, type);
 }
 
+/* What is known of fields belongs to the type from now on. */
+static void bind_fields(struct sfi_types *types, struct sfi_type *type, struct sfi_layout *fresh)
+{
+    int is_new = sfi_layouts_bind(types->sys, &type->layouts, fresh, (uint32_t)type->state_version);
+    for (uint32_t i = 0; i < type->binding_count; i++) {
+        struct sfi_binding *binding = &type->bindings[i];
+        struct sfi_slot_record *slot = &type->slots[binding->number - 1];
+        is_new |= sfi_layouts_bind(types->sys, &slot->layouts, binding->fresh, slot->version);
+        binding->fresh = NULL;
+    }
+    if (is_new)
+        sfi_type_touch(types, type);
+}
+
 static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_type *desc,
-                      void *userdata, struct sfi_binding *bindings)
+                      void *userdata, struct sfi_binding *bindings, struct sfi_layout *fresh)
 {
     bind_name(types, type, desc->name);
     bind_kinds(type, desc);
     type->shown = desc->name;
     bind_slots(types, type, bindings, sfi_slots_listed(desc));
+    bind_fields(types, type, fresh);
     bind_expiry(types, type, desc);
     type->desc = *desc;
     type->userdata = userdata;
@@ -385,16 +420,20 @@ static int type_create(struct sfi_types *types, const sf_type *desc, struct sfi_
     return 0;
 }
 
-/* All that can fail; `bindings` have their numbers then. */
+/* All that can fail; `bindings` have their numbers then, and *fresh the struct's fields. */
 static int prepare(struct sfi_types *types, const sf_type *desc, struct sfi_binding *bindings,
-                   struct sfi_type **out)
+                   struct sfi_layout **fresh, struct sfi_type **out)
 {
+    char who[SFI_WHO_MAX];
     uint32_t count = sfi_slots_listed(desc);
-    int rc = sfi_slots_check(desc, bindings);
+    struct sfi_shape shape = sfi_type_shape(desc, who);
+    int rc = sfi_slots_check(types->sys, desc, bindings);
+    if (rc == 0)
+        rc = sfi_layout_new(types->sys, &shape, fresh);
     if (rc < 0)
         return rc;
     struct sfi_type *type = sfi_types_find(types, desc->name);
-    rc = type ? check_layout(type, desc) : type_create(types, desc, &type);
+    rc = type ? check_layout(type, desc, &shape, *fresh) : type_create(types, desc, &type);
     if (rc == 0)
         rc = check_slots(type, bindings, count);
     if (rc == 0)
@@ -407,19 +446,22 @@ int sfi_types_register(struct sfi_types *types, const sf_type *desc, void *userd
                        struct sfi_type **out)
 {
     struct sfi_type *type = NULL;
+    struct sfi_layout *fresh = NULL;
     struct sfi_binding *bindings;
     int rc = check_desc(desc);
     if (rc < 0)
         return rc;
-    bindings = sfi_alloc(types->sys, (sfi_slots_listed(desc) + 1) * sizeof *bindings);
+    uint32_t count = sfi_slots_listed(desc);
+    bindings = sfi_zalloc(types->sys, (count + 1) * sizeof *bindings);
     rc = !bindings || sfi_lookup_reserve(&types->by_pointer) < 0
              ? sfi_err(SF_ENOMEM, "out of memory")
-             : prepare(types, desc, bindings, &type);
+             : prepare(types, desc, bindings, &fresh, &type);
     if (rc < 0) {
-        sfi_free(types->sys, bindings);
+        sfi_layout_free(types->sys, fresh);
+        sfi_bindings_free(types->sys, bindings, count);
         return rc;
     }
-    bind_type(types, type, desc, userdata, bindings);
+    bind_type(types, type, desc, userdata, bindings, fresh);
     *out = type;
     return 0;
 }

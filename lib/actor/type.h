@@ -47,6 +47,7 @@ struct sfi_type {
     struct sfi_binding *bindings; /* what it lists; ours */
     uint32_t binding_count;
     uint64_t state_size, state_version;  /* of the newest struct on disk; see (5) */
+    struct sfi_layouts layouts;          /* of its versions; see layout.h */
     struct sfi_expiry state_expiry;
     uint8_t is_timed; /* in this run its structs had a time with them once: their actors have room for it */
     uint8_t has_timers;                  /* an actor of it had some, ever */
@@ -91,6 +92,9 @@ static inline int sfi_type_is_raised(const struct sfi_type *type)
 void sfi_type_raise(struct sfi_types *types, struct sfi_type *type);
 /* Its record differs from what is on disk. */
 void sfi_type_touch(struct sfi_types *types, struct sfi_type *type);
+
+/* Its struct as it is registered, for layout.h; `who` is where the sentence lies. */
+struct sfi_shape sfi_type_shape(const sf_type *desc, char who[SFI_WHO_MAX]);
 
 /* What the type lists under that handle; NULL: it does not, or as another kind. */
 const struct sfi_binding *sfi_type_binding(const struct sfi_type *type, const sf_slot *handle,

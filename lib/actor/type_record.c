@@ -46,11 +46,37 @@ static void pack_slot(msgpack_packer *packer, const struct sfi_slot_record *slot
     pack_number(packer, "version", slot->version);
 }
 
+/* The slot's number, 0 for the actor's struct; the newest versions alone (layout.h: 3).  The number of elements,
+ * which are written if there is a packer. */
+static size_t pack_fields(msgpack_packer *packer, const struct sfi_layouts *layouts, uint32_t slot)
+{
+    size_t count = 0;
+    for (const struct sfi_layout *layout = layouts->stored; layout && count < SFI_LAYOUTS_MAX;
+         layout = layout->older, count++) {
+        if (!packer)
+            continue;
+        msgpack_pack_array(packer, 3);
+        msgpack_pack_uint32(packer, slot);
+        msgpack_pack_uint32(packer, layout->version);
+        pack_text(packer, layout->text);
+    }
+    return count;
+}
+
+static size_t pack_all_fields(msgpack_packer *packer, const struct sfi_type *type)
+{
+    size_t count = pack_fields(packer, &type->layouts, 0);
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        count += pack_fields(packer, &type->slots[i].layouts, i + 1);
+    return count;
+}
+
 static size_t pack_type(const struct sfi_type *type, struct writer *writer)
 {
     msgpack_packer packer;
+    size_t fields = pack_all_fields(NULL, type);
     msgpack_packer_init(&packer, writer, write_bytes);
-    msgpack_pack_map(&packer, 4u + (type->state_expiry.since != 0) + type->has_timers);
+    msgpack_pack_map(&packer, 4u + (type->state_expiry.since != 0) + type->has_timers + (fields != 0));
     pack_number(&packer, "number", type->number);
     pack_number(&packer, "size", type->state_size);
     pack_number(&packer, "version", type->state_version);
@@ -62,14 +88,27 @@ static size_t pack_type(const struct sfi_type *type, struct writer *writer)
     msgpack_pack_array(&packer, type->slot_count);
     for (uint32_t i = 0; i < type->slot_count; i++)
         pack_slot(&packer, &type->slots[i]);
+    if (fields) {
+        pack_text(&packer, "fields");
+        msgpack_pack_array(&packer, fields);
+        pack_all_fields(&packer, type);
+    }
     return writer->size;
+}
+
+static size_t fields_size_max(const struct sfi_layouts *layouts)
+{
+    size_t size = 0;
+    for (const struct sfi_layout *layout = layouts->stored; layout; layout = layout->older)
+        size += 16 + strlen(layout->text);
+    return size;
 }
 
 static size_t packed_size_max(const struct sfi_type *type)
 {
-    size_t size = 128;
+    size_t size = 128 + fields_size_max(&type->layouts);
     for (uint32_t i = 0; i < type->slot_count; i++)
-        size += 96 + strlen(type->slots[i].name);
+        size += 96 + strlen(type->slots[i].name) + fields_size_max(&type->slots[i].layouts);
     return size;
 }
 
@@ -171,6 +210,32 @@ static int unpack_slot(const struct sfi_sys *sys, const msgpack_object *object,
     return sfi_type_add_slot(sys, type, SF_BYTES(text->ptr, text->size), &slot);
 }
 
+/* [slot, version, text] */
+static int unpack_layout(const struct sfi_sys *sys, const msgpack_object *object,
+                         struct sfi_type *type)
+{
+    const msgpack_object *part = object->via.array.ptr;
+    if (object->type != MSGPACK_OBJECT_ARRAY || object->via.array.size < 3 ||
+        part[0].type != MSGPACK_OBJECT_POSITIVE_INTEGER || part[0].via.u64 > type->slot_count ||
+        part[1].type != MSGPACK_OBJECT_POSITIVE_INTEGER || part[1].via.u64 > UINT32_MAX ||
+        part[2].type != MSGPACK_OBJECT_STR || memchr(part[2].via.str.ptr, 0, part[2].via.str.size))
+        return sfi_err(SF_ECORRUPT, "the record of type '%s' has fields of nothing", type->name);
+    struct sfi_layouts *layouts =
+        part[0].via.u64 ? &type->slots[part[0].via.u64 - 1].layouts : &type->layouts;
+    return sfi_layouts_add(sys, layouts, (uint32_t)part[1].via.u64,
+                           SF_BYTES(part[2].via.str.ptr, part[2].via.str.size));
+}
+
+static int unpack_layouts(const struct sfi_sys *sys, const msgpack_object *map,
+                          struct sfi_type *type)
+{
+    const msgpack_object *fields = field(map, "fields", MSGPACK_OBJECT_ARRAY);
+    int rc = 0;
+    for (uint32_t i = 0; fields && i < fields->via.array.size && rc == 0; i++)
+        rc = unpack_layout(sys, &fields->via.array.ptr[i], type);
+    return rc;
+}
+
 static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, struct sfi_type *type)
 {
     const msgpack_object *number = field(map, "number", MSGPACK_OBJECT_POSITIVE_INTEGER);
@@ -195,7 +260,7 @@ static int unpack_type(const struct sfi_sys *sys, const msgpack_object *map, str
         if (rc < 0)
             return rc;
     }
-    return 0;
+    return unpack_layouts(sys, map, type);
 }
 
 static int parse_type(const struct sfi_sys *sys, sf_bytes payload, struct sfi_type *type)

@@ -1,7 +1,8 @@
-/* type_record.h - a type on disk: a MessagePack map {number, size, version, slots: [{name, kind, size,
- * version, since}...], since}, the latter where something expires (expiry.h).  So fields can be added, and every
- * language can read it.  Format 2 had the names of slots alone, which are those of values.  The only file that
- * knows MessagePack. */
+/* type_record.h - a type on disk: a MessagePack map {number, size, version, slots: [{name, kind,
+ * size, version, since}...], since, fields: [[slot, version, text]...]}: since where something
+ * expires (expiry.h), fields where those of a struct are known (layout.h; slot 0 is the actor's).
+ * So fields can be added, and every language can read it.  Format 2 had the names of slots alone,
+ * which are those of values.  The only file that knows MessagePack. */
 #ifndef SFI_ACTOR_TYPE_RECORD_H
 #define SFI_ACTOR_TYPE_RECORD_H
 

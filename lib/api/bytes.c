@@ -1,5 +1,5 @@
-/* bytes.c - the public functions on bytes, addresses and kinds: they need no runtime, own nothing and cannot
- * fail.  What they return points to what they were given. */
+/* bytes.c - the public functions on bytes, addresses and kinds: they need no runtime, own nothing
+ * and cannot fail.  What they return points to what they were given. */
 #include <string.h>
 
 #include "base/endian.h"

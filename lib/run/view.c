@@ -116,7 +116,8 @@ static void copy_type(const struct sfi_type *type, struct sfi_type *out)
     *out = (struct sfi_type){.name = type->name,
                              .number = type->number,
                              .desc = type->desc,
-                             .state_expiry = type->state_expiry};
+                             .state_expiry = type->state_expiry,
+                             .layouts = type->layouts};
 }
 
 /* Lends nothing: `*out` may be used without the lock. */

@@ -233,8 +233,11 @@ static __attribute__((noinline)) void keep_copy(struct sfi_work *work, const str
         return;
     sfi_actor_touch(&rt->actors, actor, size);
     actor->state_dirty = 1;
-    if (!sfi_type_is_raised(actor->type) && !sfi_actor_is_absent(actor))
+    if (SFI_RARE(!sfi_type_is_raised(actor->type)) && !sfi_actor_is_absent(actor)) {
+        pthread_mutex_lock(&rt->lock); /* views copy what fields its versions have */
         sfi_type_raise(&rt->types, actor->type);
+        pthread_mutex_unlock(&rt->lock);
+    }
 }
 
 static void keep_slot(struct sfi_actors *actors, const struct sfi_undo *undo)

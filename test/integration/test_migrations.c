@@ -304,6 +304,188 @@ static void one_that_never_returns_pins_nothing_and_counts_nothing(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* -- fields, and no state_migrate ------------------------------------------------------------------- */
+
+#define STOCK "test/stock"
+
+SF_STRUCT(stock0, uint32_t count; char shelf[4];);
+SF_STRUCT(stock1, char shelf[8]; uint64_t count; uint32_t reserved;);
+SF_STRUCT(stock2, uint64_t count; uint32_t reserved, moved;);
+SF_STRUCT(swapped1, uint64_t count; char shelf[8]; uint32_t reserved;);
+SF_STRUCT(narrow2, uint32_t count; uint32_t reserved;);
+
+static int fill_0(sf_turn *turn)
+{
+    struct stock0 *self = sf_state(turn);
+    *self = (struct stock0){7, "A12"};
+    return 0;
+}
+
+static int tell_1(sf_turn *turn)
+{
+    struct stock1 *self = sf_state(turn);
+    struct place *place = sf_userdata(turn);
+    note(&place->notes, "%d %.8s %u ", (int)self->count, self->shelf, self->reserved);
+    self->reserved++;
+    return 0;
+}
+
+static int tell_2(sf_turn *turn)
+{
+    struct stock2 *self = sf_state(turn);
+    struct place *place = sf_userdata(turn);
+    note(&place->notes, "%d %u %u ", (int)self->count, self->reserved, self->moved);
+    self->moved++;
+    return 0;
+}
+
+static const sf_type stock_0 = SF_TYPE(STOCK, .handler = fill_0, SF_STATE(stock0));
+static const sf_type stock_1 =
+    SF_TYPE(STOCK, .handler = tell_1, SF_STATE(stock1), .state_version = 1);
+static const sf_type stock_2 =
+    SF_TYPE(STOCK, .handler = tell_2, SF_STATE(stock2), .state_version = 2);
+
+static void stock_run(struct place *place, const sf_type *type, const char *id)
+{
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, type, place));
+    OK(sf_send(rt, sf_addr(STOCK, id), "", SF_NONE));
+    drive_until_quiet(rt);
+    OK(sf_runtime_close(rt));
+}
+
+static void a_struct_is_carried_over_by_the_names_of_its_fields(void **state)
+{
+    struct place *place = *state;
+    stock_run(place, &stock_0, "a");
+    stock_run(place, &stock_1, "a"); /* a longer shelf, a wider count, something new */
+    stock_run(place, &stock_1, "a");
+    assert_string_equal(noted(&place->notes), "7 A12 0 7 A12 1 ");
+}
+
+/* An actor that nobody asked for while the version before was in use has the fields of the first still. */
+static void also_over_versions_that_it_never_had(void **state)
+{
+    struct place *place = *state;
+    stock_run(place, &stock_0, "a");
+    stock_run(place, &stock_0, "cold");
+    stock_run(place, &stock_1, "a");
+    stock_run(place, &stock_2, "a");
+    stock_run(place, &stock_2, "cold");
+    stock_run(place, &stock_2, "cold");
+    assert_string_equal(noted(&place->notes), "7 A12 0 7 1 0 7 0 0 7 0 1 ");
+}
+
+static void a_view_shows_the_struct_in_todays_fields(void **state)
+{
+    struct place *place = *state;
+    stock_run(place, &stock_0, "a");
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &stock_1, place));
+    sf_view *view = NULL;
+    OK(sf_view_open(rt, &view));
+    const struct stock1 *stock =
+        sf_struct(sf_view_state(view, sf_addr(STOCK, "a")), sizeof(struct stock1));
+    assert_non_null(stock);
+    assert_true(stock->count == 7 && stock->reserved == 0);
+    assert_string_equal(stock->shelf, "A12");
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
+static void stock_is_refused(struct place *place, const sf_type *type, const char *says)
+{
+    sf_runtime *rt = place_open(place);
+    REFUSED(sf_register(rt, type, place), SF_EINVAL);
+    SAYS(says);
+    OK(sf_runtime_close(rt));
+}
+
+static void what_cannot_be_carried_over_is_refused_when_it_is_registered(void **state)
+{
+    static const sf_type swapped =
+        SF_TYPE(STOCK, .handler = tell_1, SF_STATE(swapped1), .state_version = 1);
+    static const sf_type narrow =
+        SF_TYPE(STOCK, .handler = tell_2, SF_STATE(narrow2), .state_version = 2);
+    static const sf_type silent =
+        SF_TYPE(STOCK, .handler = tell_2, .state_version = 2, .state_size = sizeof(struct stock2));
+    static const sf_type wrong_size = SF_TYPE(STOCK, .handler = tell_2, .state_version = 2,
+                                              .state_size = 99, .state_fields = stock2_fields);
+    static const sf_type no_text = SF_TYPE(STOCK, .handler = tell_2, .state_version = 2,
+                                           .state_size = 8, .state_fields = "void *pointer;");
+    struct place *place = *state;
+    stock_run(place, &stock_0, "a");
+    stock_run(place, &stock_1, "a");
+    stock_is_refused(place, &swapped, "version 1 of its struct has other fields in the database");
+    stock_is_refused(place, &narrow, "'count' was uint64_t and is uint32_t");
+    stock_is_refused(place, &silent, "needs a state_migrate from 1");
+    stock_is_refused(place, &wrong_size, "they take 16 bytes, and the struct 99");
+    stock_is_refused(place, &no_text, "'void *pointer;'");
+    stock_run(place, &stock_1, "a"); /* none of them changed anything */
+    assert_string_equal(noted(&place->notes), "7 A12 0 7 A12 1 ");
+}
+
+/* Whose fields were never told, while a program without a text was in use, waits; nothing is lost. */
+static void a_struct_whose_fields_are_not_known_waits(void **state)
+{
+    static const sf_type mute_0 =
+        SF_TYPE(STOCK, .handler = fill_0, .state_size = sizeof(struct stock0));
+    static const sf_type both = SF_TYPE(STOCK, .handler = tell_1, SF_STATE(stock1),
+                                        .state_version = 1, .state_migrate = migrate);
+    struct place *place = *state;
+    stock_run(place, &mute_0, "cold");
+    stock_is_refused(place, &stock_1, "needs a state_migrate from 0");
+    refuses = 1;
+    stock_run(place, &both, "warm"); /* a new actor: the database takes up version 1 */
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &stock_2, place));
+    OK(sf_send(rt, sf_addr(STOCK, "cold"), "", SF_NONE));
+    OK(sf_send(rt, sf_addr(STOCK, "warm"), "", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    /* "0 0 0" is a turn that was undone: what it was lent were zeroes */
+    assert_string_equal(noted(&place->notes), "0  0 0 0 0 0 1 0 ");
+    sf_stats stats = {.size = sizeof stats};
+    OK(sf_stats_get(rt, &stats));
+    assert_true(stats.turns_held >= 1 && stats.dead_letters == 0 && stats.messages_waiting == 1);
+    sf_view *view = NULL;
+    OK(sf_view_open(rt, &view));
+    assert_null(sf_view_state(view, sf_addr(STOCK, "cold")).data);
+    assert_int_equal(sf_view_error(view), SF_EFAILED);
+    SAYS("the fields of version 0 of its struct are not known");
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
+/* Those of version 0 that have no text yet get one from the first program that tells it. */
+static void fields_can_be_told_later(void **state)
+{
+    static const sf_type mute_0 =
+        SF_TYPE(STOCK, .handler = fill_0, .state_size = sizeof(struct stock0));
+    struct place *place = *state;
+    stock_run(place, &mute_0, "a");
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &stock_0, place));
+    OK(sf_runtime_close(rt));
+    stock_run(place, &mute_0, "b"); /* and keep it */
+    stock_run(place, &stock_1, "a");
+    assert_string_equal(noted(&place->notes), "7 A12 0 ");
+}
+
+/* Rolled out and taken back: the older program opens until something is stored in the new version. */
+static void the_program_before_goes_on_while_nothing_is_stored_in_the_new_fields(void **state)
+{
+    struct place *place = *state;
+    stock_run(place, &stock_0, "a");
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &stock_1, place));
+    OK(sf_runtime_close(rt));
+    stock_run(place, &stock_0, "a");
+    stock_run(place, &stock_1, "a");
+    rt = place_open(place);
+    REFUSED(sf_register(rt, &stock_0, place), SF_ENEWER);
+    OK(sf_runtime_close(rt));
+}
+
 #define HERE(function) cmocka_unit_test_setup_teardown(function, setup, place_teardown)
 
 int main(void)
@@ -317,6 +499,13 @@ int main(void)
         HERE(the_pauses_grow_from_a_second_to_a_minute),
         HERE(what_migrate_is_lent_ends_with_a_zero_and_what_it_fills_is_zeroed),
         HERE(one_that_never_returns_pins_nothing_and_counts_nothing),
+        HERE(a_struct_is_carried_over_by_the_names_of_its_fields),
+        HERE(also_over_versions_that_it_never_had),
+        HERE(a_view_shows_the_struct_in_todays_fields),
+        HERE(what_cannot_be_carried_over_is_refused_when_it_is_registered),
+        HERE(a_struct_whose_fields_are_not_known_waits),
+        HERE(fields_can_be_told_later),
+        HERE(the_program_before_goes_on_while_nothing_is_stored_in_the_new_fields),
     };
     return cmocka_run_group_tests_name("migrations", tests, NULL, NULL);
 }

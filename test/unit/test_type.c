@@ -253,6 +253,9 @@ static void what_a_type_does_not_say_has_its_default(void **state)
     assert_int_equal(type->backoff_ms_max, 13);
 }
 
+static const sf_map map_of_fields =
+    SF_MAP("fields", .struct_size = 8, .struct_fields = "char name[8];");
+
 static void a_registration_without_memory_leaves_nothing_half_done(void **state)
 {
     struct fixture *f = *state;
@@ -264,6 +267,9 @@ static void a_registration_without_memory_leaves_nothing_half_done(void **state)
         snprintf(name, sizeof names[i], "test/%d", (int)i);
         sf_type desc = type_named(name);
         desc.values[0] = &value_a;
+        desc.maps[0] = &map_of_fields;
+        desc.state_size = 8;
+        desc.state_fields = "uint64_t count;";
         for (uint64_t nth = 1; !type; nth++) {
             f->machine.fail_allocation = f->machine.allocations + nth;
             if (sfi_types_register(&f->types, &desc, NULL, &type) < 0)
@@ -271,10 +277,12 @@ static void a_registration_without_memory_leaves_nothing_half_done(void **state)
         }
         f->machine.fail_allocation = 0;
         assert_int_equal(type->number, i + 1);
-        assert_int_equal(type->slot_count, 1);
+        assert_int_equal(type->slot_count, 2);
+        assert_string_equal(type->layouts.stored->text, "uint64_t count;");
+        assert_string_equal(type->slots[1].layouts.stored->text, "char name[8];");
         assert_ptr_equal(sfi_types_find(&f->types, name), type);
     }
-    assert_true(refused >= 40 * 3);
+    assert_true(refused >= 40 * 7);
     assert_int_equal(saved(f), 40);
 }
 

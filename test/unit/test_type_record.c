@@ -71,9 +71,11 @@ static int handle(sf_turn *turn)
 /* The payload of a type with two values, as saving writes it. */
 static size_t saved_payload(unsigned char *out)
 {
-    static const sf_type desc = SF_TYPE("test/a", .handler = handle, .state_size = 24,
-                                        .state_version = 70000,
-                                        .state_expire_after_write_ms = 5, .values = {&value_a, &value_b});
+    static const sf_map map_c = SF_MAP("c", .struct_size = 8, .struct_fields = "uint64_t n;");
+    static const sf_type desc =
+        SF_TYPE("test/a", .handler = handle, .state_size = 24, .state_fields = "uint64_t a[3];",
+                .maps = {&map_c}, .state_version = 70000, .state_expire_after_write_ms = 5,
+                .values = {&value_a, &value_b});
     struct machine machine;
     struct sfi_types types;
     struct sfi_type *type;
@@ -102,11 +104,69 @@ static void what_was_saved_comes_back(void **state)
     assert_int_equal(type->state_size, 24);
     assert_int_equal(type->state_version, 70000);
     assert_int_equal(type->state_expiry.since, f->machine.now_ns / 1000000);
-    assert_int_equal(type->slot_count, 2);
+    assert_int_equal(type->slot_count, 3);
     assert_string_equal(type->slots[0].name, "a");
     assert_string_equal(type->slots[1].name, "a longer name");
+    assert_string_equal(type->layouts.stored->text, "uint64_t a[3];");
+    assert_int_equal(type->layouts.stored->version, 70000);
+    assert_string_equal(type->slots[2].layouts.stored->text, "uint64_t n;");
+    assert_null(type->slots[1].layouts.stored);
     assert_int_equal(type->registered, 0);
     assert_int_equal(sfi_types_dirty(&f->types), 0);
+}
+
+/* In the order in which they were stored; a text that nobody understands stays, and is as good as none. */
+static void the_newest_fields_are_kept_and_the_oldest_go(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_batch batch;
+    struct sfi_type *type = sfi_type_new(&f->machine.sys, "test/a", 6);
+    type->number = 1;
+    OK(sfi_types_place(&f->types, type));
+    for (uint32_t version = 400; version; version--)
+        OK(sfi_layouts_add(&f->machine.sys, &type->layouts, version,
+                           version == 399 ? sf_str("quaternion q;") : sf_str("uint8_t n;")));
+    sfi_batch_init(&batch, &f->machine.sys);
+    OK(sfi_type_save(type, &batch));
+    sf_bytes record = sfi_op_value(&batch.tables[SFI_META].ops[0]);
+    sfi_types_fini(&f->types);
+    sfi_types_init(&f->types, &f->machine.sys);
+    OK(load(f, key_of("test/a"), (const char *)record.data + SFI_RECORD_HEADER,
+            record.size - SFI_RECORD_HEADER));
+    sfi_batch_fini(&batch);
+    uint32_t count = 0, version = 400;
+    type = sfi_types_find(&f->types, "test/a");
+    for (struct sfi_layout *layout = type->layouts.stored; layout;
+         layout = layout->older, count++) {
+        assert_int_equal(layout->version, version--);
+        assert_true(!layout->fields == (layout->version == 399));
+    }
+    assert_int_equal(count, SFI_LAYOUTS_MAX);
+}
+
+static void fields_of_nothing_are_refused(void **state)
+{
+    struct fixture *f = *state;
+    static const char head[] =
+        "\x85\xa6number\x01\xa4size\x08\xa7version\x00\xa5slots\x91\xa3one\xa6"
+        "fields\x91";
+    static const struct {
+        const char *bytes;
+        size_t size;
+        int is_taken;
+    } ends[] = {{"\x93\x00\x00\xa3q w", 7, 1}, {"\x93\x01\x00\xa3q w", 7, 1},
+                {"\x93\x02\x00\xa3q w", 7, 0}, {"\x93\x00\x00\xa3q\0w", 7, 0},
+                {"\x92\x00\x00", 3, 0},        {"\x93\x00\xff\xa3q w", 7, 0},
+                {"\x93\x00\x00\x00", 4, 0},    {"\xa3q w", 4, 0}};
+    for (size_t i = 0; i < sizeof ends / sizeof *ends; i++) {
+        char payload[200];
+        memcpy(payload, head, sizeof head - 1);
+        memcpy(payload + sizeof head - 1, ends[i].bytes, ends[i].size);
+        assert_int_equal(load(f, key_of("test/a"), payload, sizeof head - 1 + ends[i].size),
+                         ends[i].is_taken ? 0 : SF_ECORRUPT);
+        sfi_types_fini(&f->types);
+        sfi_types_init(&f->types, &f->machine.sys);
+    }
 }
 
 /* Format 2 had the names of values alone. */
@@ -161,7 +221,7 @@ static void one_changed_byte_is_refused_or_harmless(void **state)
             assert_int_equal(type != NULL, rc == 0);
             if (type)
                 assert_true(type->number >= 1 && type->number <= SF_TYPES_MAX &&
-                            type->state_size <= SF_STATE_MAX && type->slot_count <= 2);
+                            type->state_size <= SF_STATE_MAX && type->slot_count <= 3);
             sfi_types_fini(&f->types);
             sfi_types_init(&f->types, &f->machine.sys);
         }
@@ -308,6 +368,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         HERE(what_was_saved_comes_back),
+        HERE(the_newest_fields_are_kept_and_the_oldest_go),
+        HERE(fields_of_nothing_are_refused),
         HERE(a_slot_that_is_only_a_name_is_a_value),
         HERE(a_slot_of_an_unknown_kind_was_written_by_a_newer_library),
         HERE(a_record_that_was_cut_is_refused),
