@@ -527,8 +527,8 @@ typedef struct sf_options {
     uint64_t dead_max;       /* dead letters that are kept: beyond, the oldest go; 0: 65536 */
     uint64_t dead_bytes_max; /* the same in bytes, the newest one apart; 0: a 16th of
                               * store_bytes_max, or 64 MiB if that is less */
-    uint32_t crashes_max; /* a message in whose turn the process died so many times in a row is a dead
-                           * letter; 0: 3.  After a death in a turn messages run when they are on
+    uint32_t crashes_max; /* a message in whose turn the process died so many times in a row is a
+                           * dead letter; 0: 3.  After a death in a turn messages run when they are on
                            * disk, for as many turns as two commits have, so that the next death
                            * tells which message it was */
 } sf_options;
