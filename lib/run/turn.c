@@ -407,9 +407,14 @@ static inline void show(struct sf_turn *turn, const struct sfi_message *message)
         show_parts(turn, message);
 }
 
-/* The message of a timer was cancelled or put off meanwhile. */
-static int drop_tick(sf_runtime *rt)
+/* The message of a timer that is not handled: it was cancelled or put off meanwhile, or that could not be found
+ * out. */
+static int end_tick(sf_runtime *rt, int failed)
 {
+    if (failed) {
+        sfi_work_undo(&rt->turns.work);
+        return sfi_failure_settle(&rt->turns.work, rt->turns.message);
+    }
     sfi_work_keep(&rt->turns.work);
     sfi_crowd_done(rt);
     return 0;
@@ -428,7 +433,7 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
     if (SFI_RARE(message->has_parts) && sfi_timer_is_tick(message)) {
         int is_due = sfi_timer_take(&rt->turns.work, actor, message);
         if (is_due <= 0)
-            return is_due == 0 ? drop_tick(rt) : end_work(rt);
+            return end_tick(rt, is_due < 0);
     }
     struct sf_turn *turn = enter(&rt->turns, actor);
     show(turn, message);

@@ -10,6 +10,10 @@ enum { POISON = 5, FLAKY = 7, CLEARS = 8, DROPPED = 9 };
 
 static const char LEDGER[] = "test/ledger", AUDIT[] = "test/audit", OUT[] = "test/out";
 static const char BANK[] = "test/bank", TILL[] = "test/till", TENT[] = "test/tent";
+static const char BELL[] = "test/bell";
+
+/* What is set is due long past all that sets it. */
+enum { SOON_MS = 9000, LATER_MS = 20000, LATEST_MS = 30000 };
 
 struct ledger { uint64_t entries, sum; };
 struct audit { uint64_t seen; };
@@ -29,6 +33,7 @@ static int ledger_add(sf_turn *turn)
     sf_emit(turn, OUT, "entry", SF_OF(*entry));
     sf_tell(turn, sf_addr(AUDIT, "all"), "seen", SF_OF(*entry));
     sf_tell(turn, sf_addr(TILL, "one"), "ring", SF_OF(*entry));
+    sf_tell(turn, sf_addr(BELL, "one"), "set", SF_OF(*entry));
     if (entry->number % 2 == 0) {
         sf_tell(turn, sf_addr(TENT, "kept"), "use", SF_OF(*entry));
         sf_tell(turn, sf_addr(TENT, "gone"), "use", SF_OF(*entry));
@@ -80,7 +85,79 @@ static int tent_use(sf_turn *turn)
     self->entries++;
     self->sum += entry->number;
     sf_value_put(turn, &last_guest, SF_OF(*entry));
+    sf_timer_after(turn, "stay", SF_OF(*entry), LATER_MS);
     return entry->number == CLEARS ? sf_clear(turn) : 0;
+}
+
+static struct scenario_sink *look_at_clock(sf_turn *turn)
+{
+    struct scenario_sink *sink = sf_userdata(turn);
+    sink->came_early = sink->came_early || sf_now_ms(turn) < sf_msg(turn)->due_ms;
+    return sink;
+}
+
+/* Only those of "kept" since it was cleared may come. */
+static int tent_stay(sf_turn *turn)
+{
+    struct scenario_sink *sink = look_at_clock(turn);
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    sink->ran_gone = sink->ran_gone || entry->number <= CLEARS || sf_self(turn).id.size != 4 ||
+                     memcmp(sf_self(turn).id.data, "kept", 4) != 0;
+    return sf_tell(turn, sf_addr(BELL, "tents"), "later", SF_OF(*entry));
+}
+
+/* For each: a timer and a delayed send; of the even ones another turn cancels both, the odd ones are put off. */
+static int bell_set(sf_turn *turn)
+{
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    sf_timer_after(turn, "wake", SF_OF(*entry), SOON_MS);
+    sf_tell_after(turn, SF_OF(*entry), SOON_MS, sf_addr(BELL, "later"), "later", SF_OF(*entry));
+    sf_tell_after(turn, SF_NONE, LATER_MS, sf_addr(BELL, "all"), "later", SF_OF(*entry));
+    sf_timer_every(turn, "beat", SF_NONE, LATER_MS);
+    return sf_tell(turn, sf_self(turn), entry->number % 2 ? "put off" : "unset", SF_OF(*entry));
+}
+
+static int bell_unset(sf_turn *turn)
+{
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    sf_timer_cancel(turn, "wake", SF_OF(*entry));
+    return sf_tell_cancel(turn, SF_OF(*entry)) == 1 ? 0 : sf_reject(turn, "it was not pending");
+}
+
+static int bell_put_off(sf_turn *turn)
+{
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    sf_timer_after(turn, "wake", SF_OF(*entry), LATER_MS);
+    return sf_tell_after(turn, SF_OF(*entry), LATER_MS, sf_addr(BELL, "later"), "later",
+                         SF_OF(*entry));
+}
+
+static int bell_later(sf_turn *turn)
+{
+    struct ledger *self = sf_state(turn);
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    look_at_clock(turn);
+    self->entries++;
+    self->sum += entry->number;
+    return 0;
+}
+
+static int bell_beat(sf_turn *turn)
+{
+    look_at_clock(turn);
+    sf_timer_cancel(turn, "beat", SF_NONE);
+    return sf_tell(turn, sf_addr(BELL, "beats"), "later", SF_OF((struct entry){1}));
+}
+
+/* From outside it may be sent in each life: so only whether it came counts. */
+static int bell_sent(sf_turn *turn)
+{
+    struct scenario_sink *sink = look_at_clock(turn);
+    struct ledger *self = sf_state(turn);
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    sink->ran_gone = sink->ran_gone || entry->number != 1;
+    self->entries = self->sum = 1;
+    return 0;
 }
 
 static const sf_type ledger_type =
@@ -93,8 +170,15 @@ static const sf_type bank_type =
     SF_TYPE(BANK, .on = {{"pay", bank_pay}}, .state_size = sizeof(struct ledger));
 static const sf_type till_type =
     SF_TYPE(TILL, .on = {{"ring", till_ring}}, .state_size = sizeof(struct ledger));
-static const sf_type tent_type = SF_TYPE(TENT, .on = {{"use", tent_use}}, .values = {&last_guest},
-                                         .state_size = sizeof(struct ledger));
+static const sf_type tent_type =
+    SF_TYPE(TENT, .on = {{"use", tent_use}, {"stay", tent_stay}}, .values = {&last_guest},
+            .state_size = sizeof(struct ledger));
+static const sf_type bell_type =
+    SF_TYPE(BELL,
+            .on = {{"set", bell_set}, {"unset", bell_unset}, {"put off", bell_put_off},
+                   {"wake", bell_later}, {"later", bell_later}, {"beat", bell_beat},
+                   {"sent", bell_sent}},
+            .state_size = sizeof(struct ledger));
 
 static int take(const sf_message *const *records, size_t count, void *userdata)
 {
@@ -126,7 +210,8 @@ static int start(struct scenario *s, sf_runtime **out)
         (rc = sf_register(*out, &audit_type, NULL)) < 0 ||
         (rc = sf_register(*out, &bank_type, NULL)) < 0 ||
         (rc = sf_register(*out, &till_type, s->sink)) < 0 ||
-        (rc = sf_register(*out, &tent_type, NULL)) < 0 ||
+        (rc = sf_register(*out, &tent_type, s->sink)) < 0 ||
+        (rc = sf_register(*out, &bell_type, s->sink)) < 0 ||
         (rc = sf_egress_register(*out, OUT, take, s->sink)) < 0 ||
         (rc = sf_egress_ack(*out, OUT, s->sink->forgets ? 0 : s->sink->last)) < 0)
         sfi_runtime_drop(*out);
@@ -167,6 +252,25 @@ static int resume_till(struct scenario *s, sf_runtime *rt)
     return wait_for(rt, sf_resume(rt, sf_addr(TILL, "one")));
 }
 
+static int64_t send_later(sf_runtime *rt, const char *token, uint64_t n)
+{
+    return sf_send_after(rt, sf_str(token), SOON_MS, sf_addr(BELL, "sent"), "sent",
+                         SF_OF((struct entry){n}));
+}
+
+/* Each until it is accepted: it is cancelled, or replaced, before it is due. */
+static int send_all_later(struct scenario *s, sf_runtime *rt)
+{
+    int rc;
+    TRY(wait_for(rt, send_later(rt, "cancelled", 2)));
+    TRY(wait_for(rt, send_later(rt, "replaced", 3)));
+    TRY(wait_for(rt, send_later(rt, "replaced", 1)));
+    TRY(wait_for(rt, sf_send_cancel(rt, sf_str("cancelled"))));
+    TRY(wait_for(rt, sf_send_cancel(rt, sf_str("never there"))));
+failed:
+    return rc;
+}
+
 /* What somebody does who is responsible for it all.  Each may be done again. */
 static int operate(struct scenario *s, sf_runtime *rt)
 {
@@ -175,6 +279,9 @@ static int operate(struct scenario *s, sf_runtime *rt)
     TRY(wait_for(rt, sf_purge(rt, sf_addr(TENT, "gone"))));
     TRY(unless_done(rt, sf_dead_resend(rt, 1)));
     TRY(unless_done(rt, sf_dead_drop(rt, 2)));
+    TRY(send_all_later(s, rt));
+    TRY(sf_run_until_idle(rt));
+    machine_advance_ms(s->machine, LATEST_MS);
     TRY(sf_run_until_idle(rt));
 failed:
     return rc;
@@ -239,6 +346,29 @@ static const char *check_operated(struct scenario *s, sf_view *view, uint64_t en
     return NULL;
 }
 
+/* All numbers but those of dead letters; of these the odd ones. */
+enum { ODD = 4, ODD_SUM = 1 + 3 + 7 + 11, KEPT = 2, KEPT_SUM = 10 + 12 };
+
+static const char *check_timers(struct scenario *s, sf_view *view, uint64_t entries, uint64_t sum)
+{
+    sf_bytes beats = sf_view_state(view, sf_addr(BELL, "beats"));
+    if (read_u64(beats, 0) == 0)
+        return "a recurring timer never came";
+    if (!has_sums(view, sf_addr(BELL, "one"), ODD, ODD_SUM))
+        return "timers were lost or doubled";
+    if (!has_sums(view, sf_addr(BELL, "later"), ODD, ODD_SUM))
+        return "delayed sends were lost or doubled";
+    if (!has_sums(view, sf_addr(BELL, "all"), entries, sum))
+        return "delayed sends without a token were lost or doubled";
+    if (!has_sums(view, sf_addr(BELL, "tents"), KEPT, KEPT_SUM))
+        return "timers of a cleared actor are wrong";
+    if (!has_sums(view, sf_addr(BELL, "sent"), 1, 1))
+        return "what was sent later from outside was lost";
+    if (s->sink->ran_gone)
+        return "a timer came that was cancelled, cleared or purged";
+    return s->sink->came_early ? "a timer was early" : NULL;
+}
+
 static int check(struct scenario *s, sf_runtime *rt)
 {
     sf_view *view;
@@ -258,6 +388,8 @@ static int check(struct scenario *s, sf_runtime *rt)
     one_dead = one_dead && read_u64(dead->body, 0) == POISON;
     int two_dead = sf_view_dead(view, 3) != NULL;
     const char *wrong = check_operated(s, view, entries, sum);
+    if (!wrong)
+        wrong = check_timers(s, view, entries, sum);
     sf_view_close(view);
     for (uint64_t i = 1; i <= s->sink->last; i++)
         sunk += s->sink->numbers[i];

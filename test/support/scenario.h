@@ -3,7 +3,8 @@
  * A source whose records fan out, structs, a named value, messages between actors, calls, an
  * egress, turns that become dead letters, a turn that backs off, an actor that is cleared on its
  * way, one that is paused meanwhile and resumed in the end, when another one is purged, a dead
- * letter sent again and one dropped.  Whatever failed on the way, the database must end up with
+ * letter sent again and one dropped; timers, once and again and again, and delayed sends, from turns
+ * and from outside, some of them cancelled, put off, cleared or purged in time.  Whatever failed on the way, the database must end up with
  * exactly what an undisturbed run leaves, and the sink must have seen each record once.
  *
  * Whoever drives does what the header tells it to: a failed call is made again; after a crash, the
@@ -23,6 +24,7 @@ struct scenario_sink {
     int broken;
     int forgets; /* the negative control: it does not say what it holds */
     int is_paused, ran_paused; /* an actor, for sure; it ran nevertheless */
+    int came_early, ran_gone;  /* a timer; one of an actor that was purged, or that was cancelled */
 };
 
 struct scenario {
