@@ -95,7 +95,7 @@ unit_tests = $(call programs,test/unit/test_*.c)
 integration_tests = $(call programs,test/integration/test_*.c)
 crash_programs = $(call programs,test/crash/*.c)
 # Rivals in bench/rivals/ are left out, and they alone, where their package is not there.
-benches_by_hand = $(addprefix $(BUILD)/bench/,by_hand group latency)
+benches_by_hand = $(addprefix $(BUILD)/bench/,by_hand group latency transfer)
 rivals := $(call has,sqlite3) $(call has,rocksdb)
 lacking := $(filter-out $(rivals),sqlite3 rocksdb)
 rival_objs = $(patsubst %.c,$(BUILD)/obj/%.o, \

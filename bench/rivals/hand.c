@@ -68,6 +68,32 @@ void hand_count(struct hand *hand, uint64_t actor)
     hand->rival->replace(key, state);
 }
 
+static void add_cents(unsigned char *state, int64_t cents)
+{
+    int64_t balance;
+
+    memcpy(&balance, state + sizeof(uint64_t), sizeof balance);
+    balance += cents;
+    memcpy(state + sizeof(uint64_t), &balance, sizeof balance);
+}
+
+void hand_move(struct hand *hand, uint64_t actor, int64_t cents)
+{
+    unsigned char key[WORKLOAD_KEY_SIZE], state[WORKLOAD_STATE_MAX], *cached;
+
+    workload_key(actor, key);
+    if (hand->cache) {
+        cached = cache_change(hand->cache, key);
+        add_one(cached);
+        add_cents(cached, cents);
+        return;
+    }
+    hand->rival->get(key, state);
+    add_one(state);
+    add_cents(state, cents);
+    hand->rival->replace(key, state);
+}
+
 void hand_finish(struct hand *hand, uint64_t commits, const struct workload_clock *clock)
 {
     struct workload_sum sum = {0, 0};

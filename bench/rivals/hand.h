@@ -25,6 +25,9 @@ void hand_commit(struct hand *hand); /* the rival's begin() begins */
 /* One turn: the actor counts one message. */
 void hand_count(struct hand *hand, uint64_t actor);
 
+/* The same, and so many cents come to its balance, which lies past the counter. */
+void hand_move(struct hand *hand, uint64_t actor, int64_t cents);
+
 /* Checks what is stored, prints the result. */
 void hand_finish(struct hand *hand, uint64_t commits, const struct workload_clock *clock);
 
