@@ -8,6 +8,7 @@
 #include "base/copy.h"
 #include "base/err.h"
 #include "base/expect.h"
+#include "base/rare.h"
 #include "store/record.h"
 
 enum {
@@ -570,12 +571,23 @@ int sfi_actors_save(const struct sfi_actors *actors, struct sfi_batch *batch)
     return rc;
 }
 
+static uint64_t count_expiring(struct sfi_actor *actor)
+{
+    uint64_t count = actor->state_dirty && actor->type->state_expiry.after_ms &&
+                     !sfi_actor_is_absent(actor);
+    for (const struct sfi_slot *slot = actor->slots; slot; slot = slot->next)
+        count += slot->dirty && slot->data && sfi_type_expiry(actor->type, slot->number)->after_ms;
+    return count;
+}
+
 void sfi_actors_cleaned(struct sfi_actors *actors, uint64_t epoch)
 {
     for (uint32_t i = 0; i < actors->dirty_count; i++) {
         struct sfi_actor *actor = actors->dirty[i];
         expect_dirty(actors, i);
         actor->sealed = epoch;
+        if (SFI_RARE(actor->type->expires))
+            actors->expiring += count_expiring(actor);
         actor->dirty = actor->state_dirty = actor->to_clear = 0;
         for (struct sfi_slot *slot = actor->slots; slot; slot = slot->next)
             slot->dirty = 0;

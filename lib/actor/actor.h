@@ -92,6 +92,7 @@ struct sfi_actors {
     struct sfi_actor **dirty;
     uint32_t dirty_count, dirty_capacity;
     uint64_t dirty_rows;  /* to be deleted beside those of the dirty list */
+    uint64_t expiring;    /* rows that were put and will expire; who looks takes them away (run/gleaner.h) */
     uint64_t dirty_bytes; /* an estimate of what sealing will add to the batch */
 };
 

@@ -114,6 +114,24 @@ int sfi_state_load(struct sfi_store *store, struct sfi_arena *arena, struct sfi_
     return rc;
 }
 
+int sfi_state_load_time(struct sfi_store *store, struct sfi_actor *actor)
+{
+    struct sfi_snapshot *snapshot;
+    struct sfi_key key;
+    sf_bytes record, rest;
+    int rc = sfi_snapshot_open(store, &snapshot);
+    if (rc < 0)
+        return rc;
+    sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, 0);
+    rc = sfi_snapshot_get(snapshot, SFI_STATE, sfi_key_bytes(&key), &record);
+    if (rc > 0)
+        rc = open_state(actor->type, sfi_key_bytes(&key), record, sfi_actor_touched(actor), &rest) < 0
+                 ? SF_ECORRUPT
+                 : 1;
+    sfi_snapshot_close(snapshot);
+    return rc;
+}
+
 int sfi_state_save(struct sfi_actor *actor, struct sfi_batch *batch)
 {
     struct sfi_key key;

@@ -36,6 +36,10 @@ int sfi_state_migrate(const struct sfi_type *type, const struct sfi_old_state *o
 int sfi_state_load(struct sfi_store *store, struct sfi_arena *arena, struct sfi_actor *actor,
                    struct sfi_old_state *old);
 
+/* Brings in the time alone of one that is_timed and was not read: then it is not read whole, but is either over or
+ * not (run/expire.h).  1; 0: there is none, which is all to know; negative. */
+int sfi_state_load_time(struct sfi_store *store, struct sfi_actor *actor);
+
 /* Puts it, or deletes it if it is absent. */
 int sfi_state_save(struct sfi_actor *actor, struct sfi_batch *batch);
 

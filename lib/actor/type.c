@@ -335,6 +335,15 @@ static void bind_name(struct sfi_types *types, struct sfi_type *type, const char
     sfi_lookup_add(&types->by_pointer, hash_of_pointer(name), type);
 }
 
+void sfi_type_note_expiry(struct sfi_types *types, struct sfi_type *type)
+{
+    int expires = type->state_expiry.after_ms != 0;
+    for (uint32_t i = 0; i < type->slot_count; i++)
+        expires |= type->slots[i].expiry.after_ms != 0;
+    types->expirations += expires || type->expires;
+    type->expires = (uint8_t)expires;
+}
+
 static void bind_expiry(struct sfi_types *types, struct sfi_type *type, const sf_type *desc)
 {
     if (sfi_expiry_declare(&type->state_expiry, desc->state_expire_after_write_ms,
@@ -391,6 +400,7 @@ static void bind_type(struct sfi_types *types, struct sfi_type *type, const sf_t
     bind_slots(types, type, bindings, sfi_slots_listed(desc));
     bind_fields(types, type, fresh);
     bind_expiry(types, type, desc);
+    sfi_type_note_expiry(types, type);
     type->desc = *desc;
     type->userdata = userdata;
     type->attempts_max = desc->attempts_max ? desc->attempts_max : ATTEMPTS_DEFAULT;

@@ -49,6 +49,7 @@ struct sfi_type {
     uint64_t state_size, state_version;  /* of the newest struct on disk; see (5) */
     struct sfi_layouts layouts;          /* of its versions; see layout.h */
     struct sfi_expiry state_expiry;
+    uint8_t expires;  /* its struct does, or what lies in one of its slots */
     uint8_t is_timed; /* in this run its structs had a time with them once: their actors have room for it */
     uint8_t has_timers;                  /* an actor of it had some, ever */
     uint32_t refused;                    /* migrations that failed since one succeeded */
@@ -67,6 +68,7 @@ struct sfi_types {
     struct sfi_lookup by_name;    /* what the name says */
     struct sfi_lookup by_pointer; /* where the name that was registered last lies */
     struct sfi_type *first_dirty;
+    uint32_t expirations; /* rises when times were declared; 0: nothing expires */
 };
 
 void sfi_types_init(struct sfi_types *types, const struct sfi_sys *sys);
@@ -99,6 +101,8 @@ struct sfi_shape sfi_type_shape(const sf_type *desc, char who[SFI_WHO_MAX]);
 /* What the type lists under that handle; NULL: it does not, or as another kind. */
 const struct sfi_binding *sfi_type_binding(const struct sfi_type *type, const sf_slot *handle,
                                            enum sfi_slot_kind kind);
+/* Times were declared. */
+void sfi_type_note_expiry(struct sfi_types *types, struct sfi_type *type);
 /* When what lies under a number ends; 0: the struct. */
 static inline const struct sfi_expiry *sfi_type_expiry(const struct sfi_type *type, uint32_t number)
 {

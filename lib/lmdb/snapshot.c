@@ -314,6 +314,15 @@ int sfi_lmdb_snapshot_seek(struct sfi_snapshot *base, enum sfi_table table, sf_b
                               : seek_table(snapshot, table, from, after, out_key, out_value);
 }
 
+int sfi_lmdb_snapshot_walk(struct sfi_snapshot *base, sf_bytes from, int after, sf_bytes *out_key,
+                           sf_bytes *out_value)
+{
+    int rc = sfi_db_fault(base->store->sys, "lmdb.read");
+    return rc < 0 ? rc
+                  : seek_table((struct sfi_lmdb_snapshot *)base, SFI_STATE, from, after, out_key,
+                               out_value);
+}
+
 /* The cursor goes to the first key that is not less, and one back; beyond the last, to the last. */
 static int seek_cursor_before(MDB_cursor *cursor, sf_bytes before, MDB_val *key, MDB_val *value)
 {

@@ -39,6 +39,8 @@ int sfi_lmdb_snapshot_get(struct sfi_snapshot *snapshot, enum sfi_table table, s
                           sf_bytes *out);
 int sfi_lmdb_snapshot_seek(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes from,
                            int after, sf_bytes *out_key, sf_bytes *out_value);
+int sfi_lmdb_snapshot_walk(struct sfi_snapshot *snapshot, sf_bytes from, int after,
+                           sf_bytes *out_key, sf_bytes *out_value);
 MDB_txn *sfi_lmdb_snapshot_txn(const struct sfi_snapshot *snapshot);
 int sfi_lmdb_snapshot_seek_before(struct sfi_snapshot *snapshot, enum sfi_table table,
                                   sf_bytes before, sf_bytes *out_key, sf_bytes *out_value);

@@ -496,6 +496,7 @@ static const struct sfi_store_ops lmdb_ops = {
     .snapshot_get = sfi_lmdb_snapshot_get,
     .snapshot_seek = sfi_lmdb_snapshot_seek,
     .snapshot_seek_before = sfi_lmdb_snapshot_seek_before,
+    .snapshot_walk = sfi_lmdb_snapshot_walk,
     .close = lmdb_close,
 };
 

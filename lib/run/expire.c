@@ -55,12 +55,24 @@ static int is_written(const struct sfi_copy *copy, uint64_t touched)
     return touched ? memcmp(state, copy->bytes, size) != 0 : !is_zero(state, size);
 }
 
+/* It was over, it was not written, and the clock may be wrong. */
+static int is_spared(struct sfi_work *work, const struct sfi_copy *copy)
+{
+    return sfi_actor_is_absent(copy->actor) && time_of(copy)->touched &&
+           sfi_doubt_is_on(&work->rt->doubt, work->rt->sys);
+}
+
 int sfi_expire_keep(struct sfi_work *work, const struct sfi_copy *copy)
 {
     struct sfi_actor *actor = copy->actor;
     const struct sfi_expiry *expiry = &actor->type->state_expiry;
     uint64_t *touched = sfi_actor_touched(actor);
     int written = is_written(copy, *touched);
+    if (!written && is_spared(work, copy)) {
+        memcpy(sfi_actor_state(actor), copy->bytes, actor->type->desc.state_size);
+        sfi_expire_undo(copy);
+        return 0;
+    }
     if (written || (*touched && expiry->on_access))
         *touched = sfi_expiry_touch(expiry, *touched, now_ms(work, expiry));
     return !actor->state_dirty && (written || *touched != time_of(copy)->touched);
@@ -74,7 +86,10 @@ int sfi_expire_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_s
     if (!expiry->after_ms || !slot->data ||
         !sfi_expiry_is_over(expiry, slot->touched, sfi_work_now_ms(work)))
         return 0;
-    return sfi_work_set_slot(work, actor, slot, NULL, 0);
+    if (sfi_doubt_is_on(&work->rt->doubt, work->rt->sys))
+        return 1;
+    int rc = sfi_work_set_slot(work, actor, slot, NULL, 0);
+    return rc < 0 ? rc : 1;
 }
 
 static int touch(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot,

@@ -5,7 +5,7 @@
  *
  * (1) One reading of the wall clock a work: what is there at its first look is there to its end.
  * (2) What was over when it was asked for is deleted with the turn that saw it, changed or not: so it does not come
- *     back when the clock, or the times, are set anew.
+ *     back when the times are changed.  Only while the clock is in doubt (doubt.h) it stays until it is written.
  * (3) An undone work leaves the time as it was, like the struct.
  *
  * What does not expire costs a look at its times. */
@@ -17,9 +17,9 @@
 /* Is the struct, of which at least the time was read, over? */
 int sfi_expire_is_over(struct sfi_work *work, struct sfi_actor *actor);
 
-/* A slot that was loaded: what is over is dropped.  Its value was read, or written.  SF_ENOMEM, and the work is
- * doomed. */
+/* Of a slot that was loaded: is its value over?  Then it is dropped.  1, 0; SF_ENOMEM, and the work is doomed. */
 int sfi_expire_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot);
+/* It was read, or written.  0 or SF_ENOMEM. */
 int sfi_expire_read(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot);
 int sfi_expire_written(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot);
 

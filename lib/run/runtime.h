@@ -22,10 +22,12 @@
 #include "run/ceiling.h"
 #include "run/crowd.h"
 #include "run/dead.h"
+#include "run/doubt.h"
 #include "run/drive.h"
 #include "run/epoch.h"
 #include "run/fire.h"
 #include "run/gate.h"
+#include "run/gleaner.h"
 #include "run/inbox.h"
 #include "run/poll.h"
 #include "run/position.h"
@@ -81,6 +83,8 @@ struct sf_runtime {
     struct sfi_gate gate;
     struct sfi_dead dead;
     struct sfi_fire fire;
+    struct sfi_gleaner gleaner;
+    struct sfi_doubt doubt;
     struct sfi_turns turns;
     struct sfi_careful careful;
     struct sfi_arena delivery; /* what an egress callback is lent */

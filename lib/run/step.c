@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "base/err.h"
+#include "base/rare.h"
 #include "run/delivery.h"
 #include "run/drive.h"
 #include "run/part.h"
@@ -45,6 +46,8 @@ static int run_turns(sf_runtime *rt, int turns_max, int *rc)
     int turns = 0, ceiling = sfi_ceiling_check(&rt->ceiling, SFI_TURNS, 0);
     *rc = 0;
     while (*rc >= 0 && turns < turns_max && !sfi_epoch_is_full(rt) && !is_awaited(rt)) {
+        if (SFI_RARE(rt->gleaner.owed) && rt->epoch.turns % SFI_GLEAN_TURNS == 0)
+            sfi_gleaner_pass(rt);
         *rc = take_in(rt, ceiling);
         if (*rc >= 0 && ceiling < 0 && (rt->mailbox.queued || sfi_fire_is_due(&rt->fire)))
             *rc = ceiling;

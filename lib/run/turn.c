@@ -136,17 +136,17 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
     }
     int rc = sfi_actor_load_slot(&turn->rt->actors, turn->rt->store, actor, binding->number, &slot);
     if (rc == 0)
-        rc = sfi_expire_slot(work_of(turn), actor, slot);
-    else
-        sfi_work_unreadable(work_of(turn), rc);
-    return rc == 0 ? slot : NULL;
+        return slot;
+    sfi_work_unreadable(work_of(turn), rc);
+    return NULL;
 }
 
 sf_bytes sfi_turn_get(struct sf_turn *turn, struct sfi_slot *slot)
 {
-    return slot->data && sfi_expire_read(work_of(turn), turn->actor, slot) == 0
-               ? SF_BYTES(slot->data, slot->size)
-               : SF_NONE;
+    int rc = sfi_expire_slot(work_of(turn), turn->actor, slot);
+    if (rc == 0 && slot->data)
+        rc = sfi_expire_read(work_of(turn), turn->actor, slot);
+    return rc == 0 && slot->data ? SF_BYTES(slot->data, slot->size) : SF_NONE;
 }
 
 int sfi_turn_set(struct sf_turn *turn, struct sfi_slot *slot, sf_bytes bytes)

@@ -420,6 +420,12 @@ static int mem_snapshot_seek(struct sfi_snapshot *base, enum sfi_table which, sf
     return 1;
 }
 
+static int mem_snapshot_walk(struct sfi_snapshot *base, sf_bytes from, int after, sf_bytes *out_key,
+                             sf_bytes *out_value)
+{
+    return mem_snapshot_seek(base, SFI_STATE, from, after, out_key, out_value);
+}
+
 static int mem_snapshot_seek_before(struct sfi_snapshot *base, enum sfi_table which,
                                     sf_bytes before, sf_bytes *out_key, sf_bytes *out_value)
 {
@@ -458,6 +464,7 @@ static const struct sfi_store_ops mem_ops = {
     .snapshot_get = mem_snapshot_get,
     .snapshot_seek = mem_snapshot_seek,
     .snapshot_seek_before = mem_snapshot_seek_before,
+    .snapshot_walk = mem_snapshot_walk,
     .close = mem_close,
 };
 

@@ -82,6 +82,10 @@ struct sfi_store_ops {
     /* The last entry with a key < `before` (data NULL: of all).  Not of table SFI_STATE. */
     int (*snapshot_seek_before)(struct sfi_snapshot *snapshot, enum sfi_table table, sf_bytes before,
                                 sf_bytes *out_key, sf_bytes *out_value);
+    /* As snapshot_seek() in table SFI_STATE, but for what a store may keep beside it: newer rows may be missing,
+     * and deleted ones be there.  In order at no cost, for who asks for a row again before he believes it. */
+    int (*snapshot_walk)(struct sfi_snapshot *snapshot, sf_bytes from, int after, sf_bytes *out_key,
+                         sf_bytes *out_value);
     void (*close)(struct sfi_store *store);
 };
 
@@ -171,6 +175,12 @@ static inline int sfi_snapshot_seek_before(struct sfi_snapshot *snapshot, enum s
                                            sf_bytes before, sf_bytes *out_key, sf_bytes *out_value)
 {
     return snapshot->store->ops->snapshot_seek_before(snapshot, table, before, out_key, out_value);
+}
+
+static inline int sfi_snapshot_walk(struct sfi_snapshot *snapshot, sf_bytes from, int after,
+                                    sf_bytes *out_key, sf_bytes *out_value)
+{
+    return snapshot->store->ops->snapshot_walk(snapshot, from, after, out_key, out_value);
 }
 
 #endif

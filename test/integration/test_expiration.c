@@ -156,9 +156,10 @@ static void advance(struct stage *stage, uint64_t ms)
     machine_advance_ms(&stage->rig.machine, ms);
 }
 
-static void set_back(struct stage *stage, uint64_t ms)
+/* The wall clock; the other one goes on. */
+static void set_back(struct stage *stage, int64_t ms)
 {
-    stage->rig.machine.now_ns -= ms * 1000000;
+    stage->rig.machine.wall_ahead_us -= ms * 1000;
 }
 
 /* What turns have seen since the last time. */
@@ -304,6 +305,7 @@ static void a_turn_that_meets_the_end_leaves_no_row(void **state)
 {
     struct stage stage;
     open_stage(&stage, *state, subject->written);
+    advance(&stage, SF_MINUTE); /* the clock is believed */
     play_steps(&stage, "+");
     assert_int_equal(rows(&stage), 1);
     advance(&stage, LIFE);
@@ -314,6 +316,34 @@ static void a_turn_that_meets_the_end_leaves_no_row(void **state)
     crash(&stage, subject->longer);
     play_steps(&stage, "l");
     saw(&stage, "000");
+    rig_close(&stage.rig);
+}
+
+static void what_is_over_by_a_clock_in_doubt_is_there_when_that_is_set_right(void **state)
+{
+    struct stage stage;
+    open_stage(&stage, *state, subject->written);
+    play_steps(&stage, "+");
+    advance(&stage, LIFE);
+    play_steps(&stage, "l");
+    assert_int_equal(viewed(&stage), -1);
+    set_back(&stage, LIFE);
+    play_steps(&stage, "l"); /* the minute after opening */
+    advance(&stage, SF_MINUTE);
+    set_back(&stage, (int64_t)SF_MINUTE);
+    advance(&stage, LIFE - 1);
+    set_back(&stage, -2 * (int64_t)SF_HOUR);
+    play_steps(&stage, "l");
+    advance(&stage, SF_MINUTE - 1);
+    play_steps(&stage, "l");
+    set_back(&stage, (int64_t)(2 * SF_HOUR + SF_MINUTE - 1));
+    play_steps(&stage, "l");
+    saw(&stage, "01001");
+    set_back(&stage, -2 * (int64_t)SF_HOUR);
+    play_steps(&stage, "+l"); /* written anew, it is gone for good */
+    set_back(&stage, 2 * (int64_t)SF_HOUR);
+    play_steps(&stage, "l");
+    saw(&stage, "11");
     rig_close(&stage.rig);
 }
 
@@ -625,6 +655,7 @@ EACH(looking_prolongs_a_struct_that_expires_after_access)
 EACH(one_that_ended_begins_with_zeroes_and_lives_as_long_again)
 EACH(one_that_ended_may_be_written_as_it_was)
 EACH(a_turn_that_meets_the_end_leaves_no_row)
+EACH(what_is_over_by_a_clock_in_doubt_is_there_when_that_is_set_right)
 EACH(looking_at_what_never_was_makes_no_row)
 EACH(zeroes_that_were_written_are_a_struct)
 EACH(an_undone_turn_prolongs_nothing)
@@ -647,6 +678,7 @@ int main(void)
         TESTS(one_that_ended_begins_with_zeroes_and_lives_as_long_again),
         TESTS(one_that_ended_may_be_written_as_it_was),
         TESTS(a_turn_that_meets_the_end_leaves_no_row),
+        TESTS(what_is_over_by_a_clock_in_doubt_is_there_when_that_is_set_right),
         TESTS(looking_at_what_never_was_makes_no_row),
         TESTS(zeroes_that_were_written_are_a_struct),
         TESTS(an_undone_turn_prolongs_nothing),
