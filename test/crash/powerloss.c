@@ -2,7 +2,7 @@
  *
  *     powerloss [--states N] [--seed S] [--records N] [--sector BYTES] [--dir DIR]
  *               [--log-records N] [--relaxed] [--inline] [--lives N] [--faults full|eio]
- *               [--plant nosync|early|tickets]
+ *               [--plant nosync|early|tickets|pause|purge|drop|resend]
  *
  * (1) Children, one after another, feed records through the library (support/ledgers.h).  This
  *     program defines pwrite(), writev(), fdatasync() and their like itself, so every write and
@@ -292,6 +292,7 @@ static struct ledgers ledgers_now(uint64_t dice)
     return (struct ledgers){.dice = {dice},
                             .tolerates = plan.faults != DISK_FAULTS_NONE,
                             .is_early = is_planted("early"),
+                            .forgets = plan.plant,
                             .emitted = disk_known(disk_log_known(), DISK_SUNK)};
 }
 
@@ -318,7 +319,7 @@ static void live(const char *dir, uint64_t number)
     disk_log_start();
     if (ledgers_open(&ledgers, dir, &plan.options) < 0 ||
         (!ledgers.is_early && ledgers_check_promises(&ledgers, disk_log_known(), 1) < 0) ||
-        (number && ledgers_settle(&ledgers) < 0) ||
+        ledgers_check_pause(&ledgers, disk_log_known()) < 0 || (number && ledgers_settle(&ledgers) < 0) ||
         ledgers_feed(&ledgers, plan.records * (number + 1) / plan.lives) < 0)
         give_up(&ledgers, number);
     disk_log_lock();
@@ -370,8 +371,10 @@ static void record_lives(void)
         status = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
     }
     if (status != 0) {
+        if (*plan.plant) /* it was to be found */
+            remove_tree(dir);
         printf("powerloss: seed %" PRIu64 ": the run itself ended with %d; kept: %s\n", plan.seed,
-               status, dir);
+               status, *plan.plant ? "nothing" : dir);
         exit(status == 1 ? 1 : 2);
     }
     remove_tree(dir);
@@ -395,11 +398,15 @@ static int check_state(const char *dir, const struct disk_known *known, struct d
                        char *wrong, size_t size)
 {
     struct ledgers_options options = options_of_state(dice);
-    struct ledgers ledgers = {.dice = {dice_throw(dice)}, .emitted = disk_known(known, DISK_SUNK)};
+    struct ledgers ledgers = {.dice = {dice_throw(dice)},
+                              .forgets = "",
+                              .emitted = disk_known(known, DISK_SUNK)};
     int with_tickets = !plan.options.relaxed || is_planted("tickets");
     int rc = ledgers_open(&ledgers, dir, &options);
     if (rc == 0)
         rc = ledgers_check_promises(&ledgers, known, with_tickets);
+    if (rc == 0)
+        rc = ledgers_check_pause(&ledgers, known);
     if (rc == 0)
         rc = ledgers_settle(&ledgers);
     if (rc == 0)
@@ -524,7 +531,7 @@ static void usage(void)
         "usage: powerloss [--states N] [--seed S] [--records N] [--sector BYTES] [--dir DIR]\n"
         "                 [--log-records N] [--relaxed] [--inline] [--lives N]"
         " [--faults full|eio]\n"
-        "                 [--plant nosync|early|tickets]\n",
+        "                 [--plant nosync|early|tickets|pause|purge|drop|resend]\n",
         stderr);
     exit(2);
 }

@@ -49,3 +49,6 @@ must_find nosync
 must_find early
 must_find nosync --log-records 24
 must_find tickets --relaxed
+for command in pause purge drop resend; do
+    must_find $command --lives 4
+done

@@ -33,6 +33,7 @@ enum disk_op {
     DISK_TICKET,
     DISK_SUNK,
     DISK_FED,
+    DISK_SETTLED, /* all that was held goes on from here */
     DISK_ALL_OPS
 };
 
