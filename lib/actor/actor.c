@@ -210,12 +210,6 @@ struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *typ
     return actor;
 }
 
-void sfi_actors_expect_place(const struct sfi_actors *actors, uint64_t hash)
-{
-    if (actors->capacity)
-        sfi_expect(&actors->places[hash & (actors->capacity - 1)]);
-}
-
 void sfi_actors_expect(const struct sfi_actors *actors, uint64_t hash)
 {
     const struct sfi_actor_place *places = actors->places;
@@ -224,8 +218,9 @@ void sfi_actors_expect(const struct sfi_actors *actors, uint64_t hash)
         return;
     while (places[at].actor && places[at].hash != hash)
         at = (at + 1) & mask;
-    for (int i = 0; places[at].actor && i < LINES_EXPECTED; i++)
-        sfi_expect((const char *)places[at].actor + i * SFI_LINE);
+    const char *actor = (const char *)places[at].actor;
+    for (int i = 0; actor && i < LINES_EXPECTED; i++)
+        sfi_expect(actor + i * SFI_LINE);
 }
 
 /* -- what leaves

@@ -41,6 +41,7 @@
 
 #include "actor/type.h"
 #include "base/arena.h"
+#include "base/expect.h"
 #include "base/hash.h"
 #include "base/pool.h"
 
@@ -118,7 +119,11 @@ struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *typ
 int sfi_actors_reserve(struct sfi_actors *actors, uint32_t count);
 
 /* Hints to the machine: the place of an address will be looked at; the actor there will. */
-void sfi_actors_expect_place(const struct sfi_actors *actors, uint64_t hash);
+static inline void sfi_actors_expect_place(const struct sfi_actors *actors, uint64_t hash)
+{
+    if (actors->capacity)
+        sfi_expect(&actors->places[hash & (actors->capacity - 1)]);
+}
 void sfi_actors_expect(const struct sfi_actors *actors, uint64_t hash);
 
 /* A smaller budget is not worth a commit for each turn. */

@@ -170,14 +170,14 @@ static int read_back(struct sfi_mailbox *mailbox)
  * look. */
 static void look_ahead(struct sfi_mailbox *mailbox)
 {
-    enum { EVERY = LOOK_EVERY, NEAR = 2 };
+    enum { NEAR = 2 };
     const struct sfi_message *message = mailbox->queue.first;
-    for (int i = 0; message && i < NEAR + 2 * EVERY; i++, message = message->next) {
-        if (i >= NEAR + EVERY)
-            sfi_actors_expect_place(mailbox->actors, message->hash);
-        else if (i >= NEAR)
-            sfi_actors_expect(mailbox->actors, message->hash);
-    }
+    for (int i = 0; message && i < NEAR; i++)
+        message = message->next;
+    for (int i = 0; message && i < LOOK_EVERY; i++, message = message->next)
+        sfi_actors_expect(mailbox->actors, message->hash);
+    for (int i = 0; message && i < LOOK_EVERY; i++, message = message->next)
+        sfi_actors_expect_place(mailbox->actors, message->hash);
 }
 
 int sfi_mailbox_is_ready(const struct sfi_mailbox *mailbox)

@@ -49,9 +49,9 @@ uint64_t sfi_hash(const struct sfi_hash_key *key, uint64_t seed, const void *dat
 {
     const unsigned char *at = data;
     size_t left = size;
-    struct sip s = {key->low ^ 0x736f6d6570736575, key->high ^ 0x646f72616e646f6d,
-                    key->low ^ 0x6c7967656e657261, key->high ^ 0x7465646279746573};
-    absorb(&s, seed);
+    uint64_t low = key->low ^ seed, high = key->high;
+    struct sip s = {low ^ 0x736f6d6570736575, high ^ 0x646f72616e646f6d, low ^ 0x6c7967656e657261,
+                    high ^ 0x7465646279746573};
     for (; left >= 8; left -= 8, at += 8)
         absorb(&s, sfi_le64_get(at));
     absorb(&s, (uint64_t)size << 56 | rest(at, left, size));

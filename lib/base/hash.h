@@ -11,7 +11,8 @@ struct sfi_hash_key {
     uint64_t low, high;
 };
 
-/* `seed` is mixed in, so that equal bytes in different namespaces differ. */
+/* `seed` is mixed into the key, so that equal bytes in different namespaces differ.  Each namespace has a key of its
+ * own thereby: who finds a relation of such keys makes no more collide than there are namespaces. */
 uint64_t sfi_hash(const struct sfi_hash_key *key, uint64_t seed, const void *data, size_t size);
 
 #endif

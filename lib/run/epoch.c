@@ -7,8 +7,8 @@
 enum {
     TIME_MAX_MS = 100,
     ROWS_MAX = 1 << 16,   /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
-    WEIGH_EVERY = 8,      /* turns that share one weighing, */
-    HEAVY_PART = 64,      /* unless one sent and stored such a part of what an epoch may */
+    WEIGH_EVERY = 32,     /* turns that share one weighing, */
+    HEAVY_PART = 1024,    /* unless one sent and stored such a part of what an epoch may */
     SMALL_ROWS = 64,
     SMALL_BYTES = 64 << 10
 };
@@ -34,7 +34,7 @@ static int is_row_dirty(sf_runtime *rt)
     return sfi_epoch_batch(&rt->epoch)->op_count || sfi_parts_dirty(rt);
 }
 
-static int weighs_enough(sf_runtime *rt)
+static __attribute__((noinline)) int weighs_enough(sf_runtime *rt)
 {
     const struct sfi_batch *batch = sfi_epoch_batch(&rt->epoch);
     struct sfi_weight weight = sfi_parts_weight(rt);

@@ -1,6 +1,5 @@
 #include "run/guard.h"
 
-#include <pthread.h>
 #include <unistd.h>
 
 #include "base/err.h"
@@ -21,11 +20,6 @@ int sfi_life_check(const sf_runtime *rt, const char *call)
 int sfi_pid_check(const sf_runtime *rt, const char *call)
 {
     return rt->has_dir && rt->dir.pid != getpid() ? forked(call) : 0;
-}
-
-int sfi_guard_is_mine(const struct sfi_guard *guard)
-{
-    return atomic_load_explicit(&guard->thread, memory_order_relaxed) == (uintptr_t)pthread_self();
 }
 
 int sfi_guard_was_left(const struct sfi_guard *guard, struct sfi_frame here)

@@ -11,6 +11,7 @@
 #ifndef SFI_RUN_GUARD_H
 #define SFI_RUN_GUARD_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "base/stack.h"
@@ -50,7 +51,11 @@ int sfi_life_check(const sf_runtime *rt, const char *call);
 int sfi_pid_check(const sf_runtime *rt, const char *call);
 
 /* Is this the thread that drives?  Then nothing but this call changes the guard. */
-int sfi_guard_is_mine(const struct sfi_guard *guard);
+static inline int sfi_guard_is_mine(const struct sfi_guard *guard)
+{
+    uintptr_t thread = atomic_load_explicit(&guard->thread, memory_order_relaxed);
+    return thread && thread == (uintptr_t)pthread_self();
+}
 /* Is the call in which this thread drives left for sure, seen from a call `here`? */
 int sfi_guard_was_left(const struct sfi_guard *guard, struct sfi_frame here);
 

@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/err.h"
 #include "base/expect.h"
 #include "run/part.h"
@@ -98,14 +99,11 @@ static struct entry *add_parcel(struct sfi_buffer *buffer, const struct sfi_sys 
     entry->body_absent = parcel->body.data == NULL;
     entry->token_size = (uint8_t)parcel->token.size;
     unsigned char *at = (unsigned char *)(entry + 1);
-    if (parcel->id_size)
-        memcpy(at, parcel->id, parcel->id_size);
-    memcpy(at + parcel->id_size, parcel->kind, parcel->kind_size);
-    if (parcel->body.size)
-        memcpy(at + parcel->id_size + parcel->kind_size, parcel->body.data, parcel->body.size);
-    if (parcel->token.size)
-        memcpy(at + parcel->id_size + parcel->kind_size + parcel->body.size, parcel->token.data,
-               parcel->token.size);
+    sfi_copy(at, parcel->id, parcel->id_size);
+    sfi_copy(at + parcel->id_size, parcel->kind, parcel->kind_size);
+    sfi_copy(at + parcel->id_size + parcel->kind_size, parcel->body.data, parcel->body.size);
+    sfi_copy(at + parcel->id_size + parcel->kind_size + parcel->body.size, parcel->token.data,
+             parcel->token.size);
     return entry;
 }
 
@@ -334,16 +332,18 @@ static struct sfi_message *open_entry(sf_runtime *rt, const struct entry *entry)
     const char *id = (const char *)(entry + 1), *kind = id + entry->id_size;
     sf_bytes body =
         entry->body_absent ? SF_NONE : SF_BYTES(kind + entry->kind_size, entry->body_size);
-    struct sfi_letter letter = {.to_type = entry->type,
-                                .hash =
-                                    sfi_actors_hash(&rt->actors, entry->type, id, entry->id_size),
-                                .to_id = id,
-                                .to_size = entry->id_size,
-                                .from_id = (const char *)&entry->ask,
-                                .from_size = entry->ask ? sizeof entry->ask : 0,
-                                .kind = kind,
-                                .kind_size = entry->kind_size,
-                                .body = body};
+    struct sfi_letter letter; /* an initializer would clear all of it first */
+    letter.to_type = entry->type;
+    letter.from_type = NULL;
+    letter.hash = sfi_actors_hash(&rt->actors, entry->type, id, entry->id_size);
+    letter.to_id = id;
+    letter.to_size = entry->id_size;
+    letter.from_id = (const char *)&entry->ask;
+    letter.from_size = entry->ask ? sizeof entry->ask : 0;
+    letter.kind = kind;
+    letter.kind_size = entry->kind_size;
+    letter.body = body;
+    letter.parts.has = 0;
     return sfi_message_new(&rt->mailbox.pool, &letter);
 }
 

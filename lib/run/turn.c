@@ -204,16 +204,18 @@ int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, co
 {
     sf_runtime *rt = turn->rt;
     struct sfi_work *work = work_of(turn);
-    struct sfi_letter letter = {.to_type = type,
-                                .from_type = turn->actor->type,
-                                .hash = sfi_actors_hash(&rt->actors, type, to.id.data, to.id.size),
-                                .to_id = to.id.data,
-                                .to_size = to.id.size,
-                                .from_id = turn->actor->id,
-                                .from_size = turn->actor->id_size,
-                                .kind = kind,
-                                .kind_size = kind_size,
-                                .body = body};
+    struct sfi_letter letter; /* an initializer would clear all of it first */
+    letter.to_type = type;
+    letter.from_type = turn->actor->type;
+    letter.hash = sfi_actors_hash(&rt->actors, type, to.id.data, to.id.size);
+    letter.to_id = to.id.data;
+    letter.to_size = to.id.size;
+    letter.from_id = turn->actor->id;
+    letter.from_size = turn->actor->id_size;
+    letter.kind = kind;
+    letter.kind_size = kind_size;
+    letter.body = body;
+    letter.parts.has = 0;
     struct sfi_message *message = sfi_message_new(&rt->mailbox.pool, &letter);
     if (SFI_RARE(!message))
         return sfi_work_no_memory(work);
