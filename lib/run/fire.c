@@ -6,6 +6,7 @@
 #include "run/part.h"
 #include "run/runtime.h"
 #include "run/schedule.h"
+#include "run/timer.h"
 
 /* -- when ---------------------------------------------------------------------------------------------- */
 
@@ -75,19 +76,21 @@ static struct sfi_message *make_message(sf_runtime *rt, const struct row *row)
     return sfi_message_new(&rt->mailbox.pool, &letter);
 }
 
-/* Whose schedule has the token; *out NULL: the outside's. */
-static int find_sender(sf_runtime *rt, const struct row *row, struct sfi_actor **out)
+/* Whose schedule knows of it; *out NULL: the outside's.  0: nobody can say, since the type is not registered. */
+static int find_owner(sf_runtime *rt, struct sfi_type *type, sf_bytes id, struct sfi_actor **out)
 {
-    sf_bytes id = row->envelope.from_id;
     *out = NULL;
-    if (!row->from)
+    if (!type)
+        return 1;
+    if (!type->registered)
         return 0;
-    uint64_t hash = sfi_actors_hash(&rt->actors, row->from, id.data, id.size);
-    *out = sfi_actors_get(&rt->actors, row->from, hash, id.data, id.size);
+    uint64_t hash = sfi_actors_hash(&rt->actors, type, id.data, id.size);
+    *out = sfi_actors_get(&rt->actors, type, hash, id.data, id.size);
     if (!*out)
         return sfi_work_no_memory(&rt->turns.work);
-    sfi_actors_trim(&rt->actors, rt->store->durable, *out);
-    return 0;
+    if (sfi_actors_exceed(&rt->actors))
+        sfi_actors_trim(&rt->actors, rt->store->durable, *out);
+    return 1;
 }
 
 /* 1: it is still to be sent, and not pending any more; 0: it is void. */
@@ -98,19 +101,39 @@ static int take_token(sf_runtime *rt, const struct row *row)
     sf_bytes name = sfi_token_name(buffer, row->envelope.token);
     struct sfi_actor *sender;
     struct sfi_timer timer;
-    int rc = find_sender(rt, row, &sender);
-    if (rc == 0)
-        rc = sfi_schedule_get(work, sender, name, &timer);
+    int rc = find_owner(rt, row->from, row->envelope.from_id, &sender);
+    if (rc <= 0)
+        return rc < 0 ? rc : 1;
+    rc = sfi_schedule_get(work, sender, name, &timer);
     if (rc <= 0 || timer.sequence != row->sequence)
         return rc < 0 ? rc : 0;
     rc = sfi_schedule_delete(work, sender, name);
     return rc < 0 ? rc : 1;
 }
 
+static int meet_own(sf_runtime *rt, const struct row *row)
+{
+    const struct sfi_envelope *envelope = &row->envelope;
+    struct sfi_actor *actor;
+    int rc = find_owner(rt, row->to, envelope->to_id, &actor);
+    if (rc <= 0)
+        return rc < 0 ? rc : 1;
+    return sfi_timer_meet(&rt->turns.work, actor, envelope->kind, envelope->body,
+                          envelope->parts.timer);
+}
+
+/* 1: it is to be sent; 0: it is not. */
+static int meet(sf_runtime *rt, const struct row *row)
+{
+    if (row->envelope.parts.has & SFI_PART_TIMER)
+        return meet_own(rt, row);
+    return row->envelope.token.size ? take_token(rt, row) : 1;
+}
+
 static int fire_in_work(sf_runtime *rt, const struct row *row)
 {
     struct sfi_work *work = &rt->turns.work;
-    int rc = row->envelope.token.size ? take_token(rt, row) : 1;
+    int rc = meet(rt, row);
     if (rc < 0)
         return rc;
     struct sfi_message *message = rc ? make_message(rt, row) : NULL;

@@ -12,8 +12,9 @@
  *     neither they nor senders keep the other out.
  * (4) By the wall clock, which may be set: so nobody sleeps for longer than SFI_LOOK_MS before it is looked at
  *     again.  Set back, timers come later, and none is lost.
- * (5) Of a delayed send with a token the sender's schedule is asked: if it knows nothing of this row, the sender was
- *     cleared or purged since, and the row is void.  The actor's own are asked for when their turn comes (timer.h).
+ * (5) The schedule of whose timer it is, or of who sends with a token, is asked: if it knows nothing of this row,
+ *     that actor was cleared or purged since, and the row is void.  While its type is not registered nobody can
+ *     say: then it is sent, and its own timer is asked for when its turn comes (timer.h).
  * (6) A row that is damaged stays where it is, is counted, and passed over until the next open.
  *
  * Engine thread only. */

@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "actor/key.h"
-#include "actor/rows.h"
 #include "base/err.h"
 #include "run/runtime.h"
 #include "store/record.h"
@@ -20,7 +19,7 @@ enum {
 
 /* -- rows under a number ------------------------------------------------------------------------------ */
 
-static struct sfi_rows rows_of(struct sfi_work *work)
+struct sfi_rows sfi_schedule_rows(struct sfi_work *work)
 {
     struct sfi_epoch *epoch = &work->rt->epoch;
     return (struct sfi_rows){.store = work->rt->store,
@@ -32,7 +31,7 @@ static struct sfi_rows rows_of(struct sfi_work *work)
 static int get_row(struct sfi_work *work, uint64_t number, sf_bytes name, struct sfi_timer *out)
 {
     struct sfi_key key;
-    struct sfi_rows rows = rows_of(work);
+    struct sfi_rows rows = sfi_schedule_rows(work);
     sf_bytes record, payload;
     sfi_key_entry(&key, number, name);
     int rc = sfi_rows_get(&rows, SFI_ENTRY, sfi_key_bytes(&key), &record);

@@ -16,6 +16,7 @@
 #ifndef SFI_RUN_SCHEDULE_H
 #define SFI_RUN_SCHEDULE_H
 
+#include "actor/rows.h"
 #include "actor/timer.h"
 #include "run/work.h"
 
@@ -26,11 +27,14 @@
  * negative, and the work is doomed. */
 int sfi_schedule_get(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name,
                      struct sfi_timer *out);
-/* There is one of that name from now on; there is none any more.  0, or negative as above. */
+/* There is one of that name from now on; the one that is there is there no more.  0, or negative as above. */
 int sfi_schedule_put(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name,
                      const struct sfi_timer *timer);
 int sfi_schedule_delete(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name);
 /* (5); the slot itself is emptied by who clears the actor. */
 int sfi_schedule_forget(struct sfi_work *work, struct sfi_actor *actor);
+
+/* The rows of readable tables as the work sees them; what they lend lies in its memory. */
+struct sfi_rows sfi_schedule_rows(struct sfi_work *work);
 
 #endif

@@ -117,6 +117,26 @@ static int move_on(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name
     return rc < 0 ? rc : sfi_schedule_put(work, actor, name, timer);
 }
 
+/* 1: it is this one that is wanted, and *timer and the name in `buffer` say how; 0: it was cancelled or replaced, or
+ * it was put off, and has a row again. */
+static int meet(struct sfi_work *work, struct sfi_actor *actor, sf_bytes kind, sf_bytes key,
+                uint64_t sequence, unsigned char *buffer, struct sfi_timer *timer)
+{
+    sf_bytes name = sfi_timer_name(buffer, kind, key);
+    int rc = sfi_schedule_get(work, actor, name, timer);
+    if (rc <= 0 || timer->row_sequence != sequence)
+        return rc < 0 ? rc : 0;
+    return timer->sequence == sequence ? 1 : move_on(work, actor, name, kind, key, timer);
+}
+
+int sfi_timer_meet(struct sfi_work *work, struct sfi_actor *actor, sf_bytes kind, sf_bytes key,
+                   uint64_t sequence)
+{
+    unsigned char buffer[SFI_TIMER_NAME_MAX];
+    struct sfi_timer timer;
+    return meet(work, actor, kind, key, sequence, buffer, &timer);
+}
+
 int sfi_timer_take(struct sfi_work *work, struct sfi_actor *actor,
                    const struct sfi_message *message)
 {
@@ -124,22 +144,38 @@ int sfi_timer_take(struct sfi_work *work, struct sfi_actor *actor,
     sf_bytes kind = SF_BYTES(sfi_message_kind(message), message->kind_size);
     sf_bytes key = sfi_message_body(message), name = sfi_timer_name(buffer, kind, key);
     struct sfi_timer timer;
-    int rc = sfi_schedule_get(work, actor, name, &timer);
-    if (rc <= 0 || timer.row_sequence != sfi_message_parts(message).timer)
-        return rc < 0 ? rc : 0;
-    if (timer.sequence != timer.row_sequence)
-        return move_on(work, actor, name, kind, key, &timer);
+    int rc = meet(work, actor, kind, key, sfi_message_parts(message).timer, buffer, &timer);
+    if (rc <= 0)
+        return rc;
     timer.due_ms = sfi_timer_next(&timer, sfi_work_now_ms(work));
-    if (!timer.due_ms) {
+    if (timer.due_ms) {
+        timer.sequence = next_sequence(work);
+        rc = move_on(work, actor, name, kind, key, &timer);
+    } else {
         rc = sfi_schedule_delete(work, actor, name);
-        return rc < 0 ? rc : 1;
     }
-    timer.sequence = next_sequence(work);
-    rc = move_on(work, actor, name, kind, key, &timer);
     return rc < 0 ? rc : 1;
 }
 
 /* -- delayed sends ------------------------------------------------------------------------------------- */
+
+/* 1: it is pending; 0: it was never there, or sent already: sending it takes it out of the schedule, unless the
+ * sender's type is not registered then (fire.h: 5). */
+static int is_pending(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name,
+                      struct sfi_timer *timer)
+{
+    struct sfi_key key;
+    sf_bytes record;
+    int rc = sfi_schedule_get(work, actor, name, timer);
+    if (rc <= 0)
+        return rc;
+    struct sfi_rows rows = sfi_schedule_rows(work);
+    sfi_key_timer(&key, timer->row_due_ms, timer->row_sequence);
+    rc = sfi_rows_get(&rows, SFI_TIMER, sfi_key_bytes(&key), &record);
+    if (rc == 0)
+        return sfi_schedule_delete(work, actor, name);
+    return rc < 0 ? sfi_work_unreadable(work, rc) : 1;
+}
 
 /* One that is pending is replaced. */
 static int put_token(struct sfi_work *work, struct sfi_actor *actor, sf_bytes token,
@@ -167,7 +203,7 @@ int sfi_timer_tell_cancel(struct sfi_work *work, struct sfi_actor *actor, sf_byt
     unsigned char buffer[SFI_TIMER_NAME_MAX];
     sf_bytes name = sfi_token_name(buffer, token);
     struct sfi_timer timer;
-    int rc = sfi_schedule_get(work, actor, name, &timer);
+    int rc = is_pending(work, actor, name, &timer);
     if (rc <= 0)
         return rc;
     rc = delete_row(work, &timer);

@@ -35,7 +35,10 @@ static inline int sfi_timer_is_tick(const struct sfi_message *message)
 {
     return sfi_message_has(message, SFI_PART_TIMER) != 0;
 }
-/* 1: it is to be handled; 0: dropped. */
+/* Its row is due: 1: it is to be sent; 0: it was cancelled or replaced meanwhile, or put off, and has another row. */
+int sfi_timer_meet(struct sfi_work *work, struct sfi_actor *actor, sf_bytes kind, sf_bytes key,
+                   uint64_t sequence);
+/* Its message is at the head: 1: it is to be handled; 0: dropped. */
 int sfi_timer_take(struct sfi_work *work, struct sfi_actor *actor,
                    const struct sfi_message *message);
 

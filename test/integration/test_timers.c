@@ -60,12 +60,14 @@ static int obey_timer(sf_turn *turn, const char *verb, char *rest)
     return sf_timer_cancel(turn, kind, key);
 }
 
+static const char *to_type = CLOCK; /* of what is told; "to:TYPE", for one message */
+
 static int obey_tell(sf_turn *turn, char *rest)
 {
     sf_bytes token = part(&rest);
     uint64_t delay_ms = number(part(&rest));
     const char *id = text_of(part(&rest)), *kind = text_of(part(&rest));
-    return sf_tell_after(turn, token, delay_ms, sf_addr(CLOCK, id), kind, token);
+    return sf_tell_after(turn, token, delay_ms, sf_addr(to_type, id), kind, token);
 }
 
 static int obey(sf_turn *turn, char *word)
@@ -73,6 +75,10 @@ static int obey(sf_turn *turn, char *word)
     struct notes *notes = sf_userdata(turn);
     char *rest = word;
     const char *verb = text_of(part(&rest));
+    if (strcmp(verb, "to") == 0) {
+        to_type = "test/counted";
+        return 0;
+    }
     if (strcmp(verb, "tell") == 0)
         return obey_tell(turn, rest);
     if (strcmp(verb, "untell") == 0) {
@@ -99,6 +105,7 @@ static int do_all(sf_turn *turn)
 {
     char text[4096], *at = text;
     sf_bytes body = sf_msg(turn)->body;
+    to_type = CLOCK;
     snprintf(text, sizeof text, "%.*s", (int)body.size, text_of(body));
     while (*at) {
         char *end = at + strcspn(at, " ");
@@ -136,6 +143,15 @@ static int say_it(sf_turn *turn)
 
 static const sf_type clock_type = SF_TYPE(CLOCK, .on = {{"do", do_all}}, .handler = say_it,
                                           .state_size = 8, .attempts_max = 2);
+
+static int count_it(sf_turn *turn)
+{
+    struct place *place = sf_userdata(turn);
+    place->count++;
+    return 0;
+}
+
+static const sf_type counted = SF_TYPE("test/counted", .handler = count_it);
 
 /* -- the rig ------------------------------------------------------------------------------------------ */
 
@@ -599,6 +615,38 @@ static void a_timer_that_comes_before_its_type_is_registered_waits_for_it(void *
     rig_close(rig);
 }
 
+/* The sender's own schedule cannot be asked then; what it knew of the token it finds to be over. */
+static void a_delayed_send_of_a_sender_whose_type_is_not_registered_is_sent(void **state)
+{
+    BEGIN(rig);
+    OK(sf_register(rig->rt, &counted, place));
+    OK(sf_send(rig->rt, sf_addr(CLOCK, "a"), "count", SF_NONE));
+    pass(rig, 0);
+    notes_clear(&place->notes);
+    ask(rig, "a", "to:test/counted tell:t:10:b:told tell:u:5000:b:told");
+    rig_crash(rig);
+    rig_start(rig);
+    OK(sf_register(rig->rt, &counted, place));
+    pass(rig, 1000);
+    assert_int_equal(place->count, 1);
+    OK(sf_register(rig->rt, &clock_type, rig->notes));
+    ask(rig, "a", "untell:t untell:t untell:u");
+    came(rig, "(0)(0)(1)");
+    rig_close(rig);
+}
+
+/* After a downtime too: a timer that was put off comes between those of its new time. */
+static void timers_that_were_put_off_come_in_order_however_late(void **state)
+{
+    BEGIN(rig);
+    ask(rig, "a", "after:x:1:10 after:x:2:15 after:x:3:25");
+    ask(rig, "a", "after:x:1:20");
+    crash(rig);
+    pass(rig, 5000);
+    came(rig, "x(2)@15 x(1)@20 x(3)@25 ");
+    rig_close(rig);
+}
+
 /* -- the step ----------------------------------------------------------------------------------------- */
 
 static void the_time_until_the_next_one_is_known_before_it_is_on_disk_and_after_a_restart(void **state)
@@ -621,15 +669,6 @@ static void the_time_until_the_next_one_is_known_before_it_is_on_disk_and_after_
     came(rig, "x(2)@300 ");
     rig_close(rig);
 }
-
-static int count_it(sf_turn *turn)
-{
-    struct place *place = sf_userdata(turn);
-    place->count++;
-    return 0;
-}
-
-static const sf_type counted = SF_TYPE("test/counted", .handler = count_it);
 
 /* Many that are due at once come in slices, and what is sent meanwhile is handled among them. */
 static void what_is_due_after_a_downtime_comes_in_slices_and_keeps_nobody_out(void **state)
@@ -772,6 +811,8 @@ int main(void)
         TEST(many_timers_of_an_actor_come_are_cancelled_and_end_like_few),
         TEST(what_was_set_comes_after_a_crash_and_what_became_due_meanwhile_at_once),
         TEST(a_timer_that_comes_before_its_type_is_registered_waits_for_it),
+        TEST(a_delayed_send_of_a_sender_whose_type_is_not_registered_is_sent),
+        TEST(timers_that_were_put_off_come_in_order_however_late),
         TEST(the_time_until_the_next_one_is_known_before_it_is_on_disk_and_after_a_restart),
         TEST(what_is_due_after_a_downtime_comes_in_slices_and_keeps_nobody_out),
         TEST(what_cannot_be_is_refused_with_a_sentence),
