@@ -322,7 +322,7 @@ typedef struct sf_list { /* three types, so that none is taken for another */
  * says sf_step() until the directory is opened anew.  What stays has all its attempts again. */
 enum { SF_DEAD_LETTER, SF_PAUSE_ACTOR, SF_STOP_ENGINE };
 
-enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16, SF_MAPS_MAX = 16, SF_LISTS_MAX = 16 };
+enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16, SF_NAMED_MAX = 256, SF_MAPS_MAX = 16, SF_LISTS_MAX = 16 };
 enum { SF_TYPES_MAX = 65536, SF_PARTITIONS_MAX = 1 << 20 }; /* in one database, ever */
 
 typedef struct sf_type {
@@ -479,6 +479,14 @@ SF_API int sf_tell_cancel(sf_turn *turn, sf_bytes token);
 SF_API sf_bytes sf_value_get(sf_turn *turn, const sf_value *value);
 SF_API int sf_value_put(sf_turn *turn, const sf_value *value, sf_bytes bytes);
 SF_API int sf_value_del(sf_turn *turn, const sf_value *value);
+/* A value that the type does not list, for a program that learns its values' names as it runs: the
+ * handle is good until close, in turns of this type and in views.  The first use of a name makes it,
+ * for all actors of the type and for ever, also if this turn is undone; at most SF_NAMED_MAX.  The
+ * tag says what it holds ("" or NULL: anything) and may not change.  The times are as in sf_slot,
+ * those of the newest call.  NULL: the turn failed. */
+SF_API const sf_value *sf_value_named(sf_turn *turn, const char *name, const char *tag,
+                                      uint64_t expire_after_write_ms,
+                                      uint64_t expire_after_access_ms);
 
 /* -- open, register, close ----------------------------------------------------------------------
  * From here on: for the program around the handlers. */

@@ -31,6 +31,7 @@ enum {
 
 struct sfi_slot_record {
     char *name; /* ours */
+    char *tag;  /* what it holds, if it was named at run time (named.h), ours; else NULL */
     enum sfi_slot_kind kind;
     uint32_t version; /* of the newest struct that was stored; see (2) */
     uint64_t size;    /* of that struct; 0: any bytes */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "actor/named.h"
 #include "base/err.h"
 
 enum { ATTEMPTS_DEFAULT = 3, BACKOFF_MAX_DEFAULT_MS = 60000 };
@@ -21,6 +22,7 @@ static void slot_free(const struct sfi_sys *sys, struct sfi_slot_record *slot)
 {
     sfi_layouts_free(sys, &slot->layouts);
     sfi_free(sys, slot->name);
+    sfi_free(sys, slot->tag);
 }
 
 void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type)
@@ -32,6 +34,7 @@ void sfi_type_free(const struct sfi_sys *sys, struct sfi_type *type)
     sfi_free(sys, type->slots);
     sfi_layouts_free(sys, &type->layouts);
     sfi_bindings_free(sys, type->bindings, type->binding_count);
+    sfi_named_free(sys, type);
     sfi_free(sys, type->name);
     sfi_free(sys, type);
 }
@@ -169,8 +172,7 @@ int sfi_type_add_slot(const struct sfi_sys *sys, struct sfi_type *type, sf_bytes
     return 0;
 }
 
-/* The number of any slot that ever was; 0: there was none of that name. */
-static uint16_t slot_named(const struct sfi_type *type, const char *name)
+uint16_t sfi_type_slot_named(const struct sfi_type *type, const char *name)
 {
     for (uint32_t i = 0; i < type->slot_count; i++)
         if (strcmp(type->slots[i].name, name) == 0)
@@ -184,7 +186,7 @@ const struct sfi_binding *sfi_type_binding(const struct sfi_type *type, const sf
     for (uint32_t i = 0; i < type->binding_count; i++)
         if (type->bindings[i].handle == handle)
             return type->bindings[i].kind == kind ? &type->bindings[i] : NULL;
-    return NULL;
+    return type->named && kind == SFI_SLOT_VALUE ? sfi_named_binding(type, handle) : NULL;
 }
 
 void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
@@ -298,7 +300,7 @@ static int number_slots(struct sfi_types *types, struct sfi_type *type,
         struct sfi_slot_record slot = {.kind = bindings[i].kind,
                                        .version = desc->struct_version,
                                        .size = desc->struct_size};
-        if (!slot_named(type, desc->name)) {
+        if (!sfi_type_slot_named(type, desc->name)) {
             if (type->slot_count == SFI_SLOTS_MAX)
                 return sfi_err(SF_EINVAL, "type '%s': more than %d slots in its life", type->name,
                                SFI_SLOTS_MAX);
@@ -307,7 +309,7 @@ static int number_slots(struct sfi_types *types, struct sfi_type *type,
                 return rc;
             sfi_type_touch(types, type);
         }
-        bindings[i].number = slot_named(type, desc->name);
+        bindings[i].number = sfi_type_slot_named(type, desc->name);
     }
     return 0;
 }
@@ -318,7 +320,7 @@ static int check_slots(const struct sfi_type *type, const struct sfi_binding *bi
 {
     int rc = 0;
     for (uint32_t i = 0; i < count && rc == 0; i++) {
-        uint16_t number = slot_named(type, bindings[i].desc.name);
+        uint16_t number = sfi_type_slot_named(type, bindings[i].desc.name);
         if (number)
             rc = sfi_slot_check_stored(type->name, &type->slots[number - 1], &bindings[i]);
     }

@@ -53,6 +53,7 @@ struct sfi_type {
     uint8_t is_timed; /* in this run its structs had a time with them once: their actors have room for it */
     uint8_t has_timers;                  /* an actor of it had some, ever */
     uint32_t refused;                    /* migrations that failed since one succeeded */
+    struct sfi_named *named;      /* slots named at run time, in this run (named.h); ours */
     struct sfi_slot_record *slots;       /* slots[i] is slot i + 1, listed or not; ours */
     uint32_t slot_count;
     struct sfi_hold *hold;       /* why messages to all its actors wait; NULL: they do not (hold.h) */
@@ -98,7 +99,9 @@ void sfi_type_touch(struct sfi_types *types, struct sfi_type *type);
 /* Its struct as it is registered, for layout.h; `who` is where the sentence lies. */
 struct sfi_shape sfi_type_shape(const sf_type *desc, char who[SFI_WHO_MAX]);
 
-/* What the type lists under that handle; NULL: it does not, or as another kind. */
+/* The number of any slot that ever was; 0: there was none of that name. */
+uint16_t sfi_type_slot_named(const struct sfi_type *type, const char *name);
+/* What the type lists under that handle, or was named at run time; NULL: neither, or of another kind. */
 const struct sfi_binding *sfi_type_binding(const struct sfi_type *type, const sf_slot *handle,
                                            enum sfi_slot_kind kind);
 /* Times were declared. */

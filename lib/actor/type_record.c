@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "actor/named.h"
 #include "base/err.h"
 #include "store/record.h"
 
@@ -36,7 +37,11 @@ static void pack_number(msgpack_packer *packer, const char *name, uint64_t numbe
 
 static void pack_slot(msgpack_packer *packer, const struct sfi_slot_record *slot)
 {
-    msgpack_pack_map(packer, slot->expiry.since ? 5 : 4);
+    msgpack_pack_map(packer, 4u + (slot->expiry.since != 0) + (slot->tag != NULL));
+    if (slot->tag)
+        pack_text(packer, "tag");
+    if (slot->tag)
+        pack_text(packer, slot->tag);
     if (slot->expiry.since)
         pack_number(packer, "since", slot->expiry.since);
     pack_text(packer, "name");
@@ -108,7 +113,9 @@ static size_t packed_size_max(const struct sfi_type *type)
 {
     size_t size = 128 + fields_size_max(&type->layouts);
     for (uint32_t i = 0; i < type->slot_count; i++)
-        size += 96 + strlen(type->slots[i].name) + fields_size_max(&type->slots[i].layouts);
+        size += 96 + strlen(type->slots[i].name) +
+                (type->slots[i].tag ? 16 + strlen(type->slots[i].tag) : 0) +
+                fields_size_max(&type->slots[i].layouts);
     return size;
 }
 
@@ -188,6 +195,18 @@ static const msgpack_object *describe_slot(const msgpack_object *slot, struct sf
     return version <= UINT32_MAX ? field(slot, "name", MSGPACK_OBJECT_STR) : NULL;
 }
 
+/* Of the slot that was added last. */
+static int unpack_tag(const struct sfi_sys *sys, const msgpack_object *object, struct sfi_type *type)
+{
+    const msgpack_object *tag = field(object, "tag", MSGPACK_OBJECT_STR);
+    if (!tag)
+        return 0;
+    if (tag->via.str.size > SF_NAME_MAX || memchr(tag->via.str.ptr, 0, tag->via.str.size))
+        return no_slot(type, "with a tag that cannot be");
+    return sfi_slot_set_tag(sys, &type->slots[type->slot_count - 1],
+                            SF_BYTES(tag->via.str.ptr, tag->via.str.size));
+}
+
 /* As registering would take it. */
 static int unpack_slot(const struct sfi_sys *sys, const msgpack_object *object,
                        struct sfi_type *type)
@@ -207,7 +226,8 @@ static int unpack_slot(const struct sfi_sys *sys, const msgpack_object *object,
             memcmp(type->slots[i].name, text->ptr, text->size) == 0)
             return sfi_err(SF_ECORRUPT, "the record of type '%s' has two slots '%s'", type->name,
                            type->slots[i].name);
-    return sfi_type_add_slot(sys, type, SF_BYTES(text->ptr, text->size), &slot);
+    int rc = sfi_type_add_slot(sys, type, SF_BYTES(text->ptr, text->size), &slot);
+    return rc < 0 ? rc : unpack_tag(sys, object, type);
 }
 
 /* [slot, version, text] */

@@ -1,8 +1,9 @@
 /* type_record.h - a type on disk: a MessagePack map {number, size, version, slots: [{name, kind,
- * size, version, since}...], since, fields: [[slot, version, text]...]}: since where something
- * expires (expiry.h), fields where those of a struct are known (layout.h; slot 0 is the actor's).
- * So fields can be added, and every language can read it.  Format 2 had the names of slots alone,
- * which are those of values.  The only file that knows MessagePack. */
+ * size, version, since, tag}...], since, fields: [[slot, version, text]...]}: since where something
+ * expires (expiry.h), tag of a slot that was named at run time (named.h), fields where those of a
+ * struct are known (layout.h; slot 0 is the actor's).  So fields can be added, and every language
+ * can read it.  Format 2 had the names of slots alone, which are those of values.  The only file
+ * that knows MessagePack. */
 #ifndef SFI_ACTOR_TYPE_RECORD_H
 #define SFI_ACTOR_TYPE_RECORD_H
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "actor/named.h"
 #include "api/check.h"
 #include "api/in_turn.h"
 #include "base/err.h"
@@ -261,6 +262,13 @@ int sf_reject(sf_turn *turn, const char *format, ...)
     int rc = doom_formatted(turn, SFI_REJECT, format, args);
     va_end(args);
     return rc;
+}
+
+const sf_value *sf_value_named(sf_turn *turn, const char *name, const char *tag,
+                               uint64_t expire_after_write_ms, uint64_t expire_after_access_ms)
+{
+    struct sfi_naming naming = {name, tag ? tag : "", expire_after_write_ms, expire_after_access_ms};
+    return turn_check(turn) < 0 ? NULL : sfi_turn_named(turn, &naming);
 }
 
 sf_bytes sf_value_get(sf_turn *turn, const sf_value *value)

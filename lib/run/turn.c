@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actor/named.h"
 #include "actor/state.h"
 #include "base/err.h"
 #include "run/drive.h"
@@ -120,6 +121,27 @@ void *sfi_turn_state(struct sf_turn *turn)
     if (actor->copied)
         return sfi_actor_state(actor);
     return actor->type->desc.state_size ? lend_state(turn, actor) : NULL;
+}
+
+/* Other threads may be looking at the type. */
+static int make_named(struct sf_turn *turn, const struct sfi_naming *naming, const sf_value **out)
+{
+    sf_runtime *rt = turn->rt;
+    pthread_mutex_lock(&rt->lock);
+    int rc = sfi_named_make(&rt->types, turn->actor->type, naming, out);
+    pthread_mutex_unlock(&rt->lock);
+    return rc;
+}
+
+const sf_value *sfi_turn_named(struct sf_turn *turn, const struct sfi_naming *naming)
+{
+    const sf_value *value = sfi_named_find(turn->actor->type, naming);
+    int rc = value ? 0 : make_named(turn, naming, &value);
+    if (rc == SF_ENOMEM)
+        sfi_work_trouble(work_of(turn), rc);
+    else if (rc < 0)
+        sfi_work_doom(work_of(turn), SFI_REJECT, rc, "%s", sf_errmsg());
+    return rc < 0 ? NULL : value;
 }
 
 struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)

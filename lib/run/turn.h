@@ -17,6 +17,8 @@
 
 enum { SFI_DEPTH_MAX = 16 };
 
+struct sfi_naming;
+
 struct sf_turn {
     sf_runtime *rt;
     struct sfi_actor *actor; /* its target; stays in memory while the turn is under way */
@@ -58,6 +60,8 @@ int sfi_turn_abandon(sf_runtime *rt);
 void *sfi_turn_state(struct sf_turn *turn);
 /* Zeroes to lend in place of a body; NULL only above 64 KiB. */
 const void *sfi_turn_no_body(struct sf_turn *turn, size_t size);
+/* The handle of a value named at run time.  NULL: the turn failed. */
+const sf_value *sfi_turn_named(struct sf_turn *turn, const struct sfi_naming *naming);
 struct sfi_slot *sfi_turn_slot(struct sf_turn *turn,
                                const sf_value *value); /* NULL: the turn failed */
 /* What is there, which is to read it. */
