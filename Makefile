@@ -213,6 +213,10 @@ powerloss: all $(crash_programs) ## power cuts alone; STATES=1000000 SEED=2
 floods: $(BUILD)/test/integration/test_held_floods ## ten million messages behind one hold; MESSAGES=
 	@MESSAGES=$(or $(MESSAGES),10000000) $<
 
+histories: $(BUILD)/test/crash/histories ## transactions under kills and a judge; KILLS=5000 SEED=2
+	@BUILD="$(build_path)" HISTORY_KILLS=$(KILLS) SEED=$(or $(SEED),1) \
+	 test/crash/test_histories.sh
+
 model: ## the models of the protocol, in more states than check has time for
 	@CC="$(CC)" DEEP=1 $(model_test)
 
@@ -275,5 +279,5 @@ clean: ## all that was built
 help: ## this list
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' Makefile | expand -t 20
 
-.PHONY: all check model powerloss floods check-unit check-programs check-cmocka check-asan check-tsan \
+.PHONY: all check model powerloss floods histories check-unit check-programs check-cmocka check-asan check-tsan \
  check-valgrind bench install uninstall clean help FORCE
