@@ -112,7 +112,7 @@ typedef struct sf_runtime sf_runtime; /* one data directory, open */
 typedef struct sf_turn sf_turn;       /* one handler call */
 typedef struct sf_source sf_source;   /* one partition of an input that can be replayed */
 typedef struct sf_view sf_view;       /* everything as of one epoch, read-only */
-typedef struct sf_cursor sf_cursor;   /* a walk over part of a view */
+typedef struct sf_cursor sf_cursor;   /* a walk over a map, a list, or part of a view */
 
 /* -- errors -------------------------------------------------------------------------------------
  * One for each decision that a caller can make. */
@@ -430,6 +430,41 @@ SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
  * For what somebody is to look at: a client's bad request deserves a reply that says so, else
  * clients decide what is kept (sf_options.dead_max). */
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
+
+/* Maps and lists.  Absent is not an error: data is NULL.  `entry` makes a zeroed struct if there is none and is never
+ * NULL, `find` makes none and is NULL then; what you write to either is saved by itself, when the turn is kept, and
+ * seen before by sf_map_get() and walks; it is yours until the turn ends, but what is written to it once its entry was
+ * deleted is lost.  What cannot be read: as sf_state().  One turn changes up to 65536 entries of large
+ * maps and lists, and begins as many walks. */
+SF_API void *sf_map_entry(sf_turn *turn, const sf_map *map, sf_bytes key);
+SF_API void *sf_map_find(sf_turn *turn, const sf_map *map, sf_bytes key);
+SF_API sf_bytes sf_map_get(sf_turn *turn, const sf_map *map, sf_bytes key);
+SF_API int sf_map_put(sf_turn *turn, const sf_map *map, sf_bytes key, sf_bytes bytes);
+SF_API int sf_map_del(sf_turn *turn, const sf_map *map, sf_bytes key);
+SF_API int sf_map_clear(sf_turn *turn, const sf_map *map); /* of any size, at once */
+SF_API uint64_t sf_map_count(sf_turn *turn, const sf_map *map);
+
+SF_API int sf_list_append(sf_turn *turn, const sf_list *list, sf_bytes bytes);
+SF_API int sf_list_trim(sf_turn *turn, const sf_list *list, uint64_t keep_newest);
+SF_API int sf_list_clear(sf_turn *turn, const sf_list *list); /* clear, then append: another list */
+SF_API uint64_t sf_list_count(sf_turn *turn, const sf_list *list);
+
+typedef struct sf_range { /* data NULL: no bound */
+    sf_bytes prefix, from, after, before; /* `from` is handed out, `after` and `before` are not */
+    int backwards;
+} sf_range;
+
+typedef struct sf_entry {
+    sf_bytes key;   /* of a map; of a list sf_u64() of a number that only rises; in a view see there */
+    sf_bytes value; /* the struct in today's version, or the bytes */
+} sf_entry;
+
+/* Each step finds what follows the last one as things are then, so entries may be put and deleted on the way; a
+ * clear ends the walk.  Range NULL: all.  Never NULL.  A cursor is over with its turn: used later it is an error. */
+SF_API sf_cursor *sf_map_scan(sf_turn *turn, const sf_map *map, const sf_range *range);
+SF_API sf_cursor *sf_list_scan(sf_turn *turn, const sf_list *list, int backwards);
+SF_API const sf_entry *sf_next(sf_cursor *cursor); /* lent until the next call; NULL: the end */
+SF_API int sf_cursor_error(const sf_cursor *cursor); /* 0: the walk is whole so far */
 
 /* Forgets this actor: its struct is zeroed, where sf_state() said it is, and all its values are
  * absent, and its timers end.  When the turn is kept it takes no space any more, unless the handler
@@ -754,19 +789,12 @@ enum { SF_VIEWS_MAX = 100 };
 SF_API SF_MUST int sf_view_open(sf_runtime *rt, sf_view **out);
 SF_API void sf_view_close(sf_view *view); /* with its cursors; NULL is fine */
 
-typedef struct sf_entry {
-    sf_bytes key;   /* the id */
-    sf_bytes value; /* the struct, in today's version; of who is held: why */
-} sf_entry;
-
 /* The actors of a type that have a struct on disk: shorter ids first, then in the order of bytes.
  * Never NULL; a failure shows in sf_cursor_error(). */
 SF_API sf_cursor *sf_view_actors(sf_view *view, const char *type);
 /* Those of them that are held, paused or awaiting, in that order, with the reason as text.  An empty
  * id: the type. */
 SF_API sf_cursor *sf_view_held(sf_view *view, const char *type);
-SF_API const sf_entry *sf_next(sf_cursor *cursor); /* lent until the next call; NULL: the end */
-SF_API int sf_cursor_error(const sf_cursor *cursor); /* 0: the walk is whole so far */
 SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until the next call */
 SF_API sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value);
 /* The first dead letter whose number is greater; NULL: none.  Lent until the next call.  Damaged

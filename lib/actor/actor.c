@@ -2,7 +2,10 @@
 
 #include <string.h>
 
+#include "actor/collection.h"
 #include "actor/key.h"
+#include "actor/list_head.h"
+#include "actor/map_head.h"
 #include "actor/state.h"
 #include "actor/value_record.h"
 #include "base/copy.h"
@@ -410,11 +413,28 @@ int sfi_actors_widen(struct sfi_actors *actors, const struct sfi_type *type)
 /* -- loading
  * ------------------------------------------------------------------------------------- */
 
+/* Of a head. */
+static enum sfi_record_kind record_kind(const struct sfi_slot *slot)
+{
+    return slot->kind == SFI_SLOT_MAP ? SFI_RECORD_MAP : SFI_RECORD_LIST;
+}
+
+/* What else is done with a head relies on what is checked here. */
+static int open_head(sf_bytes key, sf_bytes record, const struct sfi_slot *slot, sf_bytes *payload)
+{
+    int rc = sfi_record_open(record, key, record_kind(slot), payload);
+    if (rc < 0)
+        return rc;
+    return slot->kind == SFI_SLOT_MAP ? sfi_map_head_check(*payload)
+                                      : sfi_list_head_check(*payload);
+}
+
 static int copy_value(const struct sfi_sys *sys, sf_bytes key, sf_bytes record,
                       struct sfi_slot *slot)
 {
     sf_bytes payload;
-    int rc = sfi_value_open(key, record, &slot->touched, &payload);
+    int rc = slot->kind == SFI_SLOT_VALUE ? sfi_value_open(key, record, &slot->touched, &payload)
+                                          : open_head(key, record, slot, &payload);
     if (rc < 0)
         return rc;
     unsigned char *data = sfi_alloc(sys, payload.size + 1);
@@ -456,6 +476,7 @@ int sfi_actor_load_slot(struct sfi_actors *actors, struct sfi_store *store, stru
     if (!slot)
         return no_memory();
     slot->number = number;
+    slot->kind = (uint8_t)sfi_slot_kind_of(actor->type, number) & 127;
     int rc = actor->emptied ? 0 : read_value(actors->sys, store, actor, slot);
     if (rc < 0) {
         sfi_free(actors->sys, slot);
@@ -505,19 +526,32 @@ void sfi_actor_purge(struct sfi_actors *actors, struct sfi_actor *actor)
     sfi_actor_clear(actors, actor);
 }
 
+static int delete_row(const struct sfi_type *type, const void *id, size_t id_size, uint16_t slot,
+                      struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    sfi_key_state(&key, type->number, id, id_size, slot);
+    return sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0 ? no_memory() : 0;
+}
+
 int sfi_actor_delete_rows(const struct sfi_type *type, const void *id, size_t id_size,
                           struct sfi_batch *batch)
 {
-    struct sfi_key key;
-    for (uint32_t slot = 0; slot <= type->slot_count; slot++) {
-        sfi_key_state(&key, type->number, id, id_size, (uint16_t)slot);
-        if (sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0)
-            return no_memory();
-    }
-    if (!type->has_timers)
-        return 0;
-    sfi_key_state(&key, type->number, id, id_size, SFI_SLOT_TIMERS);
-    return sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0 ? no_memory() : 0;
+    int rc = 0;
+    for (uint32_t slot = 0; slot <= type->slot_count && rc == 0; slot++)
+        rc = delete_row(type, id, id_size, (uint16_t)slot, batch);
+    return rc == 0 && type->has_timers ? delete_row(type, id, id_size, SFI_SLOT_TIMERS, batch) : rc;
+}
+
+static int save_head(const struct sfi_slot *slot, sf_bytes key, struct sfi_batch *batch)
+{
+    size_t size = SFI_RECORD_HEADER + slot->size;
+    unsigned char *record = sfi_batch_put(batch, SFI_STATE, key, size);
+    if (!record)
+        return no_memory();
+    memcpy(record + SFI_RECORD_HEADER, slot->data, slot->size);
+    sfi_record_finish(record, size, record_kind(slot), key);
+    return 0;
 }
 
 static int save_slot(const struct sfi_actor *actor, const struct sfi_slot *slot,
@@ -526,7 +560,9 @@ static int save_slot(const struct sfi_actor *actor, const struct sfi_slot *slot,
     struct sfi_key key;
     sfi_key_state(&key, actor->type->number, actor->id, actor->id_size, slot->number);
     if (!slot->data)
-        return sfi_batch_delete(batch, SFI_STATE, sfi_key_bytes(&key)) < 0 ? no_memory() : 0;
+        return delete_row(actor->type, actor->id, actor->id_size, slot->number, batch);
+    if (slot->kind != SFI_SLOT_VALUE)
+        return save_head(slot, sfi_key_bytes(&key), batch);
     int is_at = sfi_type_expiry(actor->type, slot->number)->after_ms != 0;
     return sfi_value_put(batch, sfi_key_bytes(&key), is_at ? &slot->touched : NULL,
                          SF_BYTES(slot->data, slot->size));

@@ -45,14 +45,17 @@
 #include "base/hash.h"
 #include "base/pool.h"
 
-/* A named value of one actor. */
+/* What lies under one of an actor's numbers: a named value, or the head of a collection (collection.h). */
 struct sfi_slot {
     struct sfi_slot *next;
     void *data; /* NULL: absent */
     size_t size;
     uint64_t touched; /* where it expires, of what is there (expiry.h) */
+    uint32_t room; /* copied: of the memory at `data` */
     uint16_t number;
     uint8_t dirty;
+    uint8_t kind : 7;   /* enum sfi_slot_kind */
+    uint8_t copied : 1; /* the work under way has what it was, and may change what is at `data` */
 };
 
 struct sfi_actor {

@@ -28,6 +28,22 @@ struct sfi_rows {
 /* 1: found; 0: not there; SF_ENOMEM, or what the store says. */
 int sfi_rows_get(const struct sfi_rows *rows, enum sfi_table table, sf_bytes key, sf_bytes *out);
 
+/* 1: it is there; 0: it is not. */
+int sfi_rows_has(const struct sfi_rows *rows, enum sfi_table table, sf_bytes key);
+
+/* Where a walk begins. */
+struct sfi_place {
+    sf_bytes key;
+    int is_backward; /* with the last key that is less than `key` (data NULL: of all); */
+    int excludes;    /* forward: with the first that is greater, else with the first that is not less */
+};
+
+/* Lent for the call, in which no code of the application runs.  1: go on; 0: enough; negative: a failure. */
+typedef int sfi_take(void *ctx, sf_bytes key, sf_bytes value);
+/* Every row from there on, in order.  0, or what failed. */
+int sfi_rows_walk(const struct sfi_rows *rows, enum sfi_table table, const struct sfi_place *place,
+                  sfi_take *take, void *ctx);
+
 /* The first row with a key >= `from` (> if `after`), the last with one < `before` (data NULL: of all). */
 int sfi_rows_seek(const struct sfi_rows *rows, enum sfi_table table, sf_bytes from, int after,
                   sf_bytes *out_key, sf_bytes *out_value);

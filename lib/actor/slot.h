@@ -10,8 +10,7 @@
  *     as that of a type does (type.h: 5).
  * (3) A binding holds a copy of the description, since the application's may be shorter than ours
  *     (base/abi.h); the address of the original is what turns name it by.
- * (4) Two numbers belong to collections that no type lists: of an actor, and of the outside
- *     (key.h). */
+ * (4) A number that no type lists is that of an actor's timers (run/schedule.h). */
 #ifndef SFI_ACTOR_SLOT_H
 #define SFI_ACTOR_SLOT_H
 
@@ -25,8 +24,7 @@ enum sfi_slot_kind { SFI_SLOT_VALUE = 1, SFI_SLOT_MAP, SFI_SLOT_LIST, SFI_SLOT_K
 
 enum {
     SFI_SLOTS_MAX = 1024,
-    SFI_SLOT_KEYS = 0xFFFE,  /* of the outside: a map of idempotency keys */
-    SFI_SLOT_TIMERS = 0xFFFF /* of an actor, or of the outside: a map of timers and tokens */
+    SFI_SLOT_TIMERS = 0xFFFF
 };
 
 struct sfi_slot_record {

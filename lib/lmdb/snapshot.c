@@ -12,6 +12,7 @@ struct sfi_lmdb_snapshot {
     MDB_txn *txn;
     MDB_cursor *cursors[SFI_TABLES]; /* made when first needed */
     unsigned renewed;                /* bit i: cursor i belongs to the transaction's current life */
+    const void *at[SFI_TABLES];      /* the key that cursor i was last seen at, in its page; NULL: unknown */
     struct sfi_generation *held[SFI_GENERATIONS];
     int held_count;
     struct sfi_overlay *overlay; /* likewise */
@@ -213,13 +214,19 @@ static int snapshot_cursor(struct sfi_lmdb_snapshot *snapshot, enum sfi_table ta
         error = mdb_cursor_renew(snapshot->txn, *cursor);
     if (error)
         return error;
+    if (!(snapshot->renewed & 1u << table))
+        snapshot->at[table] = NULL;
     snapshot->renewed |= 1u << table;
     *out = *cursor;
     return 0;
 }
 
-static int seek_cursor(MDB_cursor *cursor, sf_bytes from, int after, MDB_val *key, MDB_val *value)
+/* Who goes on from the key that he was lent finds the cursor there. */
+static int seek_cursor(MDB_cursor *cursor, const void *at, sf_bytes from, int after, MDB_val *key,
+                       MDB_val *value)
 {
+    if (after && at && from.data == at)
+        return mdb_cursor_get(cursor, key, value, MDB_NEXT);
     if (from.size == 0)
         return mdb_cursor_get(cursor, key, value, MDB_FIRST);
     *key = sfi_val(from);
@@ -262,7 +269,8 @@ static int seek_table(struct sfi_lmdb_snapshot *snapshot, enum sfi_table table, 
     MDB_val key, value;
     int error = snapshot_cursor(snapshot, table, &cursor);
     if (!error)
-        error = seek_cursor(cursor, from, after, &key, &value);
+        error = seek_cursor(cursor, snapshot->at[table], from, after, &key, &value);
+    snapshot->at[table] = error ? NULL : key.mv_data;
     int rc = read_result(snapshot->all->db, error);
     if (rc > 0 &&
         check_row(snapshot->all->db, from, after, key, value, out_key, out_value) < 0)
@@ -324,8 +332,11 @@ int sfi_lmdb_snapshot_walk(struct sfi_snapshot *base, sf_bytes from, int after, 
 }
 
 /* The cursor goes to the first key that is not less, and one back; beyond the last, to the last. */
-static int seek_cursor_before(MDB_cursor *cursor, sf_bytes before, MDB_val *key, MDB_val *value)
+static int seek_cursor_before(MDB_cursor *cursor, const void *at, sf_bytes before, MDB_val *key,
+                              MDB_val *value)
 {
+    if (at && before.data == at)
+        return mdb_cursor_get(cursor, key, value, MDB_PREV);
     *key = sfi_val(before);
     int error = before.data ? mdb_cursor_get(cursor, key, value, MDB_SET_RANGE) : MDB_NOTFOUND;
     if (error && error != MDB_NOTFOUND)
@@ -346,7 +357,8 @@ int sfi_lmdb_snapshot_seek_before(struct sfi_snapshot *base, enum sfi_table tabl
         return rc;
     int error = snapshot_cursor(snapshot, table, &cursor);
     if (!error)
-        error = seek_cursor_before(cursor, before, &key, &value);
+        error = seek_cursor_before(cursor, snapshot->at[table], before, &key, &value);
+    snapshot->at[table] = error ? NULL : key.mv_data;
     rc = read_result(db, error);
     if (rc <= 0)
         return rc;

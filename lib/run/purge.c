@@ -5,7 +5,9 @@
  * (2) Messages: whatever has a sequence below the next one is dropped where it is met: in the run queue, behind
  *     its hold, or coming back from table parked.  A hold says so, durably, until none is left (hold.h).
  * (3) Timers: what is on its way finds itself in no schedule any more (schedule.h: 5).
- * (4) What can fail comes first: the place in memory, its timers, then the hold. */
+ * (4) Rows of its maps and lists: promises say that they are garbage (actor/collection.h).
+ * (5) What can fail comes first: the place in memory, promises, timers, then the hold; all of it a work. */
+#include "actor/collection.h"
 #include "base/err.h"
 #include "run/command.h"
 #include "run/runtime.h"
@@ -27,7 +29,9 @@ static int execute(sf_runtime *rt, const struct sfi_command *command)
     if (!actor)
         return sfi_err(SF_ENOMEM, "out of memory");
     sfi_work_begin(&rt->turns.work);
-    int rc = forget_timers(rt, actor);
+    int rc = sfi_collections_drop(&rt->actors, rt->store, actor, sfi_work_batch(&rt->turns.work));
+    if (rc == 0)
+        rc = forget_timers(rt, actor);
     if (rc == 0)
         rc = sfi_hold_purge(&rt->mailbox.holds, sfi_work_batch(&rt->turns.work), &whom,
                             rt->mailbox.next_sequence);

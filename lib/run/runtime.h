@@ -26,6 +26,7 @@
 #include "run/drive.h"
 #include "run/epoch.h"
 #include "run/fire.h"
+#include "run/front.h"
 #include "run/gate.h"
 #include "run/gleaner.h"
 #include "run/inbox.h"
@@ -87,6 +88,7 @@ struct sf_runtime {
     struct sfi_doubt doubt;
     struct sfi_turns turns;
     struct sfi_careful careful;
+    struct sfi_fronts fronts;
     struct sfi_arena delivery; /* what an egress callback is lent */
     struct sfi_poll poll;
 };

@@ -9,6 +9,7 @@
 #include "run/drive.h"
 #include "run/expire.h"
 #include "run/failure.h"
+#include "run/lent.h"
 #include "run/runtime.h"
 #include "run/schedule.h"
 #include "run/timer.h"
@@ -54,6 +55,7 @@ void sfi_turns_fini(struct sfi_turns *turns)
 {
     const struct sfi_sys *sys = turns->work.rt->sys;
     sfi_work_fini(&turns->work);
+    sfi_scans_fini(&turns->scans, sys);
     sfi_free(sys, turns->no_state.memory);
     sfi_free(sys, turns->no_body.memory);
     turns->no_state = turns->no_body = (struct sfi_scratch){NULL, 0};
@@ -90,6 +92,11 @@ static __attribute__((noinline)) int load_state(struct sf_turn *turn, struct sfi
     if (rc > 0 && sfi_expire_is_over(work_of(turn), actor)) /* what is over needs no migration */
         return 0;
     return rc > 0 ? migrate(turn, actor, &old) : 0;
+}
+
+void *sfi_turn_no_struct(struct sf_turn *turn, size_t size)
+{
+    return zeroes(turn, &turn->rt->turns.no_state, size);
 }
 
 const void *sfi_turn_no_body(struct sf_turn *turn, size_t size)
@@ -202,13 +209,28 @@ static int clear_state(struct sf_turn *turn, struct sfi_actor *actor)
     return rc;
 }
 
+/* Rows that its maps and lists have will be deleted. */
+static int drop_collections(struct sf_turn *turn)
+{
+    struct sfi_work *work = work_of(turn);
+    if (turn->actor->type->slot_count == 0)
+        return 0;
+    int rc = sfi_collections_drop(&turn->rt->actors, turn->rt->store, turn->actor,
+                                  sfi_work_batch(work));
+    return rc < 0 ? sfi_work_trouble(work, rc) : 0;
+}
+
 int sfi_turn_clear(struct sf_turn *turn)
 {
     struct sfi_actor *actor = turn->actor;
-    int rc = sfi_schedule_forget(work_of(turn), actor);
+    int rc = drop_collections(turn);
+    if (rc == 0)
+        rc = sfi_schedule_forget(work_of(turn), actor);
     struct sfi_undo *undo = rc < 0 ? NULL : sfi_work_push(work_of(turn), UNDO_CLEAR);
     if (!undo)
         return rc < 0 ? rc : SF_ENOMEM;
+    sfi_lents_cut(work_of(turn), actor, NULL);
+    sfi_scans_end(work_of(turn), actor, NULL);
     undo->actor = actor;
     undo->slot = actor->slots;
     undo->had_state = actor->has_state;
@@ -283,6 +305,7 @@ static inline struct sf_turn *enter(struct sfi_turns *turns, struct sfi_actor *a
 {
     struct sf_turn *turn = &turns->all[turns->depth++];
     turn->depth = turns->depth;
+    turn->serial = ++turns->serial;
     turn->actor = actor;
     turn->answer = NULL;
     actor->busy = 1;
@@ -371,6 +394,8 @@ static int end_work(sf_runtime *rt)
     if (SFI_RARE(turns->depth > 1))
         sfi_turn_leave(turns, 1);
     leave_last(turns);
+    if (turns->work.verdict == SFI_KEEP)
+        sfi_work_finish(&turns->work);
     check_flood(rt);
     if (turns->work.verdict == SFI_KEEP) {
         sfi_work_keep(&turns->work);

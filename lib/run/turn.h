@@ -13,6 +13,7 @@
 #ifndef SFI_RUN_TURN_H
 #define SFI_RUN_TURN_H
 
+#include "run/scan.h"
 #include "run/work.h"
 
 enum { SFI_DEPTH_MAX = 16 };
@@ -23,6 +24,7 @@ struct sf_turn {
     sf_runtime *rt;
     struct sfi_actor *actor; /* its target; stays in memory while the turn is under way */
     int depth;               /* 1: the outermost; 0: over */
+    uint64_t serial;         /* no other turn has it */
     sf_message view;         /* what sf_msg() shows */
     size_t kind_size;        /* of its kind */
     sf_message *answer;      /* to the turn that called; NULL: none yet */
@@ -37,6 +39,8 @@ struct sfi_turns {
     struct sfi_work work;
     struct sf_turn all[SFI_DEPTH_MAX];
     int depth;                   /* of the innermost; 0: none is under way */
+    uint64_t serial;             /* of the newest turn */
+    struct sfi_scans scans;
     uint32_t met;                /* actors that the work found */
     int migrating;               /* the application's state_migrate runs */
     struct sfi_message *message; /* of the outermost */
@@ -58,6 +62,8 @@ int sfi_turn_abandon(sf_runtime *rt);
 
 /* What handlers call, after the argument checks of the public functions. */
 void *sfi_turn_state(struct sf_turn *turn);
+/* Zeroes to lend in place of a struct. */
+void *sfi_turn_no_struct(struct sf_turn *turn, size_t size);
 /* Zeroes to lend in place of a body; NULL only above 64 KiB. */
 const void *sfi_turn_no_body(struct sf_turn *turn, size_t size);
 /* The handle of a value named at run time.  NULL: the turn failed. */

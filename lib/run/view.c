@@ -8,35 +8,8 @@
 #include "base/err.h"
 #include "run/drive.h"
 #include "run/runtime.h"
+#include "run/view_cursor.h"
 #include "store/record.h"
-
-struct sf_view {
-    sf_runtime *rt;
-    struct sfi_snapshot *snapshot;
-    uint64_t now_ms;        /* when it was opened: what is over then is not shown */
-    struct sfi_arena arena; /* of the last value lent */
-    sf_message dead;
-    sf_cursor *cursors;
-    int error; /* why the newest call lent nothing; 0: nothing is there */
-};
-
-/* What a cursor walks over: rows of one type in one table. */
-struct walk {
-    enum sfi_table table;
-    int (*is_one)(const struct sfi_type *type, sf_bytes key);
-    int (*read)(sf_cursor *cursor, sf_bytes key, sf_bytes record); /* 1; 0: it is over; negative */
-};
-
-struct sf_cursor {
-    sf_cursor *next;
-    sf_view *view;
-    const struct walk *walk;
-    struct sfi_type type; /* see copy_type() */
-    struct sfi_key at;
-    struct sfi_arena arena;
-    sf_entry entry;
-    int error;
-};
 
 /* The engine reads through the same slots of LMDB, of which there are a few more. */
 static int count_view(sf_runtime *rt)
@@ -93,7 +66,7 @@ void sfi_view_close(sf_view *view)
     /* After fork() it is the parent's, and so is its slot among LMDB's readers. */
     if (sfi_life_check(rt, "sf_view_close()") < 0)
         return;
-    for (sf_cursor *cursor = view->cursors, *next; cursor; cursor = next) {
+    for (struct sfi_view_cursor *cursor = view->cursors, *next; cursor; cursor = next) {
         next = cursor->next;
         sfi_arena_fini(&cursor->arena);
         sfi_free(rt->sys, cursor);
@@ -104,8 +77,7 @@ void sfi_view_close(sf_view *view)
     discount_view(rt);
 }
 
-/* Is it a view, in this process?  0, SF_EINVAL, SF_EFORK. */
-static int check_view(const sf_view *view, const char *call)
+int sfi_view_check(const sf_view *view, const char *call)
 {
     return view ? sfi_life_check(view->rt, call) : sfi_err(SF_EINVAL, "%s: the view is NULL", call);
 }
@@ -133,15 +105,9 @@ static int find_type(sf_runtime *rt, const char *name, struct sfi_type *out)
                  : sfi_err(SF_ENOTFOUND, "type '%.200s' is not registered", name ? name : "(null)");
 }
 
-/* What readers need of a slot. */
-struct look {
-    struct sfi_binding binding;
-    struct sfi_expiry expiry;
-};
-
 /* The same, and what it lists under a handle. */
-static int find_slot(sf_runtime *rt, const char *name, const sf_slot *handle,
-                     enum sfi_slot_kind kind, struct sfi_type *type, struct look *out)
+int sfi_view_slot(sf_runtime *rt, const char *name, const sf_slot *handle, enum sfi_slot_kind kind,
+                  struct sfi_type *type, struct sfi_look *out)
 {
     int rc = find_type(rt, name, type);
     if (rc < 0)
@@ -150,7 +116,7 @@ static int find_slot(sf_runtime *rt, const char *name, const sf_slot *handle,
     const struct sfi_type *now = sfi_types_number(&rt->types, type->number);
     const struct sfi_binding *binding = sfi_type_binding(now, handle, kind);
     if (binding)
-        *out = (struct look){*binding, *sfi_type_expiry(now, binding->number)};
+        *out = (struct sfi_look){*binding, *sfi_type_expiry(now, binding->number)};
     pthread_mutex_unlock(&rt->lock);
     return binding ? 0
                    : sfi_err(SF_EINVAL, "type '%s' does not list that %s", type->name,
@@ -159,9 +125,8 @@ static int find_slot(sf_runtime *rt, const char *name, const sf_slot *handle,
 
 /* -- one row ----------------------------------------------------------------------------------------- */
 
-/* 1: found and valid; 0: absent; negative. */
-static int get_row(sf_view *view, const struct sfi_type *type, sf_address address, uint16_t slot,
-                   struct sfi_key *key, sf_bytes *out)
+int sfi_view_row(sf_view *view, const struct sfi_type *type, sf_address address, uint16_t slot,
+                 struct sfi_key *key, sf_bytes *out)
 {
     if (!address.id.data || address.id.size == 0 || address.id.size > SF_ID_MAX)
         return sfi_err(SF_EINVAL, "an id has 1 to %d bytes", SF_ID_MAX);
@@ -199,7 +164,7 @@ static int read_state(sf_view *view, sf_address address, sf_bytes *out)
     if (rc < 0 || type.desc.state_size == 0)
         return rc;
     sfi_arena_reset(&view->arena);
-    rc = get_row(view, &type, address, 0, &key, &record);
+    rc = sfi_view_row(view, &type, address, 0, &key, &record);
     if (rc > 0)
         rc = decode_state(view, &view->arena, &type, sfi_key_bytes(&key), record, out);
     return rc < 0 ? rc : 0;
@@ -208,7 +173,7 @@ static int read_state(sf_view *view, sf_address address, sf_bytes *out)
 sf_bytes sf_view_state(sf_view *view, sf_address address)
 {
     sf_bytes state = SF_NONE;
-    if (check_view(view, "sf_view_state()") == 0)
+    if (sfi_view_check(view, "sf_view_state()") == 0)
         view->error = read_state(view, address, &state);
     return state;
 }
@@ -227,14 +192,14 @@ static int read_value(sf_view *view, sf_address address, const sf_value *value, 
     struct sfi_key key;
     struct sfi_type type;
     sf_bytes record, payload;
-    struct look look = {.expiry = {0}};
+    struct sfi_look look = {.expiry = {0}};
     uint64_t touched;
-    int rc = find_slot(view->rt, address.type, (const sf_slot *)value, SFI_SLOT_VALUE, &type,
+    int rc = sfi_view_slot(view->rt, address.type, (const sf_slot *)value, SFI_SLOT_VALUE, &type,
                        &look);
     if (rc < 0)
         return rc;
     sfi_arena_reset(&view->arena);
-    rc = get_row(view, &type, address, look.binding.number, &key, &record);
+    rc = sfi_view_row(view, &type, address, look.binding.number, &key, &record);
     if (rc <= 0)
         return rc;
     rc = sfi_value_open(sfi_key_bytes(&key), record, &touched, &payload);
@@ -246,48 +211,47 @@ static int read_value(sf_view *view, sf_address address, const sf_value *value, 
 sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value)
 {
     sf_bytes bytes = SF_NONE;
-    if (check_view(view, "sf_view_value()") == 0)
+    if (sfi_view_check(view, "sf_view_value()") == 0)
         view->error = read_value(view, address, value, &bytes);
     return bytes;
 }
 
 int sf_view_error(const sf_view *view)
 {
-    int rc = check_view(view, "sf_view_error()");
+    int rc = sfi_view_check(view, "sf_view_error()");
     return rc < 0 ? rc : view->error;
 }
 
 /* -- actors ------------------------------------------------------------------------------------------- */
 
-/* Returned when no cursor can be made, so that the caller need not check.  Never written to: each call
- * looks at `error` first. */
-static sf_cursor *no_cursor(int error)
+struct sfi_view_cursor *sfi_view_cursor_new(sf_view *view, const struct sfi_cursor_kind *kind)
 {
-    static const sf_cursor invalid = {.error = SF_EINVAL}, no_memory = {.error = SF_ENOMEM},
-                           forked = {.error = SF_EFORK};
-    return (sf_cursor *)(error == SF_EFORK ? &forked : error == SF_ENOMEM ? &no_memory : &invalid);
-}
-
-/* Before the first row of that type. */
-static sf_cursor *cursor_new(sf_view *view, const char *call, const char *name,
-                             const struct walk *walk)
-{
-    int rc = check_view(view, call);
-    if (rc < 0)
-        return no_cursor(rc);
-    sf_cursor *cursor = sfi_zalloc(view->rt->sys, sizeof *cursor);
-    if (!cursor)
-        return no_cursor(sfi_err(SF_ENOMEM, "out of memory"));
+    struct sfi_view_cursor *cursor = sfi_zalloc(view->rt->sys, sizeof *cursor);
+    if (!cursor) {
+        sfi_err(SF_ENOMEM, "out of memory");
+        return NULL;
+    }
+    cursor->cursor.kind = kind;
     cursor->view = view;
-    cursor->walk = walk;
     cursor->next = view->cursors;
     view->cursors = cursor;
     sfi_arena_init(&cursor->arena, view->rt->sys);
-    cursor->error = find_type(view->rt, name, &cursor->type);
-    sfi_be32_put(cursor->at.bytes, cursor->type.number);
-    cursor->at.size = 4;
     return cursor;
 }
+
+int sfi_view_cursor_error(const sf_cursor *base)
+{
+    const struct sfi_view_cursor *cursor = (const struct sfi_view_cursor *)base;
+    int rc = sfi_life_check(cursor->view->rt, "sf_cursor_error()");
+    return rc < 0 ? rc : base->error;
+}
+
+/* What a cursor walks over: rows of one type in one table. */
+struct sfi_view_rows {
+    enum sfi_table table;
+    int (*is_one)(const struct sfi_type *type, sf_bytes key);
+    int (*read)(struct sfi_view_cursor *cursor, sf_bytes key, sf_bytes record); /* 1; 0: it is over; negative */
+};
 
 static int is_state_of(const struct sfi_type *type, sf_bytes key)
 {
@@ -297,28 +261,28 @@ static int is_state_of(const struct sfi_type *type, sf_bytes key)
 }
 
 /* Moves to the next row of this type that the cursor walks over.  1, 0 or negative. */
-static int next_row(sf_cursor *cursor, sf_bytes *key, sf_bytes *record)
+static int next_row(struct sfi_view_cursor *cursor, sf_bytes *key, sf_bytes *record)
 {
     int rc;
     do {
-        rc = sfi_snapshot_seek(cursor->view->snapshot, cursor->walk->table,
+        rc = sfi_snapshot_seek(cursor->view->snapshot, cursor->rows->table,
                                sfi_key_bytes(&cursor->at), 1, key, record);
         if (rc <= 0 || key->size < 4 || sfi_be32_get(key->data) != cursor->type.number)
             return rc < 0 ? rc : 0;
         memcpy(cursor->at.bytes, key->data, key->size);
         cursor->at.size = key->size;
-    } while (!cursor->walk->is_one(&cursor->type, *key));
+    } while (!cursor->rows->is_one(&cursor->type, *key));
     return 1;
 }
 
-static int read_state_row(sf_cursor *cursor, sf_bytes key, sf_bytes record)
+static int read_state_row(struct sfi_view_cursor *cursor, sf_bytes key, sf_bytes record)
 {
     sf_bytes id = SF_BYTES((const unsigned char *)key.data + 5, key.size - 7);
     sfi_arena_reset(&cursor->arena);
-    int rc = lend(&cursor->arena, id, &cursor->entry.key);
+    int rc = lend(&cursor->arena, id, &cursor->cursor.entry.key);
     return rc < 0 ? rc
                   : decode_state(cursor->view, &cursor->arena, &cursor->type, key, record,
-                                 &cursor->entry.value);
+                                 &cursor->cursor.entry.value);
 }
 
 static int is_held_of(const struct sfi_type *type, sf_bytes key)
@@ -337,7 +301,7 @@ static sf_bytes why_held(const struct sfi_held *held)
 }
 
 /* What was purged waits for nothing. */
-static int read_held_row(sf_cursor *cursor, sf_bytes key, sf_bytes record)
+static int read_held_row(struct sfi_view_cursor *cursor, sf_bytes key, sf_bytes record)
 {
     struct sfi_held held;
     sf_bytes id = SF_BYTES((const unsigned char *)key.data + 5, key.size - 5);
@@ -345,46 +309,56 @@ static int read_held_row(sf_cursor *cursor, sf_bytes key, sf_bytes record)
     if (rc < 0 || !(held.reasons & SFI_HELD_BLOCKS))
         return rc;
     sfi_arena_reset(&cursor->arena);
-    rc = lend(&cursor->arena, id, &cursor->entry.key);
+    rc = lend(&cursor->arena, id, &cursor->cursor.entry.key);
     if (rc == 0)
-        rc = lend(&cursor->arena, why_held(&held), &cursor->entry.value);
+        rc = lend(&cursor->arena, why_held(&held), &cursor->cursor.entry.value);
     return rc < 0 ? rc : 1;
 }
 
-sf_cursor *sf_view_actors(sf_view *view, const char *type)
+static const sf_entry *next_entry(sf_cursor *base)
 {
-    static const struct walk actors = {SFI_STATE, is_state_of, read_state_row};
-    return cursor_new(view, "sf_view_actors()", type, &actors);
-}
-
-sf_cursor *sf_view_held(sf_view *view, const char *type)
-{
-    static const struct walk held = {SFI_HELD, is_held_of, read_held_row};
-    return cursor_new(view, "sf_view_held()", type, &held);
-}
-
-const sf_entry *sf_next(sf_cursor *cursor)
-{
+    struct sfi_view_cursor *cursor = (struct sfi_view_cursor *)base;
     sf_bytes key, record;
-    if (!cursor || cursor->error || sfi_life_check(cursor->view->rt, "sf_next()") < 0)
+    if (base->error || sfi_life_check(cursor->view->rt, "sf_next()") < 0)
         return NULL;
     int rc, has_row;
     do {
         rc = has_row = next_row(cursor, &key, &record);
         if (rc > 0)
-            rc = cursor->walk->read(cursor, key, record);
+            rc = cursor->rows->read(cursor, key, record);
     } while (has_row > 0 && rc == 0);
     if (rc < 0)
-        cursor->error = rc;
-    return rc > 0 ? &cursor->entry : NULL;
+        base->error = rc;
+    return rc > 0 ? &base->entry : NULL;
 }
 
-int sf_cursor_error(const sf_cursor *cursor)
+static const struct sfi_cursor_kind walks_over_rows = {next_entry, sfi_view_cursor_error};
+
+/* Before the first row of that type. */
+static sf_cursor *cursor_new(sf_view *view, const char *call, const char *name,
+                             const struct sfi_view_rows *rows)
 {
+    int rc = sfi_view_check(view, call);
+    struct sfi_view_cursor *cursor = rc < 0 ? NULL : sfi_view_cursor_new(view, &walks_over_rows);
     if (!cursor)
-        return sfi_err(SF_EINVAL, "sf_cursor_error(): the cursor is NULL");
-    int rc = cursor->view ? sfi_life_check(cursor->view->rt, "sf_cursor_error()") : 0;
-    return rc < 0 ? rc : cursor->error;
+        return sfi_no_cursor(rc < 0 ? rc : SF_ENOMEM);
+    cursor->rows = rows;
+    cursor->cursor.error = find_type(view->rt, name, &cursor->type);
+    sfi_be32_put(cursor->at.bytes, cursor->type.number);
+    cursor->at.size = 4;
+    return &cursor->cursor;
+}
+
+sf_cursor *sf_view_actors(sf_view *view, const char *type)
+{
+    static const struct sfi_view_rows actors = {SFI_STATE, is_state_of, read_state_row};
+    return cursor_new(view, "sf_view_actors()", type, &actors);
+}
+
+sf_cursor *sf_view_held(sf_view *view, const char *type)
+{
+    static const struct sfi_view_rows held = {SFI_HELD, is_held_of, read_held_row};
+    return cursor_new(view, "sf_view_held()", type, &held);
 }
 
 /* -- dead letters ---------------------------------------------------------------------------------------- */
@@ -472,7 +446,7 @@ static int read_dead(sf_view *view, uint64_t after_sequence, const sf_message **
 const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence)
 {
     const sf_message *dead = NULL;
-    if (check_view(view, "sf_view_dead()") == 0)
+    if (sfi_view_check(view, "sf_view_dead()") == 0)
         view->error = read_dead(view, after_sequence, &dead);
     return dead;
 }

@@ -4,8 +4,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/copy.h"
 #include "base/err.h"
 #include "run/expire.h"
+#include "run/lent.h"
 #include "run/runtime.h"
 
 enum { UNDO_MIN = 16 };
@@ -121,7 +123,65 @@ int sfi_work_set_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi
     undo->size = slot->size;
     slot->data = data;
     slot->size = size;
+    slot->copied = 0;
     work->rt->actors.bytes += sfi_slot_bytes(data, size);
+    return 0;
+}
+
+static int copy_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot,
+                     size_t room)
+{
+    unsigned char *data = sfi_zalloc(work->rt->sys, room);
+    if (!data)
+        return sfi_work_no_memory(work);
+    sfi_copy(data, slot->data, slot->size);
+    int rc = sfi_work_set_slot(work, actor, slot, data, slot->size);
+    slot->copied = rc == 0;
+    slot->room = (uint32_t)room;
+    return rc;
+}
+
+static int grow_slot(struct sfi_work *work, struct sfi_slot *slot, size_t room)
+{
+    unsigned char *data = sfi_resize(work->rt->sys, slot->data, room);
+    if (!data)
+        return sfi_work_no_memory(work);
+    memset(data + slot->size, 0, room - slot->size);
+    slot->data = data;
+    slot->room = (uint32_t)room;
+    return 0;
+}
+
+unsigned char *sfi_work_edit_slot(struct sfi_work *work, struct sfi_actor *actor,
+                                  struct sfi_slot *slot, size_t room)
+{
+    enum { STEP = 64 };
+    room = (room + STEP - 1) & ~(size_t)(STEP - 1);
+    int is_ours = slot->copied && slot->data, rc = 0;
+    if (!is_ours)
+        rc = copy_slot(work, actor, slot, room > slot->size ? room : slot->size);
+    else if (room > slot->room)
+        rc = grow_slot(work, slot, room);
+    return rc < 0 ? NULL : slot->data;
+}
+
+void sfi_work_size_slot(struct sfi_work *work, struct sfi_slot *slot, size_t size)
+{
+    work->rt->actors.bytes -= sfi_slot_bytes(slot->data, slot->size);
+    slot->size = size;
+    work->rt->actors.bytes += sfi_slot_bytes(slot->data, size);
+}
+
+int sfi_work_note_struct(struct sfi_work *work, struct sfi_actor *actor,
+                         const struct sfi_binding *binding)
+{
+    if (actor->type->slots[binding->number - 1].version == binding->desc.struct_version)
+        return 0;
+    struct sfi_undo *undo = sfi_work_push(work, UNDO_STRUCT);
+    if (!undo)
+        return SF_ENOMEM;
+    undo->actor = actor;
+    undo->binding = binding;
     return 0;
 }
 
@@ -161,6 +221,7 @@ static void undo_slot(struct sfi_actors *actors, const struct sfi_undo *undo)
     sfi_free(actors->sys, undo->slot->data);
     undo->slot->data = undo->old;
     undo->slot->size = undo->size;
+    undo->slot->copied = 0;
 }
 
 /* Slots made since say that nothing is there, but on disk there may be. */
@@ -189,6 +250,8 @@ static void undo_one(struct sfi_actors *actors, const struct sfi_undo *undo)
     case UNDO_CLEAR:
         undo_clear(actors, undo);
         break;
+    case UNDO_STRUCT:
+        break;
     case UNDO_EGRESS:
         undo_egress(undo);
         break;
@@ -202,6 +265,8 @@ void sfi_work_undo(struct sfi_work *work)
     undo_copies(work);
     sfi_message_list_free(&work->rt->mailbox.pool, &work->sent);
     sfi_effects_drop(&work->effects);
+    if (work->rows)
+        sfi_fronts_forget(&work->rt->fronts);
     if (work->is_marked)
         sfi_batch_rollback(sfi_epoch_batch(&work->rt->epoch), work->mark);
 }
@@ -244,6 +309,7 @@ static void keep_slot(struct sfi_actors *actors, const struct sfi_undo *undo)
 {
     sfi_actor_touch(actors, undo->actor, undo->slot->size);
     undo->slot->dirty = 1;
+    undo->slot->copied = 0;
     actors->bytes -= sfi_slot_bytes(undo->old, undo->size);
     sfi_free(actors->sys, undo->old);
 }
@@ -260,6 +326,9 @@ static void keep_one(sf_runtime *rt, const struct sfi_undo *undo)
         break;
     case UNDO_CLEAR:
         break; /* keep_clear() */
+    case UNDO_STRUCT:
+        sfi_type_raise_slot(&rt->types, undo->actor->type, undo->binding);
+        break;
     case UNDO_EGRESS:
         sfi_egress_keep(&rt->egresses, undo->egress);
         break;

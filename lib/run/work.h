@@ -19,7 +19,7 @@
 #include "base/arena.h"
 #include "run/ask.h"
 
-enum { SFI_REASON_MAX = 256 };
+enum { SFI_REASON_MAX = 256, SFI_WORK_CHANGES = 16 };
 
 enum sfi_verdict {
     SFI_KEEP = 0,
@@ -45,12 +45,15 @@ struct sfi_copy_time {
 };
 
 struct sfi_undo {
-    enum { UNDO_SLOT, UNDO_TOUCH, UNDO_CLEAR, UNDO_EGRESS } what;
+    enum { UNDO_SLOT, UNDO_TOUCH, UNDO_CLEAR, UNDO_STRUCT, UNDO_EGRESS } what;
     union {
-        struct sfi_actor *actor; /* SLOT, TOUCH, CLEAR: whose */
+        struct sfi_actor *actor; /* SLOT, TOUCH, CLEAR, STRUCT: whose */
         struct sfi_egress *egress;
     };
-    struct sfi_slot *slot; /* SLOT, TOUCH: which; CLEAR: the first that was there */
+    union {
+        struct sfi_slot *slot; /* SLOT, TOUCH: which; CLEAR: the first that was there */
+        const struct sfi_binding *binding; /* STRUCT: the first of its version is stored */
+    };
     void *old;             /* SLOT: former data, ours */
     size_t size;
     union {
@@ -75,6 +78,10 @@ struct sfi_work {
     size_t bytes;      /* staged, */
     uint64_t bytes_max; /* and how much may be */
     size_t sent_bytes; /* of them, messages */
+    uint32_t rows;     /* of collections, put and deleted */
+    uint32_t scans;    /* walks that it began (scan.h) */
+    uint32_t changes[SFI_WORK_CHANGES]; /* of collections, by a hash of the slot; never set back */
+    struct sfi_lents *lents; /* structs of collections that it was lent (lent.h); NULL: none */
     uint64_t now_us; /* 0: not read yet */
     uint32_t undo_count, undo_capacity;
     struct sfi_undo *undo;
@@ -88,12 +95,16 @@ struct sfi_work {
 void sfi_work_init(struct sfi_work *work, sf_runtime *rt);
 void sfi_work_fini(struct sfi_work *work);
 
+int sfi_lents_write(struct sfi_work *work); /* lent.h */
+
 static inline void sfi_work_begin(struct sfi_work *work)
 {
     sfi_arena_reset(&work->arena);
     work->verdict = SFI_KEEP;
     work->code = 0;
     work->copies = NULL;
+    work->rows = work->scans = 0;
+    work->lents = NULL;
     work->bytes = work->sent_bytes = 0;
     work->now_us = 0;
     work->is_marked = work->is_named = 0;
@@ -122,12 +133,30 @@ static inline int sfi_work_charge(struct sfi_work *work, size_t bytes)
 
 /* Before the struct of an actor changes, once a work.  SF_ENOMEM, and the work is doomed. */
 int sfi_work_copy(struct sfi_work *work, struct sfi_actor *actor);
+/* What handlers wrote to structs that they were lent becomes part of it; the last thing that can fail.  0, or the
+ * work is doomed. */
+static inline int sfi_work_finish(struct sfi_work *work)
+{
+    return SFI_RARE(work->lents != NULL) ? sfi_lents_write(work) : 0;
+}
+
 /* An entry of that kind.  NULL: no memory, and the work is doomed. */
 struct sfi_undo *sfi_work_push(struct sfi_work *work, int what);
 /* Puts `data`, which is the work's from then on, in the place of what a slot has; NULL: absent.  SF_ENOMEM, and the
  * work is doomed. */
 int sfi_work_set_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot,
                       void *data, size_t size);
+/* The bytes of a slot, to be changed in place, in memory that has `room` for them; what is there is zeroed where
+ * there was nothing.  NULL: the work is doomed. */
+unsigned char *sfi_work_edit_slot(struct sfi_work *work, struct sfi_actor *actor,
+                                  struct sfi_slot *slot, size_t room);
+/* How many of them there are afterwards. */
+void sfi_work_size_slot(struct sfi_work *work, struct sfi_slot *slot, size_t size);
+
+/* A struct of a collection is stored: with the first of a version that of its slot rises.  0 or negative. */
+int sfi_work_note_struct(struct sfi_work *work, struct sfi_actor *actor,
+                         const struct sfi_binding *binding);
+
 /* Before a row is put into the open batch. */
 struct sfi_batch *sfi_work_batch(struct sfi_work *work);
 /* The wall clock, read once. */

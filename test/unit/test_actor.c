@@ -267,7 +267,8 @@ static int rows_of_store(struct fixture *f)
 /* A struct, one value in memory, one on disk only. */
 static struct sfi_actor *stored_with_values(struct fixture *f, uint64_t number)
 {
-    static struct sfi_slot_record slots[3];
+    static struct sfi_slot_record slots[] = {
+        {.kind = SFI_SLOT_VALUE}, {.kind = SFI_SLOT_VALUE}, {.kind = SFI_SLOT_VALUE}};
     f->type.slots = slots;
     f->type.slot_count = 3;
     change(f, number, 11);

@@ -139,10 +139,11 @@ static void each_kind_is_written_in_its_newest_version(void **state)
     static const unsigned versions[SFI_RECORD_KINDS] = {0, 1, 1, 1, 2, 2, 1, 1, 2, 2, 2, 1, 1,
                                                       [SFI_RECORD_TIMER] = 1,
                                                          [SFI_RECORD_STATE_AT] = 1,
-                                                         [SFI_RECORD_VALUE_AT] = 1,
-
+                                                      [SFI_RECORD_VALUE_AT] = 1,
                                                       [SFI_RECORD_ENTRY] = 1,
-                                                      [SFI_RECORD_PROMISE] = 1};
+                                                      [SFI_RECORD_PROMISE] = 1,
+                                                      [SFI_RECORD_MAP] = 1,
+                                                      [SFI_RECORD_LIST] = 1};
     (void)state;
     for (int kind = 0; kind < SFI_RECORD_KINDS; kind++)
         assert_int_equal(sfi_record_newest((enum sfi_record_kind)kind), versions[kind]);

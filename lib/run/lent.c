@@ -1,0 +1,242 @@
+#include "run/lent.h"
+
+#include <string.h>
+
+#include "base/err.h"
+#include "base/hash.h"
+#include "run/runtime.h"
+#include "store/key_order.h"
+
+enum { BUCKETS_MIN = 64 };
+
+struct sfi_lents {
+    struct sfi_lent **buckets;
+    struct sfi_lent *all;
+    uint32_t count, capacity; /* a power of two */
+};
+
+/* -- found again -------------------------------------------------------------------------------------- */
+
+static uint64_t hash_of(const struct sfi_work *work, const struct sfi_slot *slot, sf_bytes key)
+{
+    return sfi_hash(&work->rt->types.key, (uint32_t)((uintptr_t)slot >> 4), key.data, key.size);
+}
+
+struct sfi_lent *sfi_lent_find(const struct sfi_work *work, const struct sfi_slot *slot, sf_bytes key)
+{
+    const struct sfi_lents *lents = work->lents;
+    if (!lents)
+        return NULL;
+    struct sfi_lent *lent = lents->buckets[hash_of(work, slot, key) & (lents->capacity - 1)];
+    while (lent && (lent->is_cut || lent->map.slot != slot || sfi_key_compare(lent->key, key) != 0))
+        lent = lent->next;
+    return lent;
+}
+
+static void link_in(struct sfi_lents *lents, struct sfi_lent *lent)
+{
+    uint64_t hash = hash_of(lent->map.work, lent->map.slot, lent->key);
+    struct sfi_lent **bucket = &lents->buckets[hash & (lents->capacity - 1)];
+    lent->next = *bucket;
+    *bucket = lent;
+}
+
+/* Buckets for twice as many; the former ones stay in the arena, half as large. */
+static int grow(struct sfi_work *work, struct sfi_lents *lents)
+{
+    uint32_t capacity = lents->capacity ? lents->capacity * 2 : BUCKETS_MIN;
+    size_t size = capacity * sizeof *lents->buckets;
+    struct sfi_lent **buckets = sfi_arena_alloc(&work->arena, size);
+    if (!buckets)
+        return sfi_work_no_memory(work);
+    memset(buckets, 0, size);
+    lents->buckets = buckets;
+    lents->capacity = capacity;
+    for (struct sfi_lent *lent = lents->all; lent; lent = lent->next_of_all)
+        link_in(lents, lent);
+    return sfi_work_charge(work, size);
+}
+
+static struct sfi_lents *lents_of(struct sfi_work *work)
+{
+    if (work->lents)
+        return work->lents;
+    struct sfi_lents *lents = sfi_arena_alloc(&work->arena, sizeof *lents);
+    if (!lents) {
+        sfi_work_no_memory(work);
+        return NULL;
+    }
+    *lents = (struct sfi_lents){.count = 0};
+    if (grow(work, lents) < 0)
+        return NULL;
+    return work->lents = lents;
+}
+
+/* -- lent --------------------------------------------------------------------------------------------- */
+
+static struct sfi_lent *lend(const struct sfi_map *map, const struct sfi_binding *binding,
+                             sf_bytes key, sf_bytes bytes)
+{
+    struct sfi_work *work = map->work;
+    struct sfi_lents *lents = lents_of(work);
+    if (!lents || (lents->count == lents->capacity && grow(work, lents) < 0))
+        return NULL;
+    struct sfi_lent *lent = sfi_arena_alloc(&work->arena, sizeof *lent);
+    void *name = sfi_work_lend(work, key), *old = sfi_work_lend(work, bytes);
+    if (!lent || !name || !old) {
+        sfi_work_no_memory(work);
+        return NULL;
+    }
+    *lent = (struct sfi_lent){.next_of_all = lents->all,
+                              .map = *map,
+                              .binding = binding,
+                              .key = SF_BYTES(name, key.size),
+                              .bytes = (void *)(uintptr_t)bytes.data,
+                              .old = old};
+    lents->all = lent;
+    lents->count++;
+    link_in(lents, lent);
+    return lent;
+}
+
+/* No snapshot is open, and the struct lies in the arena: so the application may also be left. */
+static int migrate(const struct sfi_map *map, const struct sfi_binding *binding,
+                   const struct sfi_entry *entry, void *fresh)
+{
+    struct sfi_turns *turns = &map->work->rt->turns;
+    struct sfi_type *type = map->actor->type;
+    turns->migrating = 1;
+    int refused = binding->desc.struct_migrate(entry->version, entry->bytes, fresh);
+    turns->migrating = 0;
+    if (!refused) {
+        type->refused = 0;
+        return 0;
+    }
+    sfi_work_doom(map->work, SFI_HOLD, SF_EFAILED,
+                  "slot '%s' of '%s': struct_migrate refused version %u", binding->desc.name,
+                  type->name, entry->version);
+    return sfi_work_error(map->work);
+}
+
+static int no_struct(const struct sfi_map *map, const struct sfi_binding *binding,
+                     const struct sfi_entry *entry)
+{
+    uint32_t today = binding->desc.struct_version;
+    int code = entry->version > today ? SF_ENEWER : SF_ECORRUPT;
+    sfi_err(code, "slot '%s' of '%s': a struct has %zu bytes in version %u, this is %u",
+            binding->desc.name, map->actor->type->name, entry->bytes.size, entry->version, today);
+    return sfi_work_unreadable(map->work, code);
+}
+
+int sfi_lent_upgrade(const struct sfi_map *map, const struct sfi_binding *binding,
+                     const struct sfi_entry *entry, sf_bytes *out)
+{
+    const sf_slot *desc = &binding->desc;
+    *out = entry->bytes;
+    if (desc->struct_size == 0)
+        return 0;
+    if (entry->version == desc->struct_version && entry->bytes.size == desc->struct_size)
+        return 0;
+    if (entry->version >= desc->struct_version || !desc->struct_migrate)
+        return no_struct(map, binding, entry);
+    unsigned char *fresh = sfi_arena_alloc(&map->work->arena, desc->struct_size + 1);
+    if (!fresh)
+        return sfi_work_no_memory(map->work);
+    memset(fresh, 0, desc->struct_size + 1);
+    *out = SF_BYTES(fresh, desc->struct_size);
+    return migrate(map, binding, entry, fresh);
+}
+
+/* 1: there, as a struct of today, or as bytes; 0; negative. */
+static int get_today(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
+                     sf_bytes *out)
+{
+    struct sfi_entry entry;
+    int rc = sfi_map_get(map, key, &entry);
+    if (rc > 0 && (rc = sfi_lent_upgrade(map, binding, &entry, out)) == 0)
+        rc = 1;
+    return rc;
+}
+
+int sfi_lent_get(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
+                 sf_bytes *out)
+{
+    const struct sfi_lent *lent = sfi_lent_find(map->work, map->slot, key);
+    if (!lent)
+        return get_today(map, binding, key, out);
+    *out = SF_BYTES(lent->bytes, binding->desc.struct_size);
+    return 1;
+}
+
+/* -- written ------------------------------------------------------------------------------------------ */
+
+static int store(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
+                 sf_bytes bytes)
+{
+    struct sfi_entry entry = {.version = binding->desc.struct_version, .bytes = bytes};
+    int rc = sfi_work_note_struct(map->work, map->actor, binding);
+    return rc < 0 ? rc : sfi_map_put(map, key, &entry);
+}
+
+static int make_entry(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
+                      sf_bytes *out)
+{
+    size_t size = binding->desc.struct_size;
+    void *zeroes = sfi_arena_alloc(&map->work->arena, size + 1);
+    if (!zeroes)
+        return sfi_work_no_memory(map->work);
+    memset(zeroes, 0, size + 1);
+    *out = SF_BYTES(zeroes, size);
+    return store(map, binding, key, *out);
+}
+
+void *sfi_lent_entry(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key, int make)
+{
+    sf_bytes bytes;
+    struct sfi_lent *lent = sfi_lent_find(map->work, map->slot, key);
+    if (lent)
+        return lent->bytes;
+    int rc = get_today(map, binding, key, &bytes);
+    if (rc == 0 && make)
+        rc = make_entry(map, binding, key, &bytes) < 0 ? -1 : 1;
+    lent = rc > 0 ? lend(map, binding, key, bytes) : NULL;
+    return lent ? lent->bytes : NULL;
+}
+
+int sfi_lent_put(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
+                 sf_bytes bytes)
+{
+    struct sfi_lent *lent = sfi_lent_find(map->work, map->slot, key);
+    if (lent) { /* `bytes` may be what was lent */
+        memmove(lent->bytes, bytes.data, bytes.size);
+        memcpy(lent->old, lent->bytes, bytes.size);
+        bytes.data = lent->bytes;
+    }
+    return store(map, binding, key, bytes);
+}
+
+int sfi_lent_delete(const struct sfi_map *map, sf_bytes key)
+{
+    struct sfi_lent *lent = sfi_lent_find(map->work, map->slot, key);
+    if (lent)
+        lent->is_cut = 1;
+    return sfi_map_delete(map, key);
+}
+
+void sfi_lents_cut(struct sfi_work *work, const struct sfi_actor *actor, const struct sfi_slot *slot)
+{
+    struct sfi_lent *lent = work->lents ? work->lents->all : NULL;
+    for (; lent; lent = lent->next_of_all)
+        lent->is_cut |= slot ? lent->map.slot == slot : lent->map.actor == actor;
+}
+
+int sfi_lents_write(struct sfi_work *work)
+{
+    int rc = 0;
+    for (const struct sfi_lent *lent = work->lents->all; lent && rc == 0; lent = lent->next_of_all) {
+        size_t size = lent->binding->desc.struct_size;
+        if (!lent->is_cut && memcmp(lent->bytes, lent->old, size) != 0)
+            rc = store(&lent->map, lent->binding, lent->key, SF_BYTES(lent->bytes, size));
+    }
+    return rc;
+}
