@@ -164,12 +164,12 @@ static inline int is_at(const struct sfi_actor *actor, const struct sfi_type *ty
     return actor->type == type && actor->id_size == id_size && sfi_same(actor->id, id, id_size);
 }
 
-static inline struct sfi_actor *find(const struct sfi_actors *actors, const struct sfi_type *type,
-                                     uint64_t hash, const void *id, size_t id_size)
+struct sfi_actor *sfi_actors_find(const struct sfi_actors *actors, const struct sfi_type *type,
+                                  uint64_t hash, const void *id, size_t id_size)
 {
     const struct sfi_actor_place *places = actors->places;
     size_t mask = actors->capacity - 1;
-    if (SFI_RARE(!actors->capacity))
+    if (!actors->capacity)
         return NULL;
     for (size_t at = hash & mask; places[at].actor; at = (at + 1) & mask)
         if (places[at].hash == hash && is_at(places[at].actor, type, id, id_size))
@@ -177,16 +177,9 @@ static inline struct sfi_actor *find(const struct sfi_actors *actors, const stru
     return NULL;
 }
 
-struct sfi_actor *sfi_actors_find(const struct sfi_actors *actors, const struct sfi_type *type,
-                                  uint64_t hash, const void *id, size_t id_size)
-{
-    return find(actors, type, hash, id, id_size);
-}
-
 /* One that is not in memory. */
-static __attribute__((noinline)) struct sfi_actor *
-bring_in(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash, const void *id,
-         size_t id_size)
+static struct sfi_actor *bring_in(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
+                                  const void *id, size_t id_size)
 {
     if (actors->count * 4 >= actors->capacity * 3 && actors_grow(actors) < 0)
         return NULL;
@@ -199,15 +192,35 @@ bring_in(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash, const 
     return actor;
 }
 
+static __attribute__((noinline)) struct sfi_actor *
+get_slowly(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash, const void *id,
+           size_t id_size)
+{
+    if (actors->dirty_count == actors->dirty_capacity &&
+        dirty_grow(actors, (uint64_t)actors->dirty_count + 1) < 0)
+        return NULL;
+    struct sfi_actor *actor = sfi_actors_find(actors, type, hash, id, id_size);
+    if (!actor)
+        return bring_in(actors, type, hash, id, id_size);
+    actor->used = 1;
+    return actor;
+}
+
+/* The first one with that hash is the right one, nearly always, and has a short id, often.  With nothing to call
+ * on that way, no register is to be saved. */
 struct sfi_actor *sfi_actors_get(struct sfi_actors *actors, struct sfi_type *type, uint64_t hash,
                                  const void *id, size_t id_size)
 {
-    if (SFI_RARE(actors->dirty_count == actors->dirty_capacity) &&
-        dirty_grow(actors, (uint64_t)actors->dirty_count + 1) < 0)
-        return NULL;
-    struct sfi_actor *actor = find(actors, type, hash, id, id_size);
-    if (SFI_RARE(!actor))
-        return bring_in(actors, type, hash, id, id_size);
+    const struct sfi_actor_place *places = actors->places;
+    size_t mask = actors->capacity - 1, at = hash & mask;
+    if (SFI_RARE(!places || actors->dirty_count == actors->dirty_capacity))
+        return get_slowly(actors, type, hash, id, id_size);
+    while (places[at].actor && places[at].hash != hash)
+        at = (at + 1) & mask;
+    struct sfi_actor *actor = places[at].actor;
+    if (!actor || actor->type != type || actor->id_size != id_size ||
+        !sfi_same_few(actor->id, id, id_size))
+        return get_slowly(actors, type, hash, id, id_size);
     if (!actor->used)
         actor->used = 1;
     return actor;

@@ -87,11 +87,11 @@ void sfi_mailbox_fini(struct sfi_mailbox *mailbox)
 
 /* -- what memory holds ------------------------------------------------------------------------- */
 
-static int is_counted(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
+static inline int is_counted(const struct sfi_mailbox *mailbox, const struct sfi_message *message)
 {
-    return !message->from_type && !sfi_message_has(message, SFI_PART_DUE) &&
-           message->sequence >= mailbox->first_sequence &&
-           !message->was_held;
+    return !message->from_type && message->sequence >= mailbox->first_sequence &&
+           !message->was_held &&
+           (!SFI_RARE(message->has_parts) || !sfi_message_has(message, SFI_PART_DUE));
 }
 
 void sfi_mailbox_set_aside(struct sfi_mailbox *mailbox, const struct sfi_message *message)
@@ -168,7 +168,7 @@ static int read_back(struct sfi_mailbox *mailbox)
  * table, the header, the struct.  So every few turns the queue is walked a little ahead, and what
  * lies there is asked for: places first, and actors, whose places have come by now, on the next
  * look. */
-static void look_ahead(struct sfi_mailbox *mailbox)
+static __attribute__((noinline)) void look_ahead(struct sfi_mailbox *mailbox)
 {
     enum { NEAR = 2 };
     const struct sfi_message *message = mailbox->queue.first;

@@ -19,14 +19,14 @@ int sfi_check_payload(const sf_runtime *rt, const char *kind, sf_bytes body)
 
 int sfi_check_letter(const sf_runtime *rt, const char *kind, sf_bytes body, size_t *kind_size)
 {
-    *kind_size = kind ? strnlen(kind, SF_KIND_MAX + 1) : 0;
-    if (*kind_size > SF_KIND_MAX)
-        return sfi_err(SF_EINVAL, "a kind has at most %d bytes", SF_KIND_MAX);
-    if (!body.data && body.size)
+    if (SFI_RARE(!body.data && body.size))
         return sfi_err(SF_EINVAL, "a body of %zu bytes without data", body.size);
-    if (body.size > rt->payload_max)
+    if (SFI_RARE(body.size > rt->payload_max))
         return sfi_err(SF_EINVAL, "%zu bytes are more than payload_max, %u", body.size,
                        rt->payload_max);
+    *kind_size = kind ? strnlen(kind, SF_KIND_MAX + 1) : 0;
+    if (SFI_RARE(*kind_size > SF_KIND_MAX))
+        return sfi_err(SF_EINVAL, "a kind has at most %d bytes", SF_KIND_MAX);
     return 0;
 }
 

@@ -42,12 +42,15 @@ static int make_parcel(sf_runtime *rt, sf_address to, const char *kind, sf_bytes
         rc = sfi_type_name_check(to.type);
         return rc < 0 ? rc : sfi_not_registered("type", to.type);
     }
-    *out = (struct sfi_parcel){.type = type,
-                               .id = to.id.data,
-                               .id_size = to.id.size,
-                               .kind = kind ? kind : "",
-                               .kind_size = kind_size,
-                               .body = body};
+    out->verb = SFI_MESSAGE; /* an initializer would clear all of it first */
+    out->type = type;
+    out->id = to.id.data;
+    out->id_size = to.id.size;
+    out->kind = kind ? kind : "";
+    out->kind_size = kind_size;
+    out->body = body;
+    out->ask = out->number = 0;
+    out->token = SF_NONE;
     return 0;
 }
 

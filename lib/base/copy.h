@@ -31,8 +31,8 @@ static inline void sfi_copy(void *to, const void *from, size_t size)
     }
 }
 
-/* Are they equal? */
-static inline int sfi_same(const void *one, const void *other, size_t size)
+/* Are they equal?  Without a call, and so only of 4 to 16 bytes; 0: perhaps not. */
+static inline int sfi_same_few(const void *one, const void *other, size_t size)
 {
     enum { WORD = sizeof(uint64_t), HALF = sizeof(uint32_t) };
     const char *a = one, *b = other;
@@ -46,14 +46,19 @@ static inline int sfi_same(const void *one, const void *other, size_t size)
         memcpy(&b2, b + size - WORD, WORD);
         return ((a1 ^ b1) | (a2 ^ b2)) == 0;
     }
-    if (size - HALF < HALF) {
-        memcpy(&a3, a, HALF);
-        memcpy(&b3, b, HALF);
-        memcpy(&a4, a + size - HALF, HALF);
-        memcpy(&b4, b + size - HALF, HALF);
-        return ((a3 ^ b3) | (a4 ^ b4)) == 0;
-    }
-    return size == 0 || memcmp(a, b, size) == 0;
+    if (size - HALF >= HALF)
+        return 0;
+    memcpy(&a3, a, HALF);
+    memcpy(&b3, b, HALF);
+    memcpy(&a4, a + size - HALF, HALF);
+    memcpy(&b4, b + size - HALF, HALF);
+    return ((a3 ^ b3) | (a4 ^ b4)) == 0;
+}
+
+/* Are they equal? */
+static inline int sfi_same(const void *one, const void *other, size_t size)
+{
+    return size == 0 || sfi_same_few(one, other, size) || memcmp(one, other, size) == 0;
 }
 
 #endif
