@@ -14,6 +14,7 @@
 #include "dir/disk.h"
 #include "lmdb/check.h"
 #include "lmdb/format.h"
+#include "lmdb/page.h"
 #include "lmdb/upgrade.h"
 
 enum {
@@ -279,14 +280,26 @@ static int reserve_readers(const struct sfi_db *db)
 
 /* LMDB writes a commit's meta page first and its number into lock.mdb afterwards.  Whoever was killed
  * between the two leaves a number that is too small, and while another process has the environment open,
- * nobody but the next writer sets it right, when it takes the lock of the one that died. */
+ * nobody but the next writer sets it right, when it takes the lock of the one that died.
+ *
+ * A meta page whose write failed though it arrived, and could not be taken back by LMDB either, leaves
+ * such a number too; nobody died, so it stays.  LMDB goes by the number, and would write over pages that the newer
+ * meta page leads to, while whoever opens it next believes that one.  So it is taken back here,
+ * before anything else is written: nobody was told that its transaction is there. */
 static int take_over_writing(struct sfi_db *db)
 {
     MDB_txn *txn;
-    int error = mdb_txn_begin(db->env, NULL, 0, &txn);
-    if (!error)
-        mdb_txn_abort(txn);
-    return error;
+    MDB_envinfo info;
+    mdb_filehandle_t fd;
+    int rc = 0, error = mdb_txn_begin(db->env, NULL, 0, &txn);
+    if (error)
+        return sfi_db_error(db, error, "open the database in");
+    size_t newest = mdb_txn_id(txn) - 1; /* says lock.mdb; the other is what is in the file */
+    if (!mdb_env_info(db->env, &info) && !mdb_env_get_fd(db->env, &fd) &&
+        info.me_last_txnid > newest)
+        rc = sfi_page_take_back(fd, newest);
+    mdb_txn_abort(txn);
+    return rc;
 }
 
 static int know_file(struct sfi_db *db)
@@ -322,13 +335,11 @@ static int open_env(struct sfi_db *db)
         error = close_on_exec(db->env);
     if (!error)
         error = mdb_reader_check(db->env, NULL);
-    if (!error)
-        error = take_over_writing(db);
     if (error == ENOMEM || error == EINVAL) /* what mmap() says */
         return sfi_err(SF_ENOMEM,
                        "out of memory, or of address space for store_bytes_max (%llu bytes)",
                        (unsigned long long)db->bytes_max);
-    return error ? sfi_db_error(db, error, "open the database in") : 0;
+    return error ? sfi_db_error(db, error, "open the database in") : take_over_writing(db);
 }
 
 int sfi_db_sync(const struct sfi_db *db)

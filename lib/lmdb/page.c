@@ -177,6 +177,22 @@ int sfi_page_set_last(int fd, const struct sfi_meta *meta)
     return sfi_disk_error(fd, errno ? errno : EIO, "mend " SFI_DISK_DATA);
 }
 
+int sfi_page_take_back(int fd, size_t transaction)
+{
+    struct sfi_meta meta;
+    uint64_t size;
+    int rc = sfi_page_meta_of(fd, transaction, &size, &meta);
+    if (rc < 0 || transaction == 0)
+        return rc;
+    size_t page = (transaction + 1) % 2 * meta.trees[SFI_TREE_FREE].page_size;
+    meta.transaction = transaction - 1;
+    errno = 0;
+    if (pwrite(fd, &meta, sizeof meta, (off_t)(page + offsetof(struct meta_page, meta))) ==
+        (ssize_t)sizeof meta)
+        return 0;
+    return sfi_disk_error(fd, errno ? errno : EIO, "mend " SFI_DISK_DATA);
+}
+
 int sfi_page_is_kept(int fd, const struct sfi_meta *meta)
 {
     size_t page_size = meta->trees[SFI_TREE_FREE].page_size;

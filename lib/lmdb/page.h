@@ -81,6 +81,9 @@ int sfi_page_metas(int fd, uint64_t *out_size, struct sfi_meta *newest);
 int sfi_page_meta_of(int fd, size_t transaction, uint64_t *out_size, struct sfi_meta *out);
 /* Writes into its meta page which page is the last one. */
 int sfi_page_set_last(int fd, const struct sfi_meta *meta);
+/* The meta page of that transaction becomes the newest: the other one is made what it is, two
+ * transactions before the one that it was. */
+int sfi_page_take_back(int fd, size_t transaction);
 /* 1: the meta page is still in the file. */
 int sfi_page_is_kept(int fd, const struct sfi_meta *meta);
 struct sfi_page_file sfi_page_file(int fd, uint64_t size, const struct sfi_meta *meta);

@@ -11,8 +11,11 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/uio.h>
+#include <time.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -291,15 +294,49 @@ enum { META_BYTES_MIN = 64, META_BYTES_MAX = 200 };
 #define SEEN __attribute__((visibility("default"))) /* by LMDB, before the C library's */
 
 static int metas_left; /* meta pages that may still be written; at 0 this process ends; 0: any number */
+static int good_metas; /* before: so many go well */
+static int bad_metas;   /* 2: the next one is written and said to have failed; 1: it fails, and all before do */
+static int writes_left; /* past those: so many writes, then this process ends; 0: any number */
+
+static int is_meta(size_t size)
+{
+    return size >= META_BYTES_MIN && size <= META_BYTES_MAX;
+}
+
+static void count_write(void)
+{
+    if (bad_metas == 0 && writes_left && --writes_left == 0)
+        kill(getpid(), SIGKILL);
+}
+
+static ssize_t fail_meta(int fd, const void *bytes, size_t size, off_t at)
+{
+    if (bad_metas-- == 2 && syscall(SYS_pwrite64, fd, bytes, size, at) < 0)
+        abort();
+    errno = EIO;
+    return -1;
+}
 
 /* LMDB calls one of these two; nothing else in this program writes so few bytes with them. */
 static ssize_t write_and_die(int fd, const void *bytes, size_t size, off_t at)
 {
+    if (bad_metas && is_meta(size) && good_metas && good_metas--)
+        return syscall(SYS_pwrite64, fd, bytes, size, at);
+    if (bad_metas && is_meta(size))
+        return fail_meta(fd, bytes, size, at);
     ssize_t done = syscall(SYS_pwrite64, fd, bytes, size, at);
     if (at == 0 && size > rewritten)
         rewritten = size;
-    if (metas_left && size >= META_BYTES_MIN && size <= META_BYTES_MAX && --metas_left == 0)
+    if (metas_left && is_meta(size) && --metas_left == 0)
         kill(getpid(), SIGKILL);
+    count_write();
+    return done;
+}
+
+SEEN ssize_t writev(int fd, const struct iovec *parts, int count)
+{
+    ssize_t done = syscall(SYS_writev, fd, parts, count);
+    count_write();
     return done;
 }
 
@@ -322,6 +359,11 @@ static int die_in_commit(void *arg)
     sf_run_until_idle(rt);
     return 2;
 }
+
+struct failing_meta {
+    struct place *place;
+    int metas, writes;
+};
 
 /* A process that has the environment open until its pipe is closed. */
 static pid_t start_reader(const struct place *place, int *out_pipe)
@@ -380,6 +422,70 @@ static void a_kill_beside_another_reader_is_no_damage(void **state)
     assert_int_equal(status, 0);
 }
 
+/* The meta page of some transaction arrives, its write is said to have failed, and so is what LMDB writes then to
+ * take it back.  Then it is killed past some write. */
+static int live_past_a_meta_that_failed(void *arg)
+{
+    struct failing_meta *failing = arg;
+    sf_runtime *rt =
+        place_open_with(failing->place, &(sf_options)SF_OPTIONS(.commit_inline = 1, .log_records_max = 24));
+    if (sf_register(rt, &counter_type, NULL) < 0)
+        return 1;
+    for (int i = 0; i < 5; i++)
+        if (counter_add(rt, "ada", 1) < 0 || sf_run_until_idle(rt) < 0)
+            return 2;
+    good_metas = failing->metas;
+    bad_metas = 2;
+    writes_left = failing->writes;
+    for (int i = 0; i < 30; i++) {
+        struct timespec pause = {0, 12 * 1000000};
+        char id[8];
+        for (int j = 0; j < 40; j++) {
+            snprintf(id, sizeof id, "%d", (i * 7 + j) % 60);
+            if (i % 3)
+                counter_add(rt, id, 1);
+        }
+        counter_add(rt, "ada", 1);
+        (void)!sf_run_until_idle(rt);
+        if (i % 2)
+            nanosleep(&pause, NULL);
+    }
+    if (bad_metas)
+        return 3;
+    return sf_runtime_close(rt) < 0 ? 4 : 0;
+}
+
+static void expect_sound(const struct place *place)
+{
+    assert_int_equal(sf_verify(place->db, NULL, NULL), 0);
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(counter_add(rt, "ada", 1));
+    OK(sf_run_until_idle(rt));
+    assert_in_range(counter_stored(rt, "ada").total, 1 + 5 + 1, 1 + 5 + 30 + 1);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(sf_verify(place->db, NULL, NULL), 0);
+}
+
+/* LMDB goes by the number in lock.mdb, and would write over the pages of the one that arrived. */
+static void a_meta_page_that_could_not_be_taken_back_is_no_damage(void **state)
+{
+    struct place *place = *state;
+    int end, status;
+    for (int metas = 1; metas <= 10; metas++)
+        for (int writes = 2; writes <= 4; writes++) {
+            struct failing_meta failing = {place, metas, writes};
+            snprintf(place->db, sizeof place->db, "%.200s/%d-%d", place->dir, metas, writes);
+            made_with_a_counter(place);
+            pid_t reader = start_reader(place, &end);
+            int rc = in_child(live_past_a_meta_that_failed, &failing);
+            assert_true(rc == 0 || rc == -SIGKILL);
+            expect_sound(place);
+            close(end);
+            assert_int_equal(waitpid(reader, &status, 0), reader);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -396,6 +502,7 @@ int main(void)
         RIG_TEST(a_database_and_its_name_are_durable_once_it_is_open),
         RIG_TEST(an_attempt_to_make_a_database_leaves_nothing),
         TEST(a_kill_beside_another_reader_is_no_damage),
+        TEST(a_meta_page_that_could_not_be_taken_back_is_no_damage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
