@@ -1,5 +1,7 @@
 #include "store/skiplist.h"
 
+#include <string.h>
+
 #include "store/key_order.h"
 
 void sfi_skiplist_init(struct sfi_skiplist *list)
@@ -28,13 +30,39 @@ static int passes(const struct sfi_skipnode *node, sf_bytes key, int through)
     return order < 0 || (through && order == 0);
 }
 
+static struct sfi_skipnode *next_of(const struct sfi_skiplist *list,
+                                    const struct sfi_skipnode *node, int floor)
+{
+    return node ? node->next[floor] : list->first[floor];
+}
+
+/* From the finger up to the first floor that does not lead past it: from there on the path is the finger's.  How
+ * many floors are left to walk, and from where. */
+static int climb(const struct sfi_skiplist *list, sf_bytes key, int through,
+                 struct sfi_skipnode *path[SFI_TOWER_MAX], struct sfi_skipnode **from)
+{
+    int floor = 0;
+    *from = NULL;
+    if (!list->finger[0] || !passes(list->finger[0], key, through))
+        return SFI_TOWER_MAX;
+    for (; floor < SFI_TOWER_MAX; floor++) {
+        const struct sfi_skipnode *next = next_of(list, list->finger[floor], floor);
+        if (!next || !passes(next, key, through))
+            break;
+        *from = list->finger[floor];
+    }
+    for (int above = floor; above < SFI_TOWER_MAX; above++)
+        path[above] = list->finger[above];
+    return floor;
+}
+
 /* The last node that a walk to `key` passes on each floor; NULL: the front. */
 static void descend(const struct sfi_skiplist *list, sf_bytes key, int through,
                     struct sfi_skipnode *path[SFI_TOWER_MAX])
 {
-    struct sfi_skipnode *at = NULL;
-    for (int floor = SFI_TOWER_MAX - 1; floor >= 0; floor--) {
-        struct sfi_skipnode *next = at ? at->next[floor] : list->first[floor];
+    struct sfi_skipnode *at;
+    for (int floor = climb(list, key, through, path, &at) - 1; floor >= 0; floor--) {
+        struct sfi_skipnode *next = next_of(list, at, floor);
         while (next && passes(next, key, through)) {
             at = next;
             next = at->next[floor];
@@ -57,7 +85,9 @@ void sfi_skiplist_link(struct sfi_skiplist *list, struct sfi_skipnode *node)
         struct sfi_skipnode **link = link_of(list, path[floor], floor);
         node->next[floor] = *link;
         *link = node;
+        path[floor] = node;
     }
+    memcpy(list->finger, path, sizeof path);
 }
 
 void sfi_skiplist_unlink(struct sfi_skiplist *list, struct sfi_skipnode *node)
@@ -66,6 +96,7 @@ void sfi_skiplist_unlink(struct sfi_skiplist *list, struct sfi_skipnode *node)
     descend(list, node->key, 0, path);
     for (uint32_t floor = 0; floor < node->height; floor++)
         *link_of(list, path[floor], floor) = node->next[floor];
+    memcpy(list->finger, path, sizeof path);
 }
 
 struct sfi_skipnode *sfi_skiplist_after(const struct sfi_skiplist *list, sf_bytes key, int greater)

@@ -4,8 +4,10 @@
  *     forgotten whole.
  * (2) A key is in the list at most once.
  * (3) Any number of threads may read while nobody links or unlinks.
+ * (4) A walk to a key at or past the one that was linked last begins there, on the lowest floor that does not lead
+ *     past it, not at the front: so keys that come in order, or near each other, cost a comparison or two.
  *
- * Pugh, "Skip lists: a probabilistic alternative to balanced trees", 1990. */
+ * Pugh, "Skip lists: a probabilistic alternative to balanced trees", 1990; "A skip list cookbook", 1990, for (4). */
 #ifndef SFI_STORE_SKIPLIST_H
 #define SFI_STORE_SKIPLIST_H
 
@@ -24,6 +26,7 @@ struct sfi_skipnode {
 
 struct sfi_skiplist {
     struct sfi_skipnode *first[SFI_TOWER_MAX];
+    struct sfi_skipnode *finger[SFI_TOWER_MAX]; /* the last node on each floor up to the one linked last */
     uint64_t dice;
 };
 
