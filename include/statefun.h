@@ -420,7 +420,8 @@ SF_API int sf_emit(sf_turn *turn, const char *egress, const char *kind, sf_bytes
  * turn (oneself, a caller), or deeper than 16, is a fault of the program: rejected.  Who is paused
  * cannot be called either: this turn is undone, and tried again later without counting an attempt.
  * A struct that was lent stays where it is, and nobody else changes it.  While the inner turn runs
- * only its own sf_turn may be used. */
+ * only its own sf_turn may be used.  The structs and values of those called count against what one
+ * turn may send and store (sf_options.store_bytes_max): beyond, it is rejected. */
 SF_API const sf_message *sf_call(sf_turn *turn, sf_address to, const char *kind, sf_bytes body);
 
 /* Undo this turn, with a reason in the manner of printf(); the type says how often it is tried

@@ -103,7 +103,8 @@ static int make_view(struct sf_turn *turn, const struct sfi_actor *callee, const
                         .body = body.data ? SF_BYTES(data, body.size) : SF_NONE,
                         .attempt = turn->view.attempt,
                         .reason = ""};
-    return sfi_work_charge(work, body.size + CALL_BYTES);
+    size_t struct_bytes = callee->copied ? 0 : 2 * callee->type->desc.state_size; /* and its copy */
+    return sfi_work_charge(work, body.size + CALL_BYTES + struct_bytes);
 }
 
 /* An exception goes through: the inner handler is left, and the one that called may catch it. */

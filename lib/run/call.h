@@ -7,6 +7,9 @@
  *     both doom the work.  A call does not go around a pause; a back-off it may overtake.
  * (3) An inner handler that is left by an exception, or by longjmp into the one that called, dooms the work too.
  *
+ * (4) Whom a work has called stays in memory until it ends.  So their structs, and the values that they read, count
+ *     against what one turn may send and store, and a work is bounded however many it calls.
+ *
  * Engine thread only. */
 #ifndef SFI_RUN_CALL_H
 #define SFI_RUN_CALL_H

@@ -163,7 +163,10 @@ struct sfi_slot *sfi_turn_slot(struct sf_turn *turn, const sf_value *value)
         sfi_work_error(work_of(turn));
         return NULL;
     }
+    uint64_t bytes = turn->rt->actors.bytes;
     int rc = sfi_actor_load_slot(&turn->rt->actors, turn->rt->store, actor, binding->number, &slot);
+    if (rc == 0 && SFI_RARE(turn->depth > 1)) /* call.h: 4 */
+        sfi_work_charge(work_of(turn), turn->rt->actors.bytes - bytes);
     if (rc == 0)
         return slot;
     sfi_work_unreadable(work_of(turn), rc);

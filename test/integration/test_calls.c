@@ -383,6 +383,75 @@ static void a_longjmp_out_of_a_call_dooms_the_turn_that_called(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* -- bounded ---------------------------------------------------------------------------------- */
+
+enum { HEAVY = 1 << 20 };
+static sf_value heavy_value = SF_VALUE("heavy");
+
+/* "look" reads a struct, or with a body a value; "store" stores that value. */
+static int run_heavy(sf_turn *turn)
+{
+    static const char zeroes[HEAVY];
+    if (sf_is(sf_msg(turn), "store"))
+        return sf_value_put(turn, &heavy_value, SF_BYTES(zeroes, sizeof zeroes));
+    if (sf_msg(turn)->body.size)
+        return sf_reply(turn, sf_value_get(turn, &heavy_value).data ? "there" : "absent", SF_NONE);
+    return sf_state(turn) ? sf_reply(turn, "looked", SF_NONE) : -1;
+}
+
+/* Calls so many, with a body or without. */
+static int call_many(sf_turn *turn)
+{
+    const uint64_t *count = sf_body(turn, sizeof *count);
+    for (uint64_t i = 0; i < (*count & 0xffff); i++) {
+        char id[24];
+        snprintf(id, sizeof id, "%llu", (unsigned long long)i);
+        sf_call(turn, sf_addr("test/heavy", id), "look", *count >> 16 ? sf_str("value") : SF_NONE);
+    }
+    return 0;
+}
+
+static void whom_a_turn_may_call_is_bounded_by_what_they_are(void **state)
+{
+    static const sf_type heavy = SF_TYPE("test/heavy", .handler = run_heavy, .state_size = HEAVY,
+                                         .values = {&heavy_value});
+    static const sf_type caller = SF_TYPE("test/caller", .handler = call_many);
+    const uint64_t few = 20, many = 40, values = 1 << 16;
+    sf_options options = *defaults();
+    options.store_bytes_max = UINT64_C(1) << 30; /* 64 MiB a turn */
+    sf_runtime *rt = place_open_with(*state, &options);
+    OK(sf_register(rt, &heavy, NULL));
+    OK(sf_register(rt, &caller, NULL));
+    OK(sf_send(rt, sf_addr("test/caller", "c"), "", SF_OF(few)));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).dead_letters, 0);
+    OK(sf_send(rt, sf_addr("test/caller", "c"), "", SF_OF(many))); /* 40 structs and their copies */
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).dead_letters, 1);
+    sf_view *view = NULL;
+    OK(sf_view_open(rt, &view));
+    HAS(sf_view_dead(view, 0)->reason, "one turn sent and stored more than 67108864 bytes");
+    sf_view_close(view);
+    for (int i = 0; i < 30; i++) {
+        char id[24];
+        snprintf(id, sizeof id, "%d", i);
+        OK(sf_send(rt, sf_addr("test/heavy", id), "store", SF_NONE));
+        OK(sf_run_until_idle(rt));
+    }
+    OK(sf_runtime_close(rt));
+    rt = place_open_with(*state, &options); /* the values are on disk */
+    OK(sf_register(rt, &heavy, NULL));
+    OK(sf_register(rt, &caller, NULL));
+    const uint64_t ten = 10 | values, thirty = 30 | values;
+    OK(sf_send(rt, sf_addr("test/caller", "c"), "", SF_OF(ten)));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).dead_letters, 0);
+    OK(sf_send(rt, sf_addr("test/caller", "c"), "", SF_OF(thirty))); /* and values read */
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).dead_letters, 1);
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -395,6 +464,7 @@ int main(void)
         TEST(a_struct_that_was_lent_stays_where_it_is_across_calls),
         TEST(a_turn_that_waits_for_its_call_cannot_be_used),
         TEST(a_longjmp_out_of_a_call_dooms_the_turn_that_called),
+        TEST(whom_a_turn_may_call_is_bounded_by_what_they_are),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
