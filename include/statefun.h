@@ -53,8 +53,9 @@
  *            actor can make others wait for what was sent before: inbox_ms_max bounds that for what
  *            comes from outside, sf_type.waiting_max what one actor may have waiting.  It cannot
  *            make them wait by failing, being paused or being registered late: what waits for it
- *            lies apart, on disk.  Handlers that send more than they take are held back when the
- *            database is half full.  A handler that blocks stops all.
+ *            lies apart, on disk.  Handlers that send more than they take are held back while
+ *            messages that wait take a quarter of store_bytes_max.  A handler that blocks stops
+ *            all.
  * MEMORY     What you pass is copied, except sf_type, sf_value and their names, which are borrowed
  *            until close (so keep them static).  What you are lent is aligned for every type, is
  *            followed by a zero byte, and is gone when the handler or callback returns; in a turn

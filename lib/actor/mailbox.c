@@ -140,7 +140,9 @@ void sfi_mailbox_admit(struct sfi_mailbox *mailbox, struct sfi_type *type)
 static void take_back(void *taker, struct sfi_message *message)
 {
     struct sfi_mailbox *mailbox = taker;
-    mailbox->bytes += sfi_mailbox_memory(mailbox, message);
+    uint64_t bytes = sfi_mailbox_memory(mailbox, message);
+    mailbox->bytes += bytes;
+    mailbox->backlog_bytes -= bytes < mailbox->backlog_bytes ? bytes : mailbox->backlog_bytes;
     sfi_list_push(&mailbox->queue, message);
 }
 
@@ -157,8 +159,10 @@ static int read_back(struct sfi_mailbox *mailbox)
     uint64_t damaged = mailbox->backlog.damaged;
     int rc = sfi_backlog_read(&mailbox->backlog, take_back, mailbox);
     sfi_mailbox_lower(mailbox, &mailbox->queued, mailbox->backlog.damaged - damaged);
-    if (!sfi_backlog_is_open(&mailbox->backlog))
+    if (!sfi_backlog_is_open(&mailbox->backlog)) {
+        mailbox->backlog_bytes = 0;
         join_queue(mailbox);
+    }
     return rc;
 }
 
@@ -362,6 +366,7 @@ static void drop_front(struct sfi_mailbox *mailbox, struct sfi_message_list *lis
            mailbox->bytes > sfi_mailbox_budget(mailbox) / 2) {
         struct sfi_message *message = sfi_list_pop(list);
         sfi_backlog_add(&mailbox->backlog, message->sequence);
+        mailbox->backlog_bytes += sfi_mailbox_memory(mailbox, message);
         sfi_mailbox_free(mailbox, message);
     }
 }

@@ -93,6 +93,7 @@ struct sfi_mailbox {
     uint64_t let_go;           /* of these, what holds let go that had more */
     uint64_t bytes, bytes_max; /* of messages in memory, handled ones included */
     uint64_t held_bytes;       /* of these, behind holds */
+    uint64_t backlog_bytes;    /* of messages in the backlog, as they were in memory */
     uint64_t counted_bytes;    /* of outside work */
     uint64_t aside_bytes;      /* of outside work, ever gone behind holds instead of handled */
     uint64_t unsaved_bytes;    /* what sealing will write */
@@ -168,6 +169,12 @@ static inline int sfi_mailbox_dirty(const struct sfi_mailbox *mailbox)
 static inline uint64_t sfi_mailbox_held_room(const struct sfi_mailbox *mailbox)
 {
     return mailbox->parking.bytes + 2 * mailbox->held_bytes;
+}
+
+/* Of all messages that wait, in memory or not. */
+static inline uint64_t sfi_mailbox_waiting_bytes(const struct sfi_mailbox *mailbox)
+{
+    return mailbox->bytes + mailbox->backlog_bytes + mailbox->parking.bytes;
 }
 
 /* What lies idle in slabs beside messages, but for a slab of each size: those who stay behind hold a place in

@@ -2,12 +2,13 @@
 
 #include "base/err.h"
 
-#define THROUGH_NS (UINT64_C(1000) * 1000000)
+#define ALONE_NS (UINT64_C(10) * 1000000)
+#define BESIDE_NS (UINT64_C(1000) * 1000000)
 #define RESERVE_MAX (UINT64_C(256) << 20)
 #define EPOCH_BYTES_MAX (UINT64_C(32) << 20)
 #define TURN_BYTES_MAX (UINT64_C(64) << 20)
 
-enum { RESERVE_PART = 8, FLOOD_PART = 2, EPOCH_PART = 64, TURN_PART = 16, PARKED_PART = 4 };
+enum { RESERVE_PART = 8, EPOCH_PART = 64, TURN_PART = 16, PARKED_PART = 4 };
 
 static uint64_t share(const struct sfi_ceiling *ceiling, uint64_t part, uint64_t most)
 {
@@ -22,8 +23,6 @@ static uint64_t room_needed(const struct sfi_ceiling *ceiling, enum sfi_door doo
     switch (door) {
     case SFI_SENDS:
         return reserve + 2 * bytes;
-    case SFI_FLOODS:
-        return ceiling->bytes_max / FLOOD_PART;
     case SFI_TURNS:
         return reserve / 2;
     case SFI_RELIEF:
@@ -42,12 +41,26 @@ int sfi_ceiling_check(const struct sfi_ceiling *ceiling, enum sfi_door door, uin
                    (unsigned long long)ceiling->bytes_max);
 }
 
-int sfi_ceiling_lets_through(struct sfi_ceiling *ceiling, uint64_t now_ns)
+/* The one that was let through was kept itself. */
+static int lets_through(const struct sfi_ceiling *ceiling, uint64_t turns, uint64_t now_ns)
 {
-    if (ceiling->through_ns && now_ns - ceiling->through_ns < THROUGH_NS)
+    uint64_t passed_ns = now_ns - ceiling->through_ns;
+    return passed_ns >= BESIDE_NS ||
+           (passed_ns >= ALONE_NS && turns <= ceiling->through_turns + 1);
+}
+
+uint64_t sfi_ceiling_flood_ms(struct sfi_ceiling *ceiling, uint64_t turns, uint64_t now_ns)
+{
+    int is_first = ceiling->flood_ns == 0;
+    if (is_first)
+        ceiling->flood_ns = now_ns;
+    if (is_first || lets_through(ceiling, turns, now_ns)) {
+        ceiling->through_ns = now_ns;
+        ceiling->through_turns = turns;
         return 0;
-    ceiling->through_ns = now_ns;
-    return 1;
+    }
+    uint64_t wait_ns = now_ns - ceiling->flood_ns;
+    return (wait_ns < ALONE_NS ? ALONE_NS : wait_ns < BESIDE_NS ? wait_ns : BESIDE_NS) / 1000000;
 }
 
 int sfi_ceiling_is_crowded(const struct sfi_ceiling *ceiling)

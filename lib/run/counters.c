@@ -16,7 +16,7 @@ static const size_t fields[] = {
     offsetof(struct sfi_counters, next_timer),    offsetof(struct sfi_counters, next_async),
     offsetof(struct sfi_counters, parked),        offsetof(struct sfi_counters, dead_first),
     offsetof(struct sfi_counters, dead_count),    offsetof(struct sfi_counters, dead_bytes),
-    offsetof(struct sfi_counters, parked_bytes)};
+    offsetof(struct sfi_counters, parked_bytes),  offsetof(struct sfi_counters, waiting_bytes)};
 
 enum { FIELD_BYTES = 8, FIELDS = sizeof fields / sizeof *fields, FIELDS_OF_VERSION_1 = 3 };
 
@@ -88,6 +88,7 @@ static int save(sf_runtime *rt, struct sfi_batch *batch)
     counters->waiting = rt->mailbox.count - rt->mailbox.parking.rows;
     counters->parked = rt->mailbox.parking.rows;
     counters->parked_bytes = rt->mailbox.parking.bytes;
+    counters->waiting_bytes = rt->mailbox.bytes + rt->mailbox.backlog_bytes;
     counters->next_type = (uint64_t)rt->types.count + 1;
     counters->next_egress = rt->egresses.next_number;
     counters->next_dead = rt->dead.next;
@@ -116,6 +117,7 @@ static int load(sf_runtime *rt, sf_bytes key, sf_bytes record)
     sfi_mailbox_recover(&rt->mailbox, rt->store, counters->next_message, counters->waiting,
                         counters->parked);
     rt->mailbox.parking.bytes = rt->ceiling.parked = counters->parked_bytes;
+    rt->mailbox.backlog_bytes = counters->waiting_bytes;
     return 0;
 }
 

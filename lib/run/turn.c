@@ -374,19 +374,24 @@ void sfi_turn_call_handler(struct sf_turn *turn)
     call_handler(turn);
 }
 
-/* Near the ceiling who sends more than he took waits for those who do not (ceiling.h: 4). */
+/* While much waits, who sends more than he took waits for those who do not (ceiling.h: 4). */
 static void check_flood(sf_runtime *rt)
 {
     struct sfi_work *work = &rt->turns.work;
     if (work->sent_bytes == 0 || work->verdict != SFI_KEEP ||
-        work->sent_bytes <= sfi_message_bytes(rt->turns.message) ||
-        sfi_ceiling_check(&rt->ceiling, SFI_FLOODS, 0) == 0 ||
-        sfi_ceiling_lets_through(&rt->ceiling, rt->sys->mono_ns(rt->sys->ctx)))
+        work->sent_bytes <= sfi_message_bytes(rt->turns.message))
         return;
+    if (!sfi_ceiling_has_flood(&rt->ceiling, sfi_mailbox_waiting_bytes(&rt->mailbox))) {
+        rt->ceiling.flood_ns = 0;
+        return;
+    }
     work->full = NULL;
-    work->wait_ms = 0;
-    sfi_work_doom(work, SFI_WAIT, SF_EDISK,
-                  "the turn sends more than it took, and the database is half full");
+    work->wait_ms = sfi_ceiling_flood_ms(&rt->ceiling, rt->epoch.stats.turns,
+                                         rt->sys->mono_ns(rt->sys->ctx));
+    if (work->wait_ms)
+        sfi_work_doom(work, SFI_WAIT, SF_EDISK,
+                      "the turn sends more than it took, and what waits takes too much of the "
+                      "database");
 }
 
 /* 1: kept; 0: undone and dealt with; negative: trouble. */

@@ -83,11 +83,52 @@ static void a_flood_that_is_alone_goes_on_slowly(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* -- what fills the database otherwise ----------------------------------------------------------- */
+
+enum { HOARD = 100 << 10 };
+static sf_value hoard = SF_VALUE("hoard");
+
+static int keep(sf_turn *turn)
+{
+    static char bytes[HOARD];
+    return sf_value_put(turn, &hoard, SF_OF(bytes));
+}
+
+/* One tells ten, and they tell nobody. */
+static int fan_out(sf_turn *turn)
+{
+    for (int i = 0; i < 10 && !sf_is(sf_msg(turn), "leaf"); i++)
+        sf_tell(turn, sf_addr("test/fan", "g"), "leaf", SF_NONE);
+    return 0;
+}
+
+/* Only messages that wait are held against who sends more of them. */
+static void in_a_database_full_of_states_turns_may_send_more_than_they_took(void **state)
+{
+    static const sf_type hoarder = SF_TYPE("test/hoarder", .handler = keep, .values = {&hoard});
+    static const sf_type fan = SF_TYPE("test/fan", .handler = fan_out);
+    const sf_options options = SF_OPTIONS(.store_bytes_max = CEILING);
+    sf_runtime *rt = place_open_with(*state, &options);
+    OK(sf_register(rt, &hoarder, NULL));
+    OK(sf_register(rt, &fan, NULL));
+    for (unsigned char id = 1; id <= 44; id++) { /* more than half of it */
+        OK(sf_send(rt, (sf_address){"test/hoarder", SF_OF(id)}, "", SF_NONE));
+        OK(sf_run_until_idle(rt));
+    }
+    for (int i = 0; i < 100; i++)
+        OK(sf_send(rt, sf_addr("test/fan", "f"), "", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).turns_failed, 0);
+    assert_int_equal(stats_of(rt).turns, 44 + 100 + 1000);
+    OK(sf_runtime_close(rt));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_chain_reaction_neither_fills_the_database_nor_stops_the_others),
         TEST(a_flood_that_is_alone_goes_on_slowly),
+        TEST(in_a_database_full_of_states_turns_may_send_more_than_they_took),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -55,18 +55,54 @@ static void turns_wait_when_half_of_the_reserve_is_used(void **state)
     assert_non_null(strstr(sf_errmsg(), "turns wait"));
 }
 
-static void a_turn_that_floods_waits_in_the_second_half_but_for_one_a_second(void **state)
+enum { QUARTER = 16, MS = 1000000 };
+
+/* At so many ms, after so many turns: how long it is to wait. */
+static uint64_t flood_ms(struct sfi_ceiling *ceiling, uint64_t waiting, uint64_t turns, uint64_t at)
+{
+    if (sfi_ceiling_has_flood(ceiling, waiting))
+        return sfi_ceiling_flood_ms(ceiling, turns, 5000 * UINT64_C(1000000) + at * MS);
+    ceiling->flood_ns = 0;
+    return 0;
+}
+
+static void a_turn_that_floods_waits_while_more_than_a_quarter_waits(void **state)
 {
     (void)state;
-    const uint64_t second = UINT64_C(1000000000);
     struct sfi_ceiling ceiling = with(64, 32 * MIB);
-    assert_int_equal(sfi_ceiling_check(&ceiling, SFI_FLOODS, 0), 0);
-    ceiling.room--;
-    is_shut(&ceiling, SFI_FLOODS, 0);
-    assert_true(sfi_ceiling_lets_through(&ceiling, 5 * second));
-    assert_false(sfi_ceiling_lets_through(&ceiling, 5 * second));
-    assert_false(sfi_ceiling_lets_through(&ceiling, 6 * second - 1));
-    assert_true(sfi_ceiling_lets_through(&ceiling, 6 * second));
+    assert_int_equal(flood_ms(&ceiling, QUARTER * MIB, 7, 0), 0);
+    assert_int_equal(flood_ms(&ceiling, QUARTER * MIB + 1, 8, 0), 0); /* the first one passes */
+    assert_int_equal(flood_ms(&ceiling, QUARTER * MIB + 1, 10, 0), 10);
+    assert_int_equal(flood_ms(&ceiling, QUARTER * MIB + 1, 11, 30), 30); /* as long as it has been so */
+    assert_int_equal(flood_ms(&ceiling, QUARTER * MIB + 1, 12, 999), 999);
+    assert_int_equal(flood_ms(&ceiling, QUARTER * MIB, 13, 999), 0);
+    assert_int_equal(flood_ms(&ceiling, QUARTER * MIB + 1, 14, 2000), 0); /* and from the beginning */
+    assert_int_equal(flood_ms(&ceiling, QUARTER * MIB + 1, 16, 2000), 10);
+}
+
+static void one_is_let_through_when_nobody_else_runs_and_one_a_second(void **state)
+{
+    (void)state;
+    struct sfi_ceiling ceiling = with(64, 32 * MIB);
+    const uint64_t much = 40 * MIB;
+    assert_int_equal(flood_ms(&ceiling, much, 8, 0), 0);
+    assert_int_equal(flood_ms(&ceiling, much, 9, 9), 10); /* only that one was kept since */
+    assert_int_equal(flood_ms(&ceiling, much, 9, 10), 0);
+    assert_int_equal(flood_ms(&ceiling, much, 11, 20), 20); /* another was */
+    assert_int_equal(flood_ms(&ceiling, much, 11, 1009), 1000);
+    assert_int_equal(flood_ms(&ceiling, much, 500, 1010), 0);
+    assert_int_equal(flood_ms(&ceiling, much, 900, 2009), 1000);
+    assert_int_equal(flood_ms(&ceiling, much, 900, 2010), 0);
+}
+
+/* What is not messages may take what it takes; messages no more than half of what it leaves. */
+static void what_waits_may_not_take_more_than_is_left(void **state)
+{
+    (void)state;
+    struct sfi_ceiling ceiling = with(64, 9 * MIB);
+    assert_int_equal(flood_ms(&ceiling, 9 * MIB, 1, 0), 0);
+    assert_int_equal(flood_ms(&ceiling, 9 * MIB + 1, 2, 0), 0);
+    assert_int_equal(flood_ms(&ceiling, 9 * MIB + 1, 4, 0), 10);
 }
 
 static void what_is_parked_may_have_a_quarter(void **state)
@@ -133,7 +169,9 @@ int main(void)
         cmocka_unit_test(sends_are_refused_below_an_eighth_and_twice_what_is_under_way),
         cmocka_unit_test(the_reserve_of_a_large_database_is_256_mib),
         cmocka_unit_test(turns_wait_when_half_of_the_reserve_is_used),
-        cmocka_unit_test(a_turn_that_floods_waits_in_the_second_half_but_for_one_a_second),
+        cmocka_unit_test(a_turn_that_floods_waits_while_more_than_a_quarter_waits),
+        cmocka_unit_test(one_is_let_through_when_nobody_else_runs_and_one_a_second),
+        cmocka_unit_test(what_waits_may_not_take_more_than_is_left),
         cmocka_unit_test(what_is_parked_may_have_a_quarter),
         cmocka_unit_test(what_makes_room_is_let_in_whatever_is_left),
         cmocka_unit_test(an_epoch_and_a_turn_fit_into_what_is_kept_free),

@@ -393,9 +393,11 @@ static void what_is_over_budget_waits_on_disk_and_comes_back_in_order(void **sta
     assert_true(f->mailbox.backlog.count > 4000);
     assert_int_equal(f->mailbox.count, 5000);
     assert_int_equal(f->mailbox.queued, 5000);
+    assert_int_equal(sfi_mailbox_waiting_bytes(&f->mailbox), 5000 * 64); /* wherever they are */
     for (uint64_t n = 0; n < 5000; n++)
         handle_number(f, "a", n);
     assert_true(nothing_now(f));
+    assert_int_equal(f->mailbox.backlog_bytes, 0);
     assert_int_equal(f->mailbox.bytes, f->mailbox.handled_count * 64);
     commit(f);
     assert_int_equal(f->mailbox.bytes, 0);
