@@ -32,6 +32,7 @@
 #include "run/inbox.h"
 #include "run/poll.h"
 #include "run/position.h"
+#include "run/reclaim.h"
 #include "run/ticket.h"
 #include "run/turn.h"
 #include "run/wait.h"
@@ -89,6 +90,7 @@ struct sf_runtime {
     struct sfi_turns turns;
     struct sfi_careful careful;
     struct sfi_fronts fronts;
+    struct sfi_reclaim reclaim;
     struct sfi_arena delivery; /* what an egress callback is lent */
     struct sfi_poll poll;
 };
