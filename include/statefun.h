@@ -799,6 +799,11 @@ SF_API sf_cursor *sf_view_actors(sf_view *view, const char *type);
 SF_API sf_cursor *sf_view_held(sf_view *view, const char *type);
 SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until the next call */
 SF_API sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value);
+/* What a map, or a list, had then, as sf_map_scan() and sf_list_scan() hand it out. */
+SF_API sf_cursor *sf_view_map(sf_view *view, sf_address address, const sf_map *map,
+                              const sf_range *range);
+SF_API sf_cursor *sf_view_list(sf_view *view, sf_address address, const sf_list *list,
+                               int backwards);
 /* The first dead letter whose number is greater; NULL: none.  Lent until the next call.  Damaged
  * ones are passed over; if none comes after them it is SF_ECORRUPT. */
 SF_API const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence);

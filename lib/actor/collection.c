@@ -42,6 +42,35 @@ int sfi_entry_read(sf_bytes packed, struct sfi_entry *out)
     return 0;
 }
 
+int sfi_entry_check(const char *type_name, const struct sfi_binding *binding,
+                    const struct sfi_layouts *layouts, const struct sfi_entry *entry)
+{
+    const sf_slot *desc = &binding->desc;
+    if (desc->struct_size == 0)
+        return 0;
+    if (entry->version == desc->struct_version && entry->bytes.size == desc->struct_size)
+        return 0;
+    if (entry->version < desc->struct_version && (desc->struct_migrate || layouts->today))
+        return 1;
+    return sfi_err(entry->version > desc->struct_version ? SF_ENEWER : SF_ECORRUPT,
+                   "slot '%s' of '%s': a struct has %zu bytes in version %u, this is %u",
+                   desc->name, type_name, entry->bytes.size, entry->version, desc->struct_version);
+}
+
+int sfi_entry_migrate(const char *type_name, const struct sfi_binding *binding,
+                      const struct sfi_layouts *layouts, const struct sfi_entry *entry, void *fresh)
+{
+    const sf_slot *desc = &binding->desc;
+    char who[SFI_WHO_MAX];
+    struct sfi_shape shape = sfi_slot_shape(type_name, desc, who);
+    if (!desc->struct_migrate)
+        return sfi_layouts_carry(layouts, &shape, entry->version, entry->bytes, fresh);
+    if (!desc->struct_migrate(entry->version, entry->bytes, fresh))
+        return 0;
+    return sfi_err(SF_EFAILED, "slot '%s' of '%s': struct_migrate refused version %u", desc->name,
+                   type_name, entry->version);
+}
+
 static int put_record(struct sfi_batch *batch, enum sfi_record_kind kind, sf_bytes key,
                       sf_bytes payload)
 {

@@ -46,6 +46,15 @@ void sfi_entry_write(const struct sfi_entry *entry, unsigned char *out);
 /* Points into `packed`.  SF_ECORRUPT; SF_ENEWER: a form that is not known. */
 int sfi_entry_read(sf_bytes packed, struct sfi_entry *out);
 
+/* A struct as it is stored, and as it is today: 0: the same bytes; 1: of an older version, which
+ * sfi_entry_migrate() carries over; SF_ENEWER, SF_ECORRUPT. */
+int sfi_entry_check(const char *type_name, const struct sfi_binding *binding,
+                    const struct sfi_layouts *layouts, const struct sfi_entry *entry);
+/* Into a struct of today, which is zeroed: by the application, or field by field.  SF_EFAILED. */
+int sfi_entry_migrate(const char *type_name, const struct sfi_binding *binding,
+                      const struct sfi_layouts *layouts, const struct sfi_entry *entry,
+                      void *fresh);
+
 /* The same as a row. */
 int sfi_entry_put(struct sfi_batch *batch, sf_bytes key, const struct sfi_entry *entry); /* 0 or SF_ENOMEM */
 int sfi_entry_open(sf_bytes key, sf_bytes record, struct sfi_entry *out);

@@ -101,50 +101,36 @@ static struct sfi_lent *lend(const struct sfi_map *map, const struct sfi_binding
 
 /* No snapshot is open, and the struct lies in the arena: so the application may also be left. */
 static int migrate(const struct sfi_map *map, const struct sfi_binding *binding,
-                   const struct sfi_entry *entry, void *fresh)
+                   const struct sfi_layouts *layouts, const struct sfi_entry *entry, void *fresh)
 {
     struct sfi_turns *turns = &map->work->rt->turns;
     struct sfi_type *type = map->actor->type;
     turns->migrating = 1;
-    int refused = binding->desc.struct_migrate(entry->version, entry->bytes, fresh);
+    int rc = sfi_entry_migrate(type->name, binding, layouts, entry, fresh);
     turns->migrating = 0;
-    if (!refused) {
+    if (rc == 0)
         type->refused = 0;
-        return 0;
-    }
-    sfi_work_doom(map->work, SFI_HOLD, SF_EFAILED,
-                  "slot '%s' of '%s': struct_migrate refused version %u", binding->desc.name,
-                  type->name, entry->version);
-    return sfi_work_error(map->work);
-}
-
-static int no_struct(const struct sfi_map *map, const struct sfi_binding *binding,
-                     const struct sfi_entry *entry)
-{
-    uint32_t today = binding->desc.struct_version;
-    int code = entry->version > today ? SF_ENEWER : SF_ECORRUPT;
-    sfi_err(code, "slot '%s' of '%s': a struct has %zu bytes in version %u, this is %u",
-            binding->desc.name, map->actor->type->name, entry->bytes.size, entry->version, today);
-    return sfi_work_unreadable(map->work, code);
+    else
+        sfi_work_doom(map->work, SFI_HOLD, rc, "%s", sf_errmsg());
+    return rc;
 }
 
 int sfi_lent_upgrade(const struct sfi_map *map, const struct sfi_binding *binding,
                      const struct sfi_entry *entry, sf_bytes *out)
 {
-    const sf_slot *desc = &binding->desc;
+    const struct sfi_type *type = map->actor->type;
+    const struct sfi_layouts *layouts = &type->slots[binding->number - 1].layouts;
+    size_t size = binding->desc.struct_size;
     *out = entry->bytes;
-    if (desc->struct_size == 0)
-        return 0;
-    if (entry->version == desc->struct_version && entry->bytes.size == desc->struct_size)
-        return 0;
-    if (entry->version >= desc->struct_version || !desc->struct_migrate)
-        return no_struct(map, binding, entry);
-    unsigned char *fresh = sfi_arena_alloc(&map->work->arena, desc->struct_size + 1);
+    int rc = sfi_entry_check(type->name, binding, layouts, entry);
+    if (rc <= 0)
+        return rc < 0 ? sfi_work_unreadable(map->work, rc) : 0;
+    unsigned char *fresh = sfi_arena_alloc(&map->work->arena, size + 1);
     if (!fresh)
         return sfi_work_no_memory(map->work);
-    memset(fresh, 0, desc->struct_size + 1);
-    *out = SF_BYTES(fresh, desc->struct_size);
-    return migrate(map, binding, entry, fresh);
+    memset(fresh, 0, size + 1);
+    *out = SF_BYTES(fresh, size);
+    return migrate(map, binding, layouts, entry, fresh);
 }
 
 /* 1: there, as a struct of today, or as bytes; 0; negative. */

@@ -68,6 +68,8 @@ void sfi_view_close(sf_view *view)
         return;
     for (struct sfi_view_cursor *cursor = view->cursors, *next; cursor; cursor = next) {
         next = cursor->next;
+        if (cursor->end)
+            cursor->end(cursor);
         sfi_arena_fini(&cursor->arena);
         sfi_free(rt->sys, cursor);
     }
@@ -116,7 +118,8 @@ int sfi_view_slot(sf_runtime *rt, const char *name, const sf_slot *handle, enum 
     const struct sfi_type *now = sfi_types_number(&rt->types, type->number);
     const struct sfi_binding *binding = sfi_type_binding(now, handle, kind);
     if (binding)
-        *out = (struct sfi_look){*binding, *sfi_type_expiry(now, binding->number)};
+        *out = (struct sfi_look){*binding, *sfi_type_expiry(now, binding->number),
+                                 now->slots[binding->number - 1].layouts};
     pthread_mutex_unlock(&rt->lock);
     return binding ? 0
                    : sfi_err(SF_EINVAL, "type '%s' does not list that %s", type->name,

@@ -31,13 +31,15 @@ struct sfi_view_cursor {
     struct sfi_arena arena;
     const struct sfi_view_rows *rows; /* over rows of one type: which, */
     struct sfi_key at;                /* and the one that was handed out last */
-    struct sfi_view_collection *collection;
+    struct sfi_view_collection *collection;       /* over a map or a list */
+    void (*end)(struct sfi_view_cursor *cursor); /* frees what else it has; or NULL */
 };
 
 /* What readers need of a slot. */
 struct sfi_look {
     struct sfi_binding binding;
     struct sfi_expiry expiry;
+    struct sfi_layouts layouts;
 };
 
 /* Is it a view, in this process?  0, SF_EINVAL, SF_EFORK. */

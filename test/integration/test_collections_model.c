@@ -57,6 +57,8 @@ static void in_memory_with_crashes(void **state)
             OK(sf_step(rig.rt, (int)(dice >> 50) % 3));
         if ((dice >> 44) % 64 == 0)
             OK(sf_run_until_idle(rig.rt));
+        if ((dice >> 34) % 40 == 0)
+            collector_look(rig.rt, c, dice);
         if ((dice >> 30) % 100 == 0) {
             rig_crash(&rig);
             rig_start(&rig);
@@ -85,6 +87,8 @@ static void on_disk_with_reopening(void **state)
         collector_send(rt, dice >> 16);
         if ((dice >> 40) % 4 == 0)
             OK(sf_step(rt, (int)(dice >> 50) % 3));
+        if ((dice >> 34) % 40 == 0)
+            collector_look(rt, c, dice);
         if ((dice >> 30) % 300 == 0) {
             OK(sf_runtime_close(rt));
             options.commit_inline = !options.commit_inline;

@@ -488,8 +488,65 @@ void collector_send(sf_runtime *rt, uint64_t seed)
         abort();
 }
 
-void collector_look(sf_runtime *rt, struct collections *c)
+/* -- from outside ------------------------------------------------------------------------------------- */
+
+static void view_map(struct collections *c, sf_view *view, sf_address address, int structs,
+                     uint64_t *dice)
 {
-    (void)rt;
-    (void)c;
+    struct side side = side_of(c, structs);
+    struct model_entry bounds[4], at = {.size = 0};
+    sf_range range;
+    random_range(dice, bounds, &range);
+    sf_cursor *cursor = sf_view_map(view, address, side.handle, &range);
+    for (int begun = 0; !c->violation[0]; begun = 1) {
+        const struct model_entry *wanted = following(side.map, &range, begun ? &at : NULL);
+        const sf_entry *seen = sf_next(cursor);
+        if (!seen != !wanted || (seen && compare(seen->key, key_of(wanted)) != 0))
+            differs(c, "a view of a map has another entry");
+        if (!seen || !wanted)
+            break;
+        side.same(c, "an entry in a view", seen->value, wanted);
+        at = *wanted;
+    }
+    if (sf_cursor_error(cursor) < 0)
+        differs(c, "a view of a map ends with an error");
+}
+
+static void view_log(struct collections *c, sf_view *view, sf_address address, int backwards)
+{
+    const struct model *now = &c->now;
+    sf_cursor *cursor = sf_view_list(view, address, &logbook, backwards);
+    for (int i = 0; i <= now->log_count && !c->violation[0]; i++) {
+        const sf_entry *seen = sf_next(cursor);
+        if (!seen != (i == now->log_count))
+            differs(c, "a view of the log ends at %d of %d", i, now->log_count);
+        if (seen)
+            same_bytes(c, "an element in a view", seen->value,
+                       &now->log[backwards ? now->log_count - 1 - i : i]);
+    }
+    if (sf_cursor_error(cursor) < 0)
+        differs(c, "a view of the log ends with an error");
+}
+
+void collector_look(sf_runtime *rt, struct collections *c, uint64_t dice)
+{
+    sf_view *view;
+    if (sf_view_open(rt, &view) < 0)
+        abort();
+    for (int i = 0; i < MODEL_ACTORS; i++) {
+        char id[2] = {(char)('0' + i), 0};
+        sf_address address = sf_addr("test/collector", id);
+        sf_bytes state = sf_view_state(view, address);
+        uint64_t version = state.data ? ((const struct collector *)state.data)->version : 0;
+        c->now = c->models[i][version % MODEL_VERSIONS];
+        if (version < c->now.version && (c->now.version - version) % MODEL_VERSIONS == 0)
+            continue; /* the disk is so far behind that it is forgotten */
+        if (version != c->now.version)
+            differs(c, "a view has version %llu, %llu is known, view says %d", (unsigned long long)version,
+                    (unsigned long long)c->now.version, sf_view_error(view));
+        view_map(c, view, address, 0, &dice);
+        view_map(c, view, address, 1, &dice);
+        view_log(c, view, address, (int)below(&dice, 2));
+    }
+    sf_view_close(view);
 }

@@ -41,13 +41,12 @@ struct collections {
     struct model now, scratch;
     char violation[200]; /* empty: none so far */
     uint64_t turns, undone, steps, walks, clears;
-    int is_blind; /* plants a fault: what the actor should not see is taken for right */
 };
 
 /* "test/collector", actors "0" to "3"; userdata is the struct collections.  "go" with a uint64_t seed. */
 extern const sf_type collector_type;
 void collector_send(sf_runtime *rt, uint64_t seed);
-/* All actors as a view sees them. */
-void collector_look(sf_runtime *rt, struct collections *c);
+/* All actors as a view sees them now. */
+void collector_look(sf_runtime *rt, struct collections *c, uint64_t dice);
 
 #endif
