@@ -52,6 +52,9 @@ static int look_at_chunk(struct inspection *inspection, sf_bytes key, sf_bytes c
         rc = check_place(inspection, sfi_be64_get(key.data), generation);
     for (uint32_t i = 0; i < count && rc == 0; i++) {
         rc = sfi_chunk_entry(chunk, entry.end, &entry);
+        if (rc == 0 && inspector->logged)
+            rc = inspector->logged(inspector->ctx, entry.key,
+                                   entry.is_delete ? SF_NONE : entry.value);
         if (rc == 0 && !entry.is_delete)
             rc = inspector->row(inspector->ctx, SFI_STATE, entry.key, entry.value);
     }

@@ -14,6 +14,8 @@ struct sfi_lmdb_inspector {
     void *ctx;
     /* Lent during the call.  A row of table state may also be one of the changelog, before or after it. */
     int (*row)(void *ctx, enum sfi_table table, sf_bytes key, sf_bytes value);
+    /* An entry of the changelog, the older first; value absent: it deletes its row.  NULL: nobody asks. */
+    int (*logged)(void *ctx, sf_bytes key, sf_bytes value);
     /* sf_errmsg() has the sentence; `key` is absent where it is not known. */
     int (*problem)(void *ctx, sf_bytes table, sf_bytes key);
 };

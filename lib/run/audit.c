@@ -31,6 +31,7 @@ int sfi_audit_begin(struct sfi_audit *audit, const struct sfi_sys *sys,
     sfi_egresses_init(&audit->egresses, sys, UINT64_MAX, UINT64_MAX);
     sfi_positions_init(&audit->positions, sys);
     sfi_counters_init(&audit->counters);
+    sfi_stock_init(&audit->stock, sys, problems);
     audit->types_met = sfi_zalloc(sys, TYPES_MAX / 8 + 1);
     return audit->types_met ? 0 : sfi_err(SF_ENOMEM, "out of memory");
 }
@@ -39,6 +40,7 @@ void sfi_audit_end(struct sfi_audit *audit)
 {
     const struct sfi_sys *sys = audit->types.sys;
     sfi_free(sys, audit->types_met);
+    sfi_stock_fini(&audit->stock);
     sfi_free(sys, audit->parts);
     sfi_positions_fini(&audit->positions);
     sfi_egresses_fini(&audit->egresses);
@@ -212,24 +214,28 @@ static int check_meta(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
     }
 }
 
-static int check_other(enum sfi_table table, sf_bytes key, sf_bytes value)
+static int check_other(struct sfi_audit *audit, enum sfi_table table, sf_bytes key, sf_bytes value)
 {
     static const enum sfi_record_kind entries[] = {SFI_RECORD_ENTRY, SFI_RECORD_PROMISE};
     static const enum sfi_record_kind timers[] = {SFI_RECORD_TIMER};
     static const enum sfi_record_kind operations[] = {SFI_RECORD_OPERATION};
     sf_bytes payload;
-    if (table == SFI_ENTRY) /* the order of time has keys alone */
-        return value.size ? open_one_of(key, value, entries, 2, &payload) : 0;
+    if (table == SFI_ENTRY) { /* the order of time has keys alone */
+        int rc = value.size ? open_one_of(key, value, entries, 2, &payload) : 0;
+        return rc < 0 ? rc : sfi_stock_row(&audit->stock, key, value);
+    }
     return open_one_of(key, value, table == SFI_TIMER ? timers : operations, 1, &payload);
 }
 
 static int check_row(struct sfi_audit *audit, enum sfi_table table, sf_bytes key, sf_bytes value)
 {
+    int rc;
     switch (table) {
     case SFI_META:
         return check_meta(audit, key, value);
     case SFI_STATE:
-        return check_state(audit, key, value);
+        rc = check_state(audit, key, value);
+        return rc < 0 ? rc : sfi_stock_slot(&audit->stock, key, value, 0);
     case SFI_MAILBOX:
         return check_mailbox(audit, key, value);
     case SFI_OUTBOX:
@@ -241,8 +247,14 @@ static int check_row(struct sfi_audit *audit, enum sfi_table table, sf_bytes key
     case SFI_PARKED:
         return check_parked(audit, key, value);
     default:
-        return check_other(table, key, value);
+        return check_other(audit, table, key, value);
     }
+}
+
+int sfi_audit_logged(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
+{
+    int rc = sfi_stock_slot(&audit->stock, key, value, 1);
+    return rc == SF_ENOMEM ? rc : 0; /* what is wrong with it is told of the row */
 }
 
 int sfi_audit_row(struct sfi_audit *audit, enum sfi_table table, sf_bytes key, sf_bytes value)
@@ -355,5 +367,7 @@ int sfi_audit_compare(struct sfi_audit *audit)
         sfi_err(SF_ECORRUPT, "the counters are missing");
         rc = add(audit, SFI_META);
     }
+    if (rc == 0)
+        rc = sfi_stock_compare(&audit->stock, audit->counters.next_number);
     return rc == 0 && audit->has_counters ? compare_counters(audit) : rc;
 }

@@ -12,6 +12,7 @@
 #include "run/counters.h"
 #include "run/position.h"
 #include "run/problems.h"
+#include "run/stock.h"
 
 struct sfi_outbox_part;
 
@@ -29,6 +30,7 @@ struct sfi_audit {
     uint32_t types_met_end;           /* past the greatest */
     struct sfi_outbox_part *parts;    /* of the outbox, one for each egress that has rows */
     uint32_t part_count, part_capacity;
+    struct sfi_stock stock; /* of collections */
 };
 
 /* 0 or SF_ENOMEM; end it in any case. */
@@ -36,6 +38,8 @@ int sfi_audit_begin(struct sfi_audit *audit, const struct sfi_sys *sys,
                     struct sfi_problems *problems);
 /* 0 or SF_ENOMEM. */
 int sfi_audit_row(struct sfi_audit *audit, enum sfi_table table, sf_bytes key, sf_bytes value);
+/* An entry of the changelog, which comes as a row too unless its value is absent. */
+int sfi_audit_logged(struct sfi_audit *audit, sf_bytes key, sf_bytes value);
 int sfi_audit_compare(struct sfi_audit *audit);
 void sfi_audit_end(struct sfi_audit *audit);
 

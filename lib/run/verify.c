@@ -15,6 +15,11 @@ static int on_row(void *ctx, enum sfi_table table, sf_bytes key, sf_bytes value)
     return sfi_audit_row(ctx, table, key, value);
 }
 
+static int on_logged(void *ctx, sf_bytes key, sf_bytes value)
+{
+    return sfi_audit_logged(ctx, key, value);
+}
+
 static int on_problem(void *ctx, sf_bytes table, sf_bytes key)
 {
     return sfi_problems_add(((struct sfi_audit *)ctx)->problems, table, key);
@@ -25,7 +30,7 @@ static int inspect(const struct sfi_sys *sys, int dir_fd, size_t transaction,
                    struct sfi_problems *problems)
 {
     struct sfi_audit audit;
-    struct sfi_lmdb_inspector inspector = {&audit, on_row, on_problem};
+    struct sfi_lmdb_inspector inspector = {&audit, on_row, on_logged, on_problem};
     int rc = sfi_audit_begin(&audit, sys, problems);
     if (rc == 0)
         rc = sfi_lmdb_inspect(sys, dir_fd, transaction, &inspector);

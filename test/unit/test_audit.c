@@ -9,6 +9,8 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "actor/list_head.h"
+#include "actor/map_head.h"
 #include "actor/type_record.h"
 #include "base/err.h"
 #include "run/audit.h"
@@ -241,7 +243,8 @@ static void what_a_row_holds_is_looked_at_in_every_table(void **state)
     assert_int_equal(
         sfi_audit_row(&f->audit, SFI_OUTBOX, SF_BYTES(record, 12), SF_BYTES(junk, sizeof junk)), 0);
     says(f, "table 'outbox'");
-    assert_int_equal(sfi_audit_row(&f->audit, SFI_ENTRY, SF_BYTES(sequence, 8), SF_NONE), 0);
+    static const unsigned char timed[18] = {1, [8] = 1};
+    assert_int_equal(sfi_audit_row(&f->audit, SFI_ENTRY, SF_BYTES(timed, 18), SF_NONE), 0);
     is_whole(f); /* the order of time has keys alone */
 }
 
@@ -430,6 +433,156 @@ static void all_problems_are_counted_and_so_many_told(void **state)
 
 #define AUDIT(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 
+/* -- maps, lists and their rows ------------------------------------------------------------------ */
+
+static sf_bytes slot_key(struct sfi_key *key, const char *id)
+{
+    sfi_key_state(key, 1, id, strlen(id), 1);
+    return sfi_key_bytes(key);
+}
+
+static void map_row(struct fixture *f, const char *id, uint64_t number, uint64_t count)
+{
+    struct sfi_key key;
+    unsigned char head[SFI_MAP_HEAD_BYTES] = {0};
+    sfi_map_head_set(head, count, number);
+    row(f, SFI_STATE, slot_key(&key, id), SFI_RECORD_MAP, head, sizeof head);
+}
+
+static void list_row(struct fixture *f, const char *id, uint64_t number, uint64_t first, uint64_t end)
+{
+    struct sfi_key key;
+    unsigned char head[SFI_LIST_HEAD_BYTES];
+    struct sfi_list_head list = {first, end, number, first, end, end};
+    sfi_list_head_set(head, &list);
+    row(f, SFI_STATE, slot_key(&key, id), SFI_RECORD_LIST, head, sizeof head);
+}
+
+static void entry_row(struct fixture *f, uint64_t number, const char *name)
+{
+    struct sfi_key key;
+    sfi_key_entry(&key, number, sf_str(name));
+    row(f, SFI_ENTRY, sfi_key_bytes(&key), SFI_RECORD_ENTRY, "\0\0\0\0\0\0\0\0x", 9);
+}
+
+/* Two elements. */
+static void elements_row(struct fixture *f, uint64_t number, uint64_t first)
+{
+    static const unsigned char two[24] = {[0] = 8, [12] = 8};
+    unsigned char name[8];
+    struct sfi_key key;
+    sfi_be64_put(name, first);
+    sfi_key_entry(&key, number, SF_BYTES(name, 8));
+    row(f, SFI_ENTRY, sfi_key_bytes(&key), SFI_RECORD_ENTRY, two, sizeof two);
+}
+
+static void promise_row(struct fixture *f, uint64_t number)
+{
+    struct sfi_key key;
+    sfi_key_promise(&key, number);
+    row(f, SFI_ENTRY, sfi_key_bytes(&key), SFI_RECORD_PROMISE,
+        "\0\xff\xff\xff\xff\xff\xff\xff\xff", 9);
+}
+
+static void begin_books(struct fixture *f)
+{
+    type_row(f, "test/a", 1);
+    counters_row(f, (struct sfi_counters){.next_message = 1, .dead_first = 1, .next_dead = 1,
+                                          .next_type = 2, .next_egress = 1, .next_number = 9});
+}
+
+static void rows_that_are_counted_or_promised_to_go_are_whole(void **state)
+{
+    struct fixture *f = *state;
+    begin_books(f);
+    promise_row(f, 3);
+    entry_row(f, 1, "a");
+    entry_row(f, 1, "b");
+    elements_row(f, 2, 5);
+    elements_row(f, 2, 7);
+    entry_row(f, 3, "garbage");
+    map_row(f, "m", 1, 2);
+    list_row(f, "l", 2, 5, 9);
+    compare(f);
+    is_whole(f);
+}
+
+static void entries_that_are_not_as_many_as_counted_are_said(void **state)
+{
+    struct fixture *f = *state;
+    begin_books(f);
+    entry_row(f, 1, "a");
+    map_row(f, "m", 1, 2);
+    compare(f);
+    says(f, "2 entries are counted, 1 are there");
+}
+
+static void a_gap_in_a_list_is_said(void **state)
+{
+    struct fixture *f = *state;
+    begin_books(f);
+    elements_row(f, 2, 5);
+    elements_row(f, 2, 9);
+    list_row(f, "l", 2, 5, 11);
+    compare(f);
+    says(f, "elements 5 to 10 are not all there");
+}
+
+static void rows_of_nobody_are_said(void **state)
+{
+    struct fixture *f = *state;
+    begin_books(f);
+    entry_row(f, 4, "a");
+    compare(f);
+    says(f, "1 rows of number 4 are named by nobody");
+}
+
+static void rows_of_two_are_said(void **state)
+{
+    struct fixture *f = *state;
+    begin_books(f);
+    entry_row(f, 1, "a");
+    map_row(f, "m", 1, 1);
+    map_row(f, "n", 1, 1);
+    compare(f);
+    says(f, "rows of number 1 are named by two");
+}
+
+static void rows_in_use_and_promised_to_go_are_said(void **state)
+{
+    struct fixture *f = *state;
+    begin_books(f);
+    promise_row(f, 1);
+    entry_row(f, 1, "a");
+    map_row(f, "m", 1, 1);
+    compare(f);
+    says(f, "in use, and promised to go");
+}
+
+static void a_number_that_was_never_given_is_said(void **state)
+{
+    struct fixture *f = *state;
+    begin_books(f);
+    entry_row(f, 9, "a");
+    map_row(f, "m", 9, 1);
+    compare(f);
+    says(f, "number 9, which was never given");
+}
+
+/* Whatever the row in the table says, which is older. */
+static void the_changelog_has_the_newest_head(void **state)
+{
+    struct fixture *f = *state;
+    struct sfi_key key;
+    begin_books(f);
+    entry_row(f, 1, "a");
+    assert_int_equal(sfi_audit_logged(&f->audit, slot_key(&key, "gone"), SF_NONE), 0);
+    map_row(f, "gone", 1, 7);
+    map_row(f, "m", 1, 1);
+    compare(f);
+    is_whole(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -438,6 +591,14 @@ int main(void)
         AUDIT(a_struct_has_at_least_its_version),
         AUDIT(keys_have_the_size_of_their_table),
         AUDIT(what_a_row_holds_is_looked_at_in_every_table),
+        AUDIT(rows_that_are_counted_or_promised_to_go_are_whole),
+        AUDIT(entries_that_are_not_as_many_as_counted_are_said),
+        AUDIT(a_gap_in_a_list_is_said),
+        AUDIT(rows_of_nobody_are_said),
+        AUDIT(rows_of_two_are_said),
+        AUDIT(rows_in_use_and_promised_to_go_are_said),
+        AUDIT(a_number_that_was_never_given_is_said),
+        AUDIT(the_changelog_has_the_newest_head),
         AUDIT(a_row_of_meta_that_nobody_knows_is_said),
         AUDIT(types_that_are_named_must_be_there),
         AUDIT(a_message_to_a_type_that_is_not_there_is_said),

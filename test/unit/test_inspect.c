@@ -48,7 +48,7 @@ static int open_descriptors(void)
 
 static int inspect(const struct place *place)
 {
-    static const struct sfi_lmdb_inspector inspector = {NULL, on_row, on_problem};
+    static const struct sfi_lmdb_inspector inspector = {NULL, on_row, NULL, on_problem};
     int dir_fd = open(place->db, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     int answer = met.answer, before = open_descriptors();
     memset(&met, 0, sizeof met);
