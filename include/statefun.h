@@ -794,8 +794,8 @@ SF_API void sf_view_close(sf_view *view); /* with its cursors; NULL is fine */
 /* The actors of a type that have a struct on disk: shorter ids first, then in the order of bytes.
  * Never NULL; a failure shows in sf_cursor_error(). */
 SF_API sf_cursor *sf_view_actors(sf_view *view, const char *type);
-/* Those of them that are held, paused or awaiting, in that order, with the reason as text.  An empty
- * id: the type. */
+/* Those of them that are held, in that order, with the reason as text: paused, awaiting, or not to be
+ * read, because they are damaged or state_migrate refused.  An empty id: the type. */
 SF_API sf_cursor *sf_view_held(sf_view *view, const char *type);
 SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until the next call */
 SF_API sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value);

@@ -213,6 +213,8 @@ static void end_back_off(struct sfi_holds *holds, struct sfi_hold *hold)
 void sfi_hold_no_back_off(struct sfi_holds *holds, struct sfi_hold *hold)
 {
     end_back_off(holds, hold);
+    if (hold->reasons & SFI_HELD_UNREADABLE)
+        sfi_hold_is_ready(holds, hold);
     sfi_hold_tidy(holds, hold);
 }
 

@@ -40,14 +40,17 @@ enum sfi_reason {
     SFI_HELD_POLICY = 1 << 1,    /* a message failed, and its type says that the actor waits */
     SFI_HELD_OPERATION = 1 << 2, /* what it awaits has not answered */
     SFI_HELD_PURGED = 1 << 3,    /* does not block: what is older is dropped where it is met */
-    SFI_HELD_DAMAGED = 1 << 4,   /* what it needs cannot be read */
+    SFI_HELD_UNREADABLE = 1 << 4, /* what the actor is cannot be read; does not block, since it also backs off: it says
+                                   * why, until it is tried again */
     SFI_HELD_BACKOFF = 1 << 14,
     SFI_HELD_UNREGISTERED = 1 << 15,
 
     SFI_HELD_STORED = SFI_HELD_PAUSED | SFI_HELD_POLICY | SFI_HELD_OPERATION | SFI_HELD_PURGED |
-                      SFI_HELD_DAMAGED,
+                      SFI_HELD_UNREADABLE,
     SFI_HELD_BLOCKS =
-        (SFI_HELD_STORED & ~SFI_HELD_PURGED) | SFI_HELD_BACKOFF | SFI_HELD_UNREGISTERED
+        (SFI_HELD_STORED & ~(SFI_HELD_PURGED | SFI_HELD_UNREADABLE)) | SFI_HELD_BACKOFF |
+        SFI_HELD_UNREGISTERED,
+    SFI_HELD_SHOWN = SFI_HELD_STORED & ~SFI_HELD_PURGED
 };
 
 enum { SFI_WHY_MAX = 255 };

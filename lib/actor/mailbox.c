@@ -291,9 +291,10 @@ int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, u
         mailbox, &(struct sfi_delay){.ms = pause_ms, .retry_ms = retry_ms, .again = 1}, batch);
 }
 
-int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)
+int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms,
+                        sf_bytes why)
 {
-    return sfi_waiting_hold_back(mailbox, &(struct sfi_delay){.ms = pause_ms}, batch);
+    return sfi_waiting_hold_back(mailbox, &(struct sfi_delay){.ms = pause_ms, .why = why}, batch);
 }
 
 int sfi_mailbox_await_room(struct sfi_mailbox *mailbox, struct sfi_batch *batch,

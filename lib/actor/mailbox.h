@@ -129,9 +129,10 @@ void sfi_mailbox_done(struct sfi_mailbox *mailbox);
 /* The head failed and is due again after a pause; its row is (re)written with its attempts and
  * due time. SF_ENOMEM, and it is at the head as before. */
 int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms);
-/* The head cannot be handled by this program; it is tried again after a pause, or when the
- * database is opened anew.  As above. */
-int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms);
+/* The head cannot be handled now; it is tried again after a pause, or when the database is opened
+ * anew.  `why`: who looks at table held sees it meanwhile; SF_NONE: nobody does.  As above. */
+int sfi_mailbox_put_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms,
+                        sf_bytes why);
 /* The same, or as soon as sfi_room_made() says so. */
 int sfi_mailbox_await_room(struct sfi_mailbox *mailbox, struct sfi_batch *batch,
                            struct sfi_room *room, uint64_t pause_ms);

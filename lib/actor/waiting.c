@@ -180,15 +180,23 @@ static int put_behind(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int ag
 /* -- back-off ---------------------------------------------------------------------------------- */
 
 /* The hold comes first: a row with one attempt more must not be written in vain. */
+/* Its row may be put in vain: then it goes when the hold has nothing else to hold. */
+static int note_unreadable(struct sfi_mailbox *mailbox, const struct sfi_whom *whom, sf_bytes why,
+                           struct sfi_batch *batch)
+{
+    return why.data ? sfi_holds_pause(&mailbox->holds, batch, whom, SFI_HELD_UNREADABLE, why) : 0;
+}
+
 int sfi_waiting_hold_back(struct sfi_mailbox *mailbox, const struct sfi_delay *delay,
                           struct sfi_batch *batch)
 {
     struct sfi_whom whom = whom_of(mailbox, mailbox->queue.first);
-    struct sfi_hold *hold = sfi_holds_get(&mailbox->holds, &whom);
+    int rc = note_unreadable(mailbox, &whom, delay->why, batch);
+    struct sfi_hold *hold = rc < 0 ? NULL : sfi_holds_get(&mailbox->holds, &whom);
     if (!hold)
         return sfi_err(SF_ENOMEM, "out of memory");
     uint64_t due_ns = mailbox->sys->mono_ns(mailbox->sys->ctx) + delay->ms * 1000000;
-    int rc = sfi_hold_back_off(&mailbox->holds, hold, due_ns);
+    rc = sfi_hold_back_off(&mailbox->holds, hold, due_ns);
     if (rc == 0)
         rc = put_behind(mailbox, hold, delay->again, delay->retry_ms, batch);
     if (rc < 0) {
@@ -329,13 +337,26 @@ static int end_purge(struct sfi_mailbox *mailbox, struct sfi_hold *hold, struct 
     return rc < 0 ? rc : 1;
 }
 
+/* What could not be read is tried again. */
+static int end_unreadable(struct sfi_mailbox *mailbox, const struct sfi_hold *hold,
+                          struct sfi_batch *batch)
+{
+    struct sfi_whom whom = {hold->type, hold->hash, hold->id, hold->id_size};
+    return hold->reasons & SFI_HELD_UNREADABLE
+               ? sfi_holds_resume(&mailbox->holds, batch, &whom, SFI_HELD_UNREADABLE)
+               : 0;
+}
+
 /* What a hold that nothing stops does next.  Rows that came back, or negative; then it stays in
  * the list. */
 static int let_go(struct sfi_mailbox *mailbox, struct sfi_hold *hold, struct sfi_batch *batch)
 {
     struct sfi_hold_list *ready = &mailbox->holds.ready;
+    int rc = end_unreadable(mailbox, hold, batch);
+    if (rc < 0)
+        return rc;
     let_go_waiting(mailbox, hold);
-    int rc = sfi_hold_has_parked(hold) && !hold->out ? let_go_slice(mailbox, hold) : 0;
+    rc = sfi_hold_has_parked(hold) && !hold->out ? let_go_slice(mailbox, hold) : 0;
     int rows = rc;
     if (rc >= 0 && !hold->out && !sfi_hold_has_parked(hold) && hold->reasons)
         rc = end_purge(mailbox, hold, batch);

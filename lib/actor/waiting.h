@@ -22,6 +22,7 @@ struct sfi_delay {
     uint64_t ms, retry_ms;
     int again;             /* its attempts changed */
     struct sfi_room *room; /* or until there is some; NULL */
+    sf_bytes why;          /* SFI_HELD_UNREADABLE with that text; SF_NONE: no */
 };
 
 /* The head backs off.  SF_ENOMEM, and it is at the head as before. */

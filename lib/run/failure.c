@@ -165,12 +165,13 @@ static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject,
 
 /* The program cannot read what the actor is.  Its row says nothing of the pause: a restart may bring a program
  * that can. */
-static int hold_message(sf_runtime *rt, struct sfi_message *message)
+static int hold_message(sf_runtime *rt, struct sfi_message *message, const char *reason)
 {
     struct sfi_type *type = message->to_type;
     uint64_t pause_ms = type->refused < HOLD_DOUBLINGS ? (uint64_t)HOLD_MIN_MS << type->refused
                                                        : HOLD_MAX_MS;
-    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), pause_ms);
+    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), pause_ms,
+                                 sf_str(reason));
     if (rc < 0)
         return rc;
     type->refused++;
@@ -179,11 +180,12 @@ static int hold_message(sf_runtime *rt, struct sfi_message *message)
     return 0;
 }
 
-/* A row that it needs is damaged.  Nothing is written of it: the directory may be opened anew after a repair,
- * or with a program, that can read it. */
-static int fence_message(sf_runtime *rt)
+/* A row that it needs is damaged.  Its row in table held says so, and stops nobody: the directory may be opened anew
+ * after a repair, or with a program, that can read it. */
+static int fence_message(sf_runtime *rt, const char *reason)
 {
-    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), FENCE_MS);
+    int rc = sfi_mailbox_put_off(&rt->mailbox, sfi_epoch_batch(&rt->epoch), FENCE_MS,
+                                 sf_str(reason));
     if (rc < 0)
         return rc;
     rt->epoch.stats.turns_failed++;
@@ -198,7 +200,7 @@ static int wait_for_room(sf_runtime *rt, struct sfi_egress *full, uint64_t wait_
     struct sfi_batch *batch = sfi_epoch_batch(&rt->epoch);
     int rc = full ? sfi_mailbox_await_room(&rt->mailbox, batch, &full->room,
                                            sfi_egress_retry_ms(&rt->egresses, full))
-                  : sfi_mailbox_put_off(&rt->mailbox, batch, wait_ms);
+                  : sfi_mailbox_put_off(&rt->mailbox, batch, wait_ms, SF_NONE);
     if (rc == 0)
         rt->epoch.stats.turns_failed++;
     return rc;
@@ -208,9 +210,9 @@ int sfi_failure_settle(const struct sfi_work *work, struct sfi_message *message)
 {
     switch (work->verdict) {
     case SFI_HOLD:
-        return hold_message(work->rt, message);
+        return hold_message(work->rt, message, work->reason);
     case SFI_FENCE:
-        return fence_message(work->rt);
+        return fence_message(work->rt, work->reason);
     case SFI_WAIT:
         return wait_for_room(work->rt, work->full, work->wait_ms);
     case SFI_FAIL:

@@ -299,8 +299,8 @@ static sf_bytes why_held(const struct sfi_held *held)
     if (held->text.size)
         return held->text;
     return sf_str(held->reasons & SFI_HELD_OPERATION ? "awaits operations"
-                  : held->reasons & SFI_HELD_DAMAGED ? "damaged"
-                                                     : "paused");
+                  : held->reasons & SFI_HELD_UNREADABLE ? "cannot be read"
+                                                        : "paused");
 }
 
 /* What was purged waits for nothing. */
@@ -309,7 +309,7 @@ static int read_held_row(struct sfi_view_cursor *cursor, sf_bytes key, sf_bytes 
     struct sfi_held held;
     sf_bytes id = SF_BYTES((const unsigned char *)key.data + 5, key.size - 5);
     int rc = sfi_held_parse(key, record, &held);
-    if (rc < 0 || !(held.reasons & SFI_HELD_BLOCKS))
+    if (rc < 0 || !(held.reasons & SFI_HELD_SHOWN))
         return rc;
     sfi_arena_reset(&cursor->arena);
     rc = lend(&cursor->arena, id, &cursor->cursor.entry.key);

@@ -127,6 +127,56 @@ static void a_damaged_actor_waits_and_the_others_go_on(void **state)
     }
 }
 
+/* While it waits, and until it is tried again after a restart; a repaired one no longer. */
+static void a_damaged_actor_is_listed_with_what_is_wrong(void **state)
+{
+    struct place *place = *state;
+    make(place);
+    damage(place, "MAGIC-a042-MAGIC", 0);
+    sf_runtime *rt = open_keepers(place);
+    tell_all(rt, "see", 41, 44);
+    OK(sf_run_for(rt, 20000));
+    note_held(rt, "test/keeper", &place->notes);
+    HAS(noted(&place->notes), "a042: ");
+    HAS(noted(&place->notes), "checksum");
+    assert_null(strstr(noted(&place->notes), "a041"));
+    assert_null(strstr(noted(&place->notes), "a043"));
+    OK(sf_runtime_close(rt));
+    rt = open_keepers(place);
+    notes_clear(&place->notes);
+    note_held(rt, "test/keeper", &place->notes);
+    HAS(noted(&place->notes), "a042: ");
+    OK(sf_runtime_close(rt));
+    assert_int_equal(problems(place), 2); /* that it is listed is none */
+
+    damage(place, "mAGIC-a042-MAGIC", 0); /* as it was */
+    rt = open_keepers(place);
+    OK(sf_run_for(rt, 20000));
+    notes_clear(&place->notes);
+    note_held(rt, "test/keeper", &place->notes);
+    assert_string_equal(noted(&place->notes), "");
+    assert_int_equal(stats_of(rt).messages_waiting, 0);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(problems(place), 0);
+}
+
+static void a_damaged_actor_that_is_purged_is_not_listed_and_begins_anew(void **state)
+{
+    struct place *place = *state;
+    make(place);
+    damage(place, "MAGIC-a042-MAGIC", 0);
+    sf_runtime *rt = open_keepers(place);
+    tell_all(rt, "see", 42, 43);
+    OK(sf_run_for(rt, 20000));
+    OK(sf_purge(rt, sf_addr("test/keeper", "a042")));
+    tell_all(rt, "set", 42, 43);
+    OK(sf_run_for(rt, 20000));
+    note_held(rt, "test/keeper", &place->notes);
+    assert_string_equal(noted(&place->notes), "");
+    assert_int_equal(stats_of(rt).messages_waiting, 0);
+    OK(sf_runtime_close(rt));
+}
+
 static void a_damaged_value_is_like_a_damaged_struct(void **state)
 {
     struct place *place = *state;
@@ -209,6 +259,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(a_damaged_actor_waits_and_the_others_go_on),
+        TEST(a_damaged_actor_is_listed_with_what_is_wrong),
+        TEST(a_damaged_actor_that_is_purged_is_not_listed_and_begins_anew),
         TEST(a_damaged_value_is_like_a_damaged_struct),
         TEST(a_damaged_message_is_passed_over_and_stays),
         TEST(a_damaged_dead_letter_is_passed_over_and_can_be_dropped),

@@ -172,11 +172,17 @@ static void a_message_waits_for_a_program_that_can_read_its_actor(void **state)
     assert_int_equal(sf_view_error(view), SF_EFAILED);
     SAYS("state_migrate refused version 0");
     sf_view_close(view);
+    struct place *place = *state;
+    note_held(rt, FORM, &place->notes);
+    HAS(noted(&place->notes), "a: type 'test/form': state_migrate refused version 0");
     OK(sf_runtime_close(rt));
 
     refuses = 0;
     rt = open_as(*state, &new_type);
     OK(sf_run_until_idle(rt)); /* at once: the pause was this program's */
+    notes_clear(&place->notes);
+    note_held(rt, FORM, &place->notes);
+    assert_string_equal(noted(&place->notes), "");
     assert_int_equal(form_of(rt, "a").count, 3);
     assert_int_equal(form_of(rt, "a").migrated, 1);
     assert_int_equal(stats_of(rt).messages_waiting, 0);

@@ -270,6 +270,18 @@ struct counter counter_stored(sf_runtime *rt, const char *id)
     return stored_counter_of(rt, sf_addr("test/counter", id));
 }
 
+void note_held(sf_runtime *rt, const char *type, struct notes *notes)
+{
+    sf_view *view;
+    OK(sf_view_open(rt, &view));
+    sf_cursor *cursor = sf_view_held(view, type);
+    for (const sf_entry *entry; (entry = sf_next(cursor));)
+        note(notes, "%.*s: %.*s; ", (int)entry->key.size, (const char *)entry->key.data,
+             (int)entry->value.size, (const char *)entry->value.data);
+    OK(sf_cursor_error(cursor));
+    sf_view_close(view);
+}
+
 /* -- children ---------------------------------------------------------------------------------- */
 
 /* A child that ended by itself kills itself: a crash as it should be, and nothing for leak

@@ -93,6 +93,9 @@ int64_t counter_add(sf_runtime *rt, const char *id, uint64_t amount);
 struct counter counter_stored(sf_runtime *rt, const char *id);
 struct counter stored_counter_of(sf_runtime *rt, sf_address address);
 
+/* Those of a type that are held, as "id: why; ". */
+void note_held(sf_runtime *rt, const char *type, struct notes *notes);
+
 /* -- children ---------------------------------------------------------------------------------- */
 
 /* Runs `body` in a child that closes nothing at its end: what it returned, or minus the signal that

@@ -207,6 +207,31 @@ static void a_failed_message_may_wait_on_disk_too(void **state)
     }
 }
 
+/* It is handled all the same: then nobody is held for a reason any more. */
+static void what_could_not_be_put_off_leaves_no_reason(void **state)
+{
+    struct mail *f = *state;
+    int rc = SF_ENOMEM, refused = 0, none;
+    for (uint64_t i = 1; rc; i++) {
+        mail_push(f, 0, i);
+        assert_non_null(mail_head(f, &none));
+        f->machine.fail_allocation = f->machine.allocations + i;
+        rc = sfi_mailbox_put_off(&f->mailbox, mail_batch(f), 10, sf_str("it cannot be read"));
+        f->machine.fail_allocation = 0;
+        if (rc == 0)
+            break;
+        refused++;
+        mail_handle(f, 0, i);
+        assert_true(mail_nothing_now(f));
+        assert_int_equal(f->mailbox.holds.count, 0);
+        mail_commit(f);
+        mail_restart(f);
+        assert_int_equal(f->mailbox.holds.count, 0);
+    }
+    assert_true(refused > 3);
+    assert_int_equal(f->mailbox.holds.count, 1);
+}
+
 enum { STEPS = 6000, NUMBERS = 1 << 13 };
 
 struct model {
@@ -262,7 +287,8 @@ static void model_failure(struct run *r, struct sfi_message *message, int actor)
     message->attempts += what < 2;
     int rc = what == 0   ? sfi_mailbox_back_off(&f->mailbox, mail_batch(f), pause_ms)
              : what == 1 ? sfi_mailbox_again(&f->mailbox, mail_batch(f))
-                         : sfi_mailbox_put_off(&f->mailbox, mail_batch(f), pause_ms);
+                         : sfi_mailbox_put_off(&f->mailbox, mail_batch(f), pause_ms,
+                                               message->sequence % 2 ? SF_NONE : sf_str("why"));
     if (disarmed(r, rc) < 0) {
         message->attempts -= what < 2;
         return;
@@ -499,6 +525,7 @@ int main(void)
         MAIL_TEST(a_type_that_is_not_registered_takes_no_memory),
         MAIL_TEST(attempts_without_back_off_outlive_the_process),
         MAIL_TEST(a_failed_message_may_wait_on_disk_too),
+        MAIL_TEST(what_could_not_be_put_off_leaves_no_reason),
         MAIL_TEST(any_schedule_keeps_order_and_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
