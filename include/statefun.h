@@ -289,7 +289,8 @@ enum { SF_FIELDS_MAX = 4095 };
  * the order of appending.  The name is stored, the object is the handle.  A slot holds structs of
  * one size, or any bytes.  What kind it is may not change; its struct may, like that of a type: a
  * higher version, and struct_migrate, which meets each entry when it is read.
- *     It may expire: what was not written for so long, or neither written nor read, is absent from
+ *     It may expire: a value, or an entry of a map, that was not written for so long, or neither
+ * written nor read (a walk and a view read nothing in that sense), is absent from
  * that millisecond on, and takes no space then.  Time that the process was down counts; a clock
  * that is set back makes nothing end sooner.  The times may be changed freely, and hold for what
  * is there already; what was stored before there were any counts from then. */
@@ -444,6 +445,7 @@ SF_API sf_bytes sf_map_get(sf_turn *turn, const sf_map *map, sf_bytes key);
 SF_API int sf_map_put(sf_turn *turn, const sf_map *map, sf_bytes key, sf_bytes bytes);
 SF_API int sf_map_del(sf_turn *turn, const sf_map *map, sf_bytes key);
 SF_API int sf_map_clear(sf_turn *turn, const sf_map *map); /* of any size, at once */
+/* Of a map of many whose entries expire: including those that have and were not deleted yet. */
 SF_API uint64_t sf_map_count(sf_turn *turn, const sf_map *map);
 
 SF_API int sf_list_append(sf_turn *turn, const sf_list *list, sf_bytes bytes);

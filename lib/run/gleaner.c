@@ -1,9 +1,11 @@
 #include "run/gleaner.h"
 
+#include "actor/map_head.h"
 #include "actor/state.h"
 #include "actor/value_record.h"
 #include "base/err.h"
 #include "run/expire.h"
+#include "run/map_time.h"
 #include "run/part.h"
 #include "run/runtime.h"
 #include "store/record.h"
@@ -34,12 +36,27 @@ static struct sfi_type *type_of(sf_runtime *rt, sf_bytes key, uint16_t *slot)
     return type && type->registered && type->expires ? type : NULL;
 }
 
+/* Of a map; no entry was touched before. */
+static uint64_t oldest_of(sf_bytes record)
+{
+    const unsigned char *head = (const unsigned char *)record.data + SFI_RECORD_HEADER;
+    if (record.size < SFI_RECORD_HEADER + SFI_MAP_HEAD_BYTES)
+        return 0;
+    if (!(sfi_le32_get(head) & SFI_MAP_HEAD_OLDEST))
+        return SFI_TOUCHED_UNKNOWN;
+    return record.size < SFI_RECORD_HEADER + SFI_MAP_HEAD_BYTES + 8
+               ? 0
+               : sfi_le64_get(head + SFI_MAP_HEAD_BYTES);
+}
+
 /* When it was touched, as its record says; nobody believes it yet.  0: that is no such record. */
 static uint64_t touched_of(sf_bytes record)
 {
     unsigned kind = sfi_record_kind(record);
     if (kind == SFI_RECORD_STATE || kind == SFI_RECORD_VALUE)
         return SFI_TOUCHED_UNKNOWN;
+    if (kind == SFI_RECORD_MAP)
+        return oldest_of(record);
     if ((kind != SFI_RECORD_STATE_AT && kind != SFI_RECORD_VALUE_AT) ||
         record.size < SFI_RECORD_HEADER + 8)
         return 0;
@@ -90,6 +107,22 @@ static int drop_slot(struct sfi_work *work, struct sfi_actor *actor, uint16_t nu
     return rc < 0 ? rc : 0;
 }
 
+/* 1: there is more to be done. */
+static int drop_entries(struct sfi_work *work, struct sfi_actor *actor, uint16_t number)
+{
+    struct sfi_map map;
+    int rc = sfi_map_open(&map, work, actor, number);
+    return rc < 0 ? rc : sfi_map_glean(&map, &work->rt->gleaner);
+}
+
+static int drop_what_is_over(struct sfi_work *work, struct sfi_actor *actor, uint16_t slot)
+{
+    if (slot == 0)
+        return drop_state(work, actor);
+    return sfi_slot_kind_of(actor->type, slot) == SFI_SLOT_MAP ? drop_entries(work, actor, slot)
+                                                               : drop_slot(work, actor, slot);
+}
+
 static struct sfi_actor *find_actor(sf_runtime *rt, struct sfi_type *type, sf_bytes key)
 {
     const unsigned char *id = (const unsigned char *)key.data + 5;
@@ -101,7 +134,7 @@ static struct sfi_actor *find_actor(sf_runtime *rt, struct sfi_type *type, sf_by
     return actor;
 }
 
-/* 0, also if it was not over after all, or cannot be read; or what the machine refuses. */
+/* 0, also if it was not over after all, or cannot be read; 1: there is more of it; or what the machine refuses. */
 static int drop(sf_runtime *rt, sf_bytes key)
 {
     struct sfi_work *work = &rt->turns.work;
@@ -111,12 +144,13 @@ static int drop(sf_runtime *rt, sf_bytes key)
     if (!actor)
         return sfi_err(SF_ENOMEM, "out of memory");
     sfi_work_begin(work);
-    int rc = slot ? drop_slot(work, actor, slot) : drop_state(work, actor);
-    if (rc == 0) {
+    int rc = drop_what_is_over(work, actor, slot);
+    if (rc >= 0) {
         sfi_work_keep(work);
-        return 0;
+        return rc;
     }
     sfi_work_undo(work);
+    rt->gleaner.untimed.size = 0; /* what it passed is there again */
     return rc == SF_ECORRUPT ? 0 : rc;
 }
 
@@ -201,9 +235,9 @@ static int take_slice(sf_runtime *rt, int rows)
     sfi_snapshot_close(snapshot);
     for (uint32_t i = 0; i < found.count; i++) {
         rc = drop(rt, sfi_key_bytes(&found.keys[i]));
-        if (rc < 0) {
+        if (rc != 0) {
             go_back(gleaner, &found.keys[i]);
-            return rc;
+            return rc < 0 ? rc : passed > 0 ? passed : 1;
         }
     }
     if (passed > 0)

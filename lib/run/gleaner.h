@@ -33,6 +33,7 @@ struct sfi_gleaner {
     uint64_t due_ns;      /* when to take a slice, or to begin a round; 0: not known */
     uint64_t rests_until_ns; /* after the last round: it took its time */
     uint32_t seen;        /* types->expirations */
+    struct sfi_key untimed;  /* a row of the map whose entries without a time are deleted (map_time.h) */
 };
 
 /* Between turns: a slice, if one is owed.  Failures are its own business. */

@@ -5,6 +5,7 @@
 #include "actor/key.h"
 #include "actor/map_head.h"
 #include "base/err.h"
+#include "run/map_time.h"
 #include "run/runtime.h"
 
 enum { ROW_BYTES = 64 /* of a row, beside key and entry, about */ };
@@ -44,7 +45,8 @@ void *sfi_work_lend(struct sfi_work *work, sf_bytes bytes)
 int sfi_map_open(struct sfi_map *map, struct sfi_work *work, struct sfi_actor *actor,
                  uint16_t number)
 {
-    *map = (struct sfi_map){.work = work, .actor = actor};
+    *map = (struct sfi_map){
+        .work = work, .actor = actor, .expiry = *sfi_type_expiry(actor->type, number)};
     int rc = sfi_actor_load_slot(&work->rt->actors, work->rt->store, actor, number, &map->slot);
     return rc < 0 ? sfi_work_unreadable(work, rc) : 0;
 }
@@ -54,9 +56,14 @@ static sf_bytes head_of(const struct sfi_map *map)
     return SF_BYTES(map->slot->data, map->slot->size);
 }
 
-uint64_t sfi_map_count(const struct sfi_map *map)
+static uint64_t count_of(const struct sfi_map *map)
 {
     return sfi_map_head_count(map->slot->data);
+}
+
+uint64_t sfi_map_count(const struct sfi_map *map)
+{
+    return count_of(map) - sfi_map_count_over(map);
 }
 
 static uint64_t number_of(const struct sfi_map *map)
@@ -67,7 +74,7 @@ static uint64_t number_of(const struct sfi_map *map)
 /* The head, with so many entries more or less and that number.  A map without entries has none. */
 static int set_counts(const struct sfi_map *map, int change, uint64_t number)
 {
-    uint64_t count = sfi_map_count(map) + (uint64_t)(int64_t)change;
+    uint64_t count = count_of(map) + (uint64_t)(int64_t)change;
     if (count == 0)
         return sfi_work_set_slot(map->work, map->actor, map->slot, NULL, 0);
     unsigned char *head = sfi_work_edit_slot(map->work, map->actor, map->slot, map->slot->size);
@@ -93,7 +100,7 @@ static int put_small(const struct sfi_map *map, const struct sfi_small_entry *ol
     sfi_map_head_move(head, size, at, old_size, new_size);
     sfi_entry_write(entry, sfi_map_head_write(head, at, key, packed));
     sfi_work_size_slot(map->work, map->slot, size - old_size + new_size);
-    return 0;
+    return sfi_map_note_time(map, entry);
 }
 
 static int delete_small(const struct sfi_map *map, const struct sfi_small_entry *old)
@@ -131,7 +138,7 @@ static int put_row(const struct sfi_map *map, uint64_t number, sf_bytes key,
     sfi_front_lower(&map->work->rt->fronts, number, key);
     if (sfi_entry_put(sfi_work_batch(map->work), sfi_key_bytes(&row), entry) < 0)
         return sfi_work_no_memory(map->work);
-    return 0;
+    return entry->form & SFI_ENTRY_TOUCHED ? sfi_map_put_time(map, number, key, entry->touched) : 0;
 }
 
 static int has_row(const struct sfi_map *map, uint64_t number, sf_bytes key)
@@ -141,6 +148,31 @@ static int has_row(const struct sfi_map *map, uint64_t number, sf_bytes key)
     sfi_key_entry(&row, number, key);
     int rc = sfi_rows_has(&rows, SFI_ENTRY, sfi_key_bytes(&row));
     return rc < 0 ? sfi_work_trouble(map->work, rc) : rc;
+}
+
+static int get_row(const struct sfi_map *map, uint64_t number, sf_bytes key, struct sfi_entry *out)
+{
+    struct sfi_key row;
+    sf_bytes record;
+    struct sfi_rows rows = sfi_work_rows(map->work);
+    sfi_key_entry(&row, number, key);
+    int rc = sfi_rows_get(&rows, SFI_ENTRY, sfi_key_bytes(&row), &record);
+    if (rc > 0)
+        rc = sfi_entry_open(sfi_key_bytes(&row), record, out) < 0 ? SF_ECORRUPT : 1;
+    return rc < 0 ? sfi_work_unreadable(map->work, rc) : rc;
+}
+
+/* What is there already; of its bytes nobody asks.  If it may have a time, that too. */
+static int find_old(const struct sfi_map *map, uint64_t number, sf_bytes key, struct sfi_entry *out)
+{
+    *out = (struct sfi_entry){.form = 0};
+    return sfi_map_is_timed(map) ? get_row(map, number, key, out) : has_row(map, number, key);
+}
+
+static int drop_time(const struct sfi_map *map, uint64_t number, sf_bytes key,
+                     const struct sfi_entry *old)
+{
+    return old->form & SFI_ENTRY_TOUCHED ? sfi_map_delete_time(map, number, key, old->touched) : 0;
 }
 
 /* All entries become rows of a number of their own. */
@@ -168,17 +200,29 @@ static int promote(const struct sfi_map *map)
 static int put_large(const struct sfi_map *map, sf_bytes key, const struct sfi_entry *entry)
 {
     uint64_t number = number_of(map);
-    int there = has_row(map, number, key);
-    int rc = there < 0 ? there : put_row(map, number, key, entry);
-    return rc == 0 && !there ? set_counts(map, 1, number) : rc;
+    struct sfi_entry old, stamped = *entry;
+    int there = find_old(map, number, key, &old);
+    if (there < 0)
+        return there;
+    sfi_map_stamp(map, &stamped, there ? &old : NULL);
+    int rc = drop_time(map, number, key, &old);
+    if (rc == 0)
+        rc = put_row(map, number, key, &stamped);
+    if (rc == 0 && !there)
+        rc = set_counts(map, 1, number);
+    if (rc == 0)
+        rc = sfi_map_note_time(map, &stamped);
+    return rc;
 }
 
 static int delete_large(const struct sfi_map *map, sf_bytes key)
 {
     uint64_t number = number_of(map);
     struct sfi_key row;
-    int rc = has_row(map, number, key);
-    if (rc > 0 && (rc = sfi_work_count_row(map->work)) == 0) {
+    struct sfi_entry old;
+    int rc = find_old(map, number, key, &old);
+    if (rc > 0 && (rc = sfi_work_count_row(map->work)) == 0 &&
+        (rc = drop_time(map, number, key, &old)) == 0) {
         sfi_key_entry(&row, number, key);
         rc = sfi_batch_delete(sfi_work_batch(map->work), SFI_ENTRY, sfi_key_bytes(&row)) < 0
                  ? sfi_work_no_memory(map->work)
@@ -197,16 +241,15 @@ static int lend_entry(const struct sfi_map *map, struct sfi_entry *entry)
     return copy ? 1 : map->work->code;
 }
 
-static int get_large(const struct sfi_map *map, sf_bytes key, struct sfi_entry *out)
+/* Reading is to write, where it counts. */
+static int touch(const struct sfi_map *map, sf_bytes key, const struct sfi_entry *entry)
 {
-    struct sfi_key row;
-    sf_bytes record;
-    struct sfi_rows rows = sfi_work_rows(map->work);
-    sfi_key_entry(&row, number_of(map), key);
-    int rc = sfi_rows_get(&rows, SFI_ENTRY, sfi_key_bytes(&row), &record);
-    if (rc > 0)
-        rc = sfi_entry_open(sfi_key_bytes(&row), record, out) < 0 ? SF_ECORRUPT : 1;
-    return rc < 0 ? sfi_work_unreadable(map->work, rc) : rc;
+    struct sfi_entry touched = *entry;
+    sfi_map_stamp(map, &touched, entry);
+    if ((entry->form & SFI_ENTRY_TOUCHED) && touched.touched == entry->touched)
+        return 1;
+    int rc = sfi_map_put(map, key, entry);
+    return rc < 0 ? rc : 1;
 }
 
 int sfi_map_get(const struct sfi_map *map, sf_bytes key, struct sfi_entry *out)
@@ -214,10 +257,14 @@ int sfi_map_get(const struct sfi_map *map, sf_bytes key, struct sfi_entry *out)
     struct sfi_small_entry small;
     int rc;
     if (number_of(map))
-        rc = get_large(map, key, out);
+        rc = get_row(map, number_of(map), key, out);
     else if ((rc = sfi_map_head_find(head_of(map), key, &small)))
         sfi_entry_read(small.packed, out);
-    return rc > 0 ? lend_entry(map, out) : rc;
+    if (rc > 0 && sfi_map_is_over(map, out))
+        return 0;
+    if (rc > 0)
+        rc = lend_entry(map, out);
+    return rc > 0 && map->expiry.on_access && map->expiry.after_ms ? touch(map, key, out) : rc;
 }
 
 int sfi_map_put(const struct sfi_map *map, sf_bytes key, const struct sfi_entry *entry)
@@ -227,13 +274,23 @@ int sfi_map_put(const struct sfi_map *map, sf_bytes key, const struct sfi_entry 
     if (rc < 0)
         return rc;
     sfi_scans_note(map->work, map->slot);
-    if (number_of(map))
-        return put_large(map, key, entry);
-    int was_there = sfi_map_head_find(head_of(map), key, &old);
-    if (fits(map, &old, was_there, key, entry))
-        return put_small(map, &old, was_there, key, entry);
-    rc = promote(map);
-    return rc < 0 ? rc : put_large(map, key, entry);
+    if (map->expiry.after_ms && (rc = sfi_map_begin_times(map)) < 0)
+        return rc;
+    if (!number_of(map)) {
+        struct sfi_entry before, stamped = *entry;
+        int was_there = sfi_map_head_find(head_of(map), key, &old);
+        if (was_there)
+            sfi_entry_read(old.packed, &before);
+        sfi_map_stamp(map, &stamped, was_there ? &before : NULL);
+        if (fits(map, &old, was_there, key, &stamped))
+            return put_small(map, &old, was_there, key, &stamped);
+        rc = promote(map);
+    }
+    if (rc == 0)
+        rc = put_large(map, key, entry);
+    if (rc == 0 && map->expiry.after_ms)
+        rc = sfi_map_reclaim(map, SFI_MAP_RECLAIM);
+    return rc < 0 ? rc : 0;
 }
 
 int sfi_map_delete(const struct sfi_map *map, sf_bytes key)
@@ -263,6 +320,7 @@ int sfi_map_clear(const struct sfi_map *map)
 /* -- walks -------------------------------------------------------------------------------------------- */
 
 struct row_walk {
+    const struct sfi_map *map;
     sfi_map_take *take;
     void *ctx;
     uint64_t number;
@@ -282,6 +340,8 @@ static int take_row(void *ctx, sf_bytes row, sf_bytes record)
         sfi_front_set(walk->fronts, walk->number, key);
     walk->fronts = NULL;
     int rc = sfi_entry_open(row, record, &entry);
+    if (rc == 0 && sfi_map_is_over(walk->map, &entry))
+        return 1;
     return rc < 0 ? rc : walk->take(walk->ctx, key, &entry);
 }
 
@@ -302,7 +362,7 @@ static int walk_large(const struct sfi_map *map, const struct sfi_map_place *pla
 {
     struct sfi_key from;
     int is_whole = !place->key.data && !place->is_backward;
-    struct row_walk walk = {take, ctx, number_of(map), is_whole ? &map->work->rt->fronts : NULL};
+    struct row_walk walk = {map, take, ctx, number_of(map), is_whole ? &map->work->rt->fronts : NULL};
     struct sfi_rows rows = sfi_work_rows(map->work);
     begin_at(&walk, place, &from);
     struct sfi_place at = {sfi_key_bytes(&from), place->is_backward,
@@ -311,29 +371,33 @@ static int walk_large(const struct sfi_map *map, const struct sfi_map_place *pla
     return rc < 0 ? sfi_work_unreadable(map->work, rc) : 0;
 }
 
-static int take_small(const struct sfi_small_entry *small, sfi_map_take *take, void *ctx)
+static int take_small(const struct sfi_map *map, const struct sfi_small_entry *small,
+                      sfi_map_take *take, void *ctx)
 {
     struct sfi_entry entry;
     sfi_entry_read(small->packed, &entry);
-    return take(ctx, small->key, &entry);
+    return sfi_map_is_over(map, &entry) ? 1 : take(ctx, small->key, &entry);
 }
 
-static int walk_small_back(sf_bytes head, sf_bytes before, sfi_map_take *take, void *ctx)
+static int walk_small_back(const struct sfi_map *map, sf_bytes before, sfi_map_take *take, void *ctx)
 {
     struct sfi_small_entry small;
+    sf_bytes head = head_of(map);
     int rc = 1;
     for (; rc > 0 && sfi_map_head_before(head, before, &small); before = small.key)
-        rc = take_small(&small, take, ctx);
+        rc = take_small(map, &small, take, ctx);
     return rc < 0 ? rc : 0;
 }
 
-static int walk_small(sf_bytes head, const struct sfi_map_place *place, sfi_map_take *take, void *ctx)
+static int walk_small(const struct sfi_map *map, const struct sfi_map_place *place,
+                      sfi_map_take *take, void *ctx)
 {
     struct sfi_small_entry small;
+    sf_bytes head = head_of(map);
     int rc = 1, found = sfi_map_head_find(head, place->key.data ? place->key : SF_BYTES("", 0), &small);
     size_t at = found && place->key.data && place->excludes ? small.next : small.at;
     for (; rc > 0 && sfi_map_head_at(head, at, &small); at = small.next)
-        rc = take_small(&small, take, ctx);
+        rc = take_small(map, &small, take, ctx);
     return rc < 0 ? rc : 0;
 }
 
@@ -342,6 +406,6 @@ int sfi_map_walk(const struct sfi_map *map, const struct sfi_map_place *place, s
 {
     if (number_of(map))
         return walk_large(map, place, take, ctx);
-    return place->is_backward ? walk_small_back(head_of(map), place->key, take, ctx)
-                              : walk_small(head_of(map), place, take, ctx);
+    return place->is_backward ? walk_small_back(map, place->key, take, ctx)
+                              : walk_small(map, place, take, ctx);
 }

@@ -22,6 +22,7 @@ struct sfi_map {
     struct sfi_work *work;
     struct sfi_actor *actor;
     struct sfi_slot *slot;
+    struct sfi_expiry expiry; /* of its entries (map_time.h) */
 };
 
 /* The slot comes into memory.  0 or negative. */

@@ -343,7 +343,7 @@ sf_cursor *sfi_scan_map(struct sf_turn *turn, const struct sfi_map *map,
 sf_cursor *sfi_scan_list(struct sf_turn *turn, const struct sfi_list *list,
                          const struct sfi_binding *binding, int is_backward)
 {
-    struct sfi_map slot = {list->work, list->actor, list->slot};
+    struct sfi_map slot = {.work = list->work, .actor = list->actor, .slot = list->slot};
     struct sfi_scan *scan = scan_new(turn, slot, binding);
     if (!scan)
         return NULL;
