@@ -6,7 +6,7 @@
 #include "run/life.h"
 
 enum { RECORDS = SCENARIO_RECORDS, RETRIES_MAX = 400 };
-enum { POISON = 5, FLAKY = 7, CLEARS = 8, DROPPED = 9 };
+enum { POISON = 5, FLAKY = 7, CLEARS = 8, DROPPED = 9, HERALDED = 11 };
 
 static const char LEDGER[] = "test/ledger", AUDIT[] = "test/audit", OUT[] = "test/out";
 static const char BANK[] = "test/bank", TILL[] = "test/till", TENT[] = "test/tent";
@@ -14,6 +14,8 @@ static const char BELL[] = "test/bell";
 
 /* What is set is due long past all that sets it. */
 enum { SOON_MS = 9000, LATER_MS = 20000, LATEST_MS = 30000 };
+
+static const char GATE[] = "test/gate", HERALD[] = "test/herald", VOID[] = "test/void";
 
 struct ledger { uint64_t entries, sum; };
 struct audit { uint64_t seen; };
@@ -38,6 +40,9 @@ static int ledger_add(sf_turn *turn)
         sf_tell(turn, sf_addr(TENT, "kept"), "use", SF_OF(*entry));
         sf_tell(turn, sf_addr(TENT, "gone"), "use", SF_OF(*entry));
     }
+    sf_tell(turn, sf_addr(GATE, "one"), "pass", SF_OF(*entry));
+    if (entry->number == HERALDED)
+        sf_tell(turn, sf_addr(HERALD, "one"), "tell", SF_OF(*entry));
     (void)sf_call(turn, sf_addr(BANK, "all"), "pay", SF_OF(*entry));
     if (entry->number == POISON || entry->number == DROPPED)
         return sf_reject(turn, "poison");
@@ -160,6 +165,46 @@ static int bell_sent(sf_turn *turn)
     return 0;
 }
 
+/* Pauses itself with the first of them, which stays before all others. */
+static int gate_pass(sf_turn *turn)
+{
+    const struct scenario_sink *sink = sf_userdata(turn);
+    struct ledger *self = sf_state(turn);
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    self->entries++;
+    self->sum += entry->number;
+    return sink->gate_is_open ? 0 : sf_reject(turn, "shut");
+}
+
+/* What it tells is rejected, and comes back. */
+static int herald_tell(sf_turn *turn)
+{
+    struct ledger *self = sf_state(turn);
+    const struct entry *entry = sf_body(turn, sizeof *entry);
+    self->entries++;
+    return sf_tell(turn, sf_addr(VOID, "nobody"), "into", SF_OF(*entry));
+}
+
+static int herald_hear(sf_turn *turn)
+{
+    struct ledger *self = sf_state(turn);
+    const sf_message *msg = sf_msg(turn);
+    self->sum += msg->request.size == 8 && msg->result == SF_EFAILED ? HERALDED : 1000;
+    return 0;
+}
+
+static int void_into(sf_turn *turn)
+{
+    return sf_reject(turn, "nobody is there");
+}
+
+static const sf_type gate_type =
+    SF_TYPE(GATE, .on = {{"pass", gate_pass}}, .state_size = sizeof(struct ledger),
+            .after_last_attempt = SF_PAUSE_ACTOR);
+static const sf_type herald_type =
+    SF_TYPE(HERALD, .on = {{"tell", herald_tell}, {SF_DEAD, herald_hear}},
+            .state_size = sizeof(struct ledger));
+static const sf_type void_type = SF_TYPE(VOID, .on = {{"into", void_into}});
 static const sf_type ledger_type =
     SF_TYPE(LEDGER, .on = {{"add", ledger_add}}, .values = {&last_entry},
             .state_size = sizeof(struct ledger), .backoff_ms = 5);
@@ -212,6 +257,9 @@ static int start(struct scenario *s, sf_runtime **out)
         (rc = sf_register(*out, &till_type, s->sink)) < 0 ||
         (rc = sf_register(*out, &tent_type, s->sink)) < 0 ||
         (rc = sf_register(*out, &bell_type, s->sink)) < 0 ||
+        (rc = sf_register(*out, &gate_type, s->sink)) < 0 ||
+        (rc = sf_register(*out, &herald_type, NULL)) < 0 ||
+        (rc = sf_register(*out, &void_type, NULL)) < 0 ||
         (rc = sf_egress_register(*out, OUT, take, s->sink)) < 0 ||
         (rc = sf_egress_ack(*out, OUT, s->sink->forgets ? 0 : s->sink->last)) < 0)
         sfi_runtime_drop(*out);
@@ -277,6 +325,9 @@ static int operate(struct scenario *s, sf_runtime *rt)
     int rc;
     TRY(resume_till(s, rt));
     TRY(wait_for(rt, sf_purge(rt, sf_addr(TENT, "gone"))));
+    s->sink->gate_is_open = 1;
+    TRY(wait_for(rt, sf_resume(rt, sf_addr(GATE, "one"))));
+    TRY(unless_done(rt, sf_dead_drop(rt, 3)));
     TRY(unless_done(rt, sf_dead_resend(rt, 1)));
     TRY(unless_done(rt, sf_dead_drop(rt, 2)));
     TRY(send_all_later(s, rt));
@@ -335,6 +386,10 @@ static const char *check_operated(struct scenario *s, sf_view *view, uint64_t en
         return "calls were lost or doubled";
     if (!has_sums(view, sf_addr(TILL, "one"), entries, sum))
         return "what waited for a paused actor was lost or doubled";
+    if (!has_sums(view, sf_addr(GATE, "one"), entries, sum))
+        return "what a policy held back was lost or doubled";
+    if (!has_sums(view, sf_addr(HERALD, "one"), 1, HERALDED))
+        return "what is dead did not come back once";
     if (s->sink->ran_paused)
         return "a paused actor ran";
     if (!has_sums(view, sf_addr(TENT, "kept"), 2, RECORDS - 2 + RECORDS) ||
@@ -384,9 +439,9 @@ static int check(struct scenario *s, sf_runtime *rt)
     uint64_t last = read_u64(sf_view_value(view, sf_addr(LEDGER, "odd"), &last_entry), 0);
     uint64_t seen = read_u64(sf_view_state(view, sf_addr(AUDIT, "all")), 0);
     const sf_message *dead = sf_view_dead(view, 0);
-    int one_dead = dead && dead->sequence == 3 && strcmp(dead->reason, "poison") == 0;
+    int one_dead = dead && dead->sequence == 4 && strcmp(dead->reason, "poison") == 0;
     one_dead = one_dead && read_u64(dead->body, 0) == POISON;
-    int two_dead = sf_view_dead(view, 3) != NULL;
+    int two_dead = sf_view_dead(view, 4) != NULL;
     const char *wrong = check_operated(s, view, entries, sum);
     if (!wrong)
         wrong = check_timers(s, view, entries, sum);

@@ -2,10 +2,12 @@
  *
  * A source whose records fan out, structs, a named value, messages between actors, calls, an
  * egress, turns that become dead letters, a turn that backs off, an actor that is cleared on its
- * way, one that is paused meanwhile and resumed in the end, when another one is purged, a dead
- * letter sent again and one dropped; timers, once and again and again, and delayed sends, from turns
- * and from outside, some of them cancelled, put off, cleared or purged in time.  Whatever failed on the way, the database must end up with
- * exactly what an undisturbed run leaves, and the sink must have seen each record once.
+ * way, one that pauses itself by its policy, one that hears of what it told and is dead, one that
+ * is paused meanwhile and resumed in the end, when another one is purged, a dead letter sent again
+ * and two dropped; timers, once and again and again, and delayed sends, from turns and from outside,
+ * some of them cancelled, put off, cleared or purged in time.  Whatever failed on the way, the
+ * database must end up with exactly what an undisturbed run leaves, and the sink must have seen
+ * each record once.
  *
  * Whoever drives does what the header tells it to: a failed call is made again; after a crash, the
  * source goes on at its position and the sink acknowledges what it holds. */
@@ -24,6 +26,7 @@ struct scenario_sink {
     int broken;
     int forgets; /* the negative control: it does not say what it holds */
     int is_paused, ran_paused; /* an actor, for sure; it ran nevertheless */
+    int gate_is_open;          /* the program is mended that rejects all that comes to the gate */
     int came_early, ran_gone;  /* a timer; one of an actor that was purged, or that was cancelled */
 };
 
