@@ -8,7 +8,7 @@ enum {
     TIME_MAX_MS = 100,
     ROWS_MAX = 1 << 16,   /* each may dirty a page: 256 MiB of LMDB's dirty list at most */
     WEIGH_EVERY = 32,     /* turns that share one weighing, */
-    HEAVY_PART = 1024,    /* unless one sent and stored such a part of what an epoch may */
+    HEAVY_PART = 1024,    /* unless one took, sent or stored such a part of what an epoch may */
     SMALL_ROWS = 64,
     SMALL_BYTES = 64 << 10
 };
@@ -55,7 +55,9 @@ int sfi_epoch_is_full(sf_runtime *rt)
     if (epoch->turns >= rt->epoch_turns_max ||
         now_ns - epoch->started_ns >= TIME_MAX_MS * UINT64_C(1000000))
         return 1;
-    return (epoch->turns % WEIGH_EVERY == 0 || rt->turns.work.bytes >= epoch->heavy_bytes) && weighs_enough(rt);
+    const struct sfi_work *work = &rt->turns.work;
+    size_t bytes = work->bytes + work->lent_bytes + rt->turns.message_bytes;
+    return (epoch->turns % WEIGH_EVERY == 0 || bytes >= epoch->heavy_bytes) && weighs_enough(rt);
 }
 
 /* Rounded up, so that the epoch is weighed next. */

@@ -12,6 +12,16 @@
 
 enum { TAKE_MAX = 1024, QUEUE_SHORT = 256, RETRY_MIN_MS = 10, RETRY_MAX_MS = 1000 };
 
+/* Half of what the epoch has turns left for, as handlers send too: what waits over its end gets a row, and costs
+ * as much as four messages that do not. */
+static int take_max(const sf_runtime *rt)
+{
+    uint64_t left = rt->epoch_turns_max - rt->epoch.turns, half = (left + 1) / 2;
+    uint64_t queued = rt->epoch.turns ? rt->mailbox.queued : 0; /* some in any case */
+    uint64_t more = half > queued ? half - queued : 0;
+    return more < TAKE_MAX ? (int)more : TAKE_MAX;
+}
+
 /* Outside work comes in at the start of an epoch, and again when the queue runs dry: neither can a
  * message that sends to itself for ever keep it out, nor does it pile up behind what is being run. */
 static int take_in(sf_runtime *rt, int ceiling)
@@ -23,7 +33,7 @@ static int take_in(sf_runtime *rt, int ceiling)
         if (rc < 0)
             return rc;
     }
-    return sfi_inbox_take(rt, TAKE_MAX);
+    return sfi_inbox_take(rt, take_max(rt));
 }
 
 /* The commit under way came to its end, and somebody waits for what it let out, or for what this epoch

@@ -379,7 +379,7 @@ static void check_flood(sf_runtime *rt)
 {
     struct sfi_work *work = &rt->turns.work;
     if (work->sent_bytes == 0 || work->verdict != SFI_KEEP ||
-        work->sent_bytes <= sfi_message_bytes(rt->turns.message))
+        work->sent_bytes <= rt->turns.message_bytes)
         return;
     if (!sfi_ceiling_has_flood(&rt->ceiling, sfi_mailbox_waiting_bytes(&rt->mailbox))) {
         rt->ceiling.flood_ns = 0;
@@ -486,6 +486,7 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
         return sfi_err(SF_ENOMEM, "out of memory");
     sfi_work_begin(&rt->turns.work);
     rt->turns.message = message;
+    rt->turns.message_bytes = sfi_message_bytes(message);
     rt->turns.met = 1;
     if (SFI_RARE(message->has_parts) && sfi_timer_is_tick(message)) {
         int is_due = sfi_timer_take(&rt->turns.work, actor, message);

@@ -43,7 +43,8 @@ struct sfi_turns {
     struct sfi_scans scans;
     uint32_t met;                /* actors that the work found */
     int migrating;               /* the application's state_migrate runs */
-    struct sfi_message *message; /* of the outermost */
+    struct sfi_message *message; /* of the outermost, */
+    size_t message_bytes;        /* which stands here when that is gone */
     /* Handed out where a struct or a body is promised and there is none; apart, since what is written to
      * the one must not be read in the other. */
     struct sfi_scratch no_state, no_body;

@@ -86,6 +86,7 @@ int sfi_work_copy(struct sfi_work *work, struct sfi_actor *actor)
     memcpy(copy->bytes, sfi_actor_state(actor), size);
     actor->copied = 1;
     work->copies = copy;
+    work->lent_bytes += size;
     if (SFI_RARE(actor->is_timed))
         sfi_expire_note(copy);
     return 0;

@@ -78,6 +78,7 @@ struct sfi_work {
     size_t bytes;      /* staged, */
     uint64_t bytes_max; /* and how much may be */
     size_t sent_bytes; /* of them, messages */
+    size_t lent_bytes; /* structs that may have changed, beside them */
     uint32_t rows;     /* of collections, put and deleted */
     uint32_t scans;    /* walks that it began (scan.h) */
     uint32_t changes[SFI_WORK_CHANGES]; /* of collections, by a hash of the slot; never set back */
@@ -105,7 +106,7 @@ static inline void sfi_work_begin(struct sfi_work *work)
     work->copies = NULL;
     work->rows = work->scans = 0;
     work->lents = NULL;
-    work->bytes = work->sent_bytes = 0;
+    work->bytes = work->sent_bytes = work->lent_bytes = 0;
     work->now_us = 0;
     work->is_marked = work->is_named = 0;
 }

@@ -44,6 +44,70 @@ static int64_t send(struct rig *rig, const char *type)
     return OK(sf_send(rig->rt, sf_addr(type, "a"), "", SF_NONE));
 }
 
+/* -- what comes in -------------------------------------------------------------------------------- */
+
+enum { EPOCH_TURNS = 64 };
+
+static int pass_on(sf_turn *turn)
+{
+    return sf_tell(turn, sf_addr("test/last", "b"), "", SF_NONE);
+}
+
+static int spin_on(sf_turn *turn)
+{
+    return sf_tell(turn, sf_self(turn), "", SF_NONE);
+}
+
+static int do_nothing(sf_turn *turn)
+{
+    (void)turn;
+    return 0;
+}
+
+/* What waits over the end of an epoch gets a row, and costs as much as four messages that do not. */
+static void an_epoch_takes_in_about_what_it_can_run(void **state)
+{
+    struct rig rig;
+    sf_type first = SF_TYPE("test/first", .handler = pass_on),
+            last = SF_TYPE("test/last", .handler = do_nothing);
+    rig_open(&rig, *state,
+             (sf_options)SF_OPTIONS(.inbox_ms_max = HOUR_MS, .epoch_turns_max = EPOCH_TURNS));
+    OK(sf_register(rig.rt, &first, NULL));
+    OK(sf_register(rig.rt, &last, NULL));
+    OK(sf_run_until_idle(rig.rt));
+    for (int i = 0; i < 20 * EPOCH_TURNS; i++)
+        send(&rig, i % 2 ? "test/first" : "test/last");
+    for (int i = 0; i < 10; i++) {
+        assert_int_equal(OK(sf_step(rig.rt, 0)), EPOCH_TURNS);
+        assert_in_range(rig.rt->mailbox.queued, 0, EPOCH_TURNS / 4);
+    }
+    OK(sf_run_until_idle(rig.rt));
+    rig_close(&rig);
+}
+
+/* Also when there is more than the epochs can run: or else it would wait for ever. */
+static void who_sends_from_outside_gets_in_though_handlers_fill_every_epoch(void **state)
+{
+    struct rig rig;
+    sf_type first = SF_TYPE("test/first", .handler = do_nothing), spin = SF_TYPE("test/spin");
+    spin.handler = spin_on;
+    rig_open(&rig, *state,
+             (sf_options)SF_OPTIONS(.inbox_ms_max = HOUR_MS, .epoch_turns_max = EPOCH_TURNS));
+    OK(sf_register(rig.rt, &first, NULL));
+    OK(sf_register(rig.rt, &spin, NULL));
+    OK(sf_run_until_idle(rig.rt));
+    for (int i = 0; i < 4 * EPOCH_TURNS; i++)
+        send(&rig, "test/spin");
+    for (int i = 0; i < 10; i++)
+        OK(sf_step(rig.rt, 0));
+    assert_in_range(rig.rt->mailbox.queued, EPOCH_TURNS, 4 * EPOCH_TURNS);
+    int64_t ticket = send(&rig, "test/first");
+    for (int i = 0; i < 20 && sf_durable(rig.rt) < ticket; i++)
+        OK(sf_step(rig.rt, 0));
+    assert_in_range(sf_durable(rig.rt), ticket, ticket);
+    rig_close(&rig);
+}
+
 /* -- pauses -------------------------------------------------------------------------------------- */
 
 static void a_disk_that_refuses_is_left_alone_longer_each_time_up_to_a_second(void **state)
@@ -217,6 +281,8 @@ static void a_sink_that_did_more_than_it_got_or_less_than_nothing_did_nothing(vo
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(an_epoch_takes_in_about_what_it_can_run),
+        TEST(who_sends_from_outside_gets_in_though_handlers_fill_every_epoch),
         TEST(a_disk_that_refuses_is_left_alone_longer_each_time_up_to_a_second),
         TEST(what_is_due_sooner_than_the_next_try_is_waited_for),
         TEST(a_timeout_is_rounded_up_and_fits_into_an_int),
