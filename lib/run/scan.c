@@ -25,6 +25,7 @@ struct ahead {
 
 struct sfi_scan {
     struct sf_cursor cursor;
+    struct sfi_scan *next_scan; /* in a list */
     struct sf_turn *turn;
     uint64_t serial; /* of that turn */
     struct sfi_map map; /* or list, which is the same */
@@ -41,12 +42,34 @@ struct sfi_scan {
     uint32_t changes;     /* of the slot, when it was filled */
 };
 
+static void push(struct sfi_scan_list *list, struct sfi_scan *scan)
+{
+    scan->next_scan = NULL;
+    if (list->last)
+        list->last->next_scan = scan;
+    else
+        list->first = scan;
+    list->last = scan;
+    list->count++;
+}
+
+static struct sfi_scan *pop(struct sfi_scan_list *list)
+{
+    struct sfi_scan *scan = list->first;
+    if (!scan)
+        return NULL;
+    list->first = scan->next_scan;
+    list->last = list->first ? list->last : NULL;
+    list->count--;
+    return scan;
+}
+
 void sfi_scans_fini(struct sfi_scans *scans, const struct sfi_sys *sys)
 {
-    for (uint32_t i = 0; i < scans->count; i++)
-        sfi_free(sys, scans->all[i]);
-    sfi_free(sys, scans->all);
-    *scans = (struct sfi_scans){NULL, 0, 0};
+    for (struct sfi_scan *scan; (scan = pop(&scans->used));)
+        sfi_free(sys, scan);
+    for (struct sfi_scan *scan; (scan = pop(&scans->idle));)
+        sfi_free(sys, scan);
 }
 
 static uint32_t *changes_of(struct sfi_work *work, const struct sfi_slot *slot)
@@ -61,10 +84,9 @@ void sfi_scans_note(struct sfi_work *work, const struct sfi_slot *slot)
 
 void sfi_scans_end(struct sfi_work *work, const struct sfi_actor *actor, const struct sfi_slot *slot)
 {
-    struct sfi_scan **all = work->rt->turns.scans.all;
-    for (uint32_t i = 0; i < work->scans; i++)
-        if (slot ? all[i]->map.slot == slot : all[i]->map.actor == actor)
-            all[i]->is_over = 1;
+    struct sfi_scan *scan = work->scans ? work->rt->turns.scans.used.first : NULL;
+    for (; scan; scan = scan->next_scan)
+        scan->is_over |= slot ? scan->map.slot == slot : scan->map.actor == actor;
 }
 
 /* -- what is read ahead ------------------------------------------------------------------------------- */
@@ -238,18 +260,20 @@ static const struct sfi_cursor_kind kind = {scan_next, scan_error};
 
 /* -- begun -------------------------------------------------------------------------------------------- */
 
-static struct sfi_scan *another(struct sfi_scans *scans, const struct sfi_sys *sys)
+/* The oldest, if there are enough; those of the work before are idle now. */
+static struct sfi_scan *another(struct sfi_work *work)
 {
-    if (scans->count == scans->capacity) {
-        void *all = sfi_grow(sys, scans->all, &scans->capacity, (uint64_t)scans->count + 1, 16,
-                             sizeof *scans->all);
-        if (!all)
-            return NULL;
-        scans->all = all;
-    }
-    struct sfi_scan *scan = sfi_alloc(sys, sizeof *scan);
-    if (scan)
-        scans->all[scans->count++] = scan;
+    struct sfi_scans *scans = &work->rt->turns.scans;
+    for (struct sfi_scan *scan; work->scans == 0 && (scan = pop(&scans->used));)
+        push(&scans->idle, scan);
+    struct sfi_scan *scan = scans->idle.count >= SFI_SCANS_IDLE
+                                ? pop(&scans->idle)
+                                : sfi_alloc(work->rt->sys, sizeof *scan);
+    if (!scan)
+        return NULL;
+    *scan = (struct sfi_scan){.cursor = {.kind = &kind}};
+    push(&scans->used, scan);
+    work->scans++;
     return scan;
 }
 
@@ -257,26 +281,22 @@ static struct sfi_scan *scan_new(struct sf_turn *turn, struct sfi_map map,
                                  const struct sfi_binding *binding)
 {
     struct sfi_work *work = map.work;
-    struct sfi_scans *scans = &work->rt->turns.scans;
     if (work->scans == SFI_SCANS_MAX) {
         sfi_work_doom(work, SFI_REJECT, SF_EINVAL, "one turn began more than %d walks",
                       SFI_SCANS_MAX);
         return NULL;
     }
     unsigned char *at = sfi_arena_alloc(&work->arena, SF_KEY_MAX);
-    struct sfi_scan *scan = work->scans < scans->count ? scans->all[work->scans]
-                                                       : another(scans, work->rt->sys);
-    if (!at || !scan) {
+    struct sfi_scan *scan = at ? another(work) : NULL;
+    if (!scan) {
         sfi_work_no_memory(work);
         return NULL;
     }
-    work->scans++;
-    *scan = (struct sfi_scan){.cursor = {.kind = &kind},
-                              .turn = turn,
-                              .serial = turn->serial,
-                              .map = map,
-                              .binding = binding,
-                              .at = at};
+    scan->turn = turn;
+    scan->serial = turn->serial;
+    scan->map = map;
+    scan->binding = binding;
+    scan->at = at;
     return sfi_work_charge(work, SCAN_BYTES) < 0 ? NULL : scan;
 }
 

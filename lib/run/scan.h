@@ -6,7 +6,8 @@
  *     collection was changed since; the next piece is read from the key that was handed out last.
  * (2) No snapshot is open between two steps, so a handler may take its time, or never come back.
  * (3) A cursor belongs to its turn.  Its memory is kept until the runtime is closed, and each turn has a serial of its
- *     own: so one that is used later is noticed.  Within a work none is used twice; it has SFI_SCANS_MAX.
+ *     own: so one that is used later is noticed, unless it was given to another walk meanwhile.  That is the oldest of
+ *     SFI_SCANS_IDLE and more, so it takes as many walks; within a work none is given twice, and it has SFI_SCANS_MAX.
  * (4) A clear ends the walk, whatever is put afterwards. */
 #ifndef SFI_RUN_SCAN_H
 #define SFI_RUN_SCAN_H
@@ -15,13 +16,19 @@
 #include "run/lent.h"
 #include "run/list.h"
 
-enum { SFI_SCANS_MAX = 65536 };
+enum { SFI_SCANS_MAX = 65536, SFI_SCANS_IDLE = 256 };
 
 struct sfi_scan;
 
+/* First in, first out. */
+struct sfi_scan_list {
+    struct sfi_scan *first, *last;
+    uint32_t count;
+};
+
 struct sfi_scans {
-    struct sfi_scan **all; /* those of the work under way first */
-    uint32_t count, capacity;
+    struct sfi_scan_list used; /* by the newest work that had any */
+    struct sfi_scan_list idle;
 };
 
 void sfi_scans_fini(struct sfi_scans *scans, const struct sfi_sys *sys);
