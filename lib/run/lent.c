@@ -5,14 +5,14 @@
 #include "base/err.h"
 #include "base/hash.h"
 #include "run/runtime.h"
-#include "store/key_order.h"
 
-enum { BUCKETS_MIN = 64 };
+enum { FEW = 8, BUCKETS_MIN = 64 };
 
+/* Few are looked through one by one. */
 struct sfi_lents {
-    struct sfi_lent **buckets;
+    struct sfi_lent **buckets; /* of more than a few */
     struct sfi_lent *all;
-    uint32_t count, capacity; /* a power of two */
+    uint32_t count, capacity; /* a power of two; 0: no buckets yet */
 };
 
 /* -- found again -------------------------------------------------------------------------------------- */
@@ -22,13 +22,23 @@ static uint64_t hash_of(const struct sfi_work *work, const struct sfi_slot *slot
     return sfi_hash(&work->rt->types.key, (uint32_t)((uintptr_t)slot >> 4), key.data, key.size);
 }
 
+static int is_of(const struct sfi_lent *lent, const struct sfi_slot *slot, sf_bytes key)
+{
+    return lent->map.slot == slot && !lent->is_cut && lent->key.size == key.size &&
+           memcmp(lent->key.data, key.data, key.size) == 0;
+}
+
 struct sfi_lent *sfi_lent_find(const struct sfi_work *work, const struct sfi_slot *slot, sf_bytes key)
 {
     const struct sfi_lents *lents = work->lents;
-    if (!lents)
-        return NULL;
-    struct sfi_lent *lent = lents->buckets[hash_of(work, slot, key) & (lents->capacity - 1)];
-    while (lent && (lent->is_cut || lent->map.slot != slot || sfi_key_compare(lent->key, key) != 0))
+    struct sfi_lent *lent = lents ? lents->all : NULL;
+    if (!lents || lents->capacity == 0) {
+        while (lent && !is_of(lent, slot, key))
+            lent = lent->next_of_all;
+        return lent;
+    }
+    lent = lents->buckets[hash_of(work, slot, key) & (lents->capacity - 1)];
+    while (lent && !is_of(lent, slot, key))
         lent = lent->next;
     return lent;
 }
@@ -67,8 +77,6 @@ static struct sfi_lents *lents_of(struct sfi_work *work)
         return NULL;
     }
     *lents = (struct sfi_lents){.count = 0};
-    if (grow(work, lents) < 0)
-        return NULL;
     return work->lents = lents;
 }
 
@@ -79,7 +87,7 @@ static struct sfi_lent *lend(const struct sfi_map *map, const struct sfi_binding
 {
     struct sfi_work *work = map->work;
     struct sfi_lents *lents = lents_of(work);
-    if (!lents || (lents->count == lents->capacity && grow(work, lents) < 0))
+    if (!lents || (lents->count >= FEW && lents->count >= lents->capacity && grow(work, lents) < 0))
         return NULL;
     struct sfi_lent *lent = sfi_arena_alloc(&work->arena, sizeof *lent);
     void *name = sfi_work_lend(work, key), *old = sfi_work_lend(work, bytes);
@@ -95,7 +103,8 @@ static struct sfi_lent *lend(const struct sfi_map *map, const struct sfi_binding
                               .old = old};
     lents->all = lent;
     lents->count++;
-    link_in(lents, lent);
+    if (lents->capacity)
+        link_in(lents, lent);
     return lent;
 }
 

@@ -6,6 +6,7 @@
 #include "actor/map_head.h"
 #include "base/err.h"
 #include "run/map_time.h"
+#include "base/expect.h"
 #include "run/runtime.h"
 
 enum { ROW_BYTES = 64 /* of a row, beside key and entry, about */ };
@@ -42,13 +43,24 @@ void *sfi_work_lend(struct sfi_work *work, sf_bytes bytes)
 
 /* -- the head ----------------------------------------------------------------------------------------- */
 
+/* A small head is walked from entry to entry: all of its lines are asked for at once. */
+static void expect_head(const struct sfi_slot *slot)
+{
+    const char *data = slot->data;
+    for (size_t at = 0; data && at < slot->size && at < SFI_MAP_SMALL_BYTES; at += SFI_LINE)
+        sfi_expect(data + at);
+}
+
 int sfi_map_open(struct sfi_map *map, struct sfi_work *work, struct sfi_actor *actor,
                  uint16_t number)
 {
     *map = (struct sfi_map){
         .work = work, .actor = actor, .expiry = *sfi_type_expiry(actor->type, number)};
     int rc = sfi_actor_load_slot(&work->rt->actors, work->rt->store, actor, number, &map->slot);
-    return rc < 0 ? sfi_work_unreadable(work, rc) : 0;
+    if (rc < 0)
+        return sfi_work_unreadable(work, rc);
+    expect_head(map->slot);
+    return 0;
 }
 
 static sf_bytes head_of(const struct sfi_map *map)

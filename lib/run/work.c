@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/copy.h"
 #include "base/err.h"
 #include "run/expire.h"
 #include "run/lent.h"
@@ -132,10 +131,13 @@ int sfi_work_set_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi
 static int copy_slot(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot,
                      size_t room)
 {
-    unsigned char *data = sfi_zalloc(work->rt->sys, room);
+    unsigned char *data = sfi_alloc(work->rt->sys, room);
     if (!data)
         return sfi_work_no_memory(work);
-    sfi_copy(data, slot->data, slot->size);
+    if (slot->size)
+        memcpy(data, slot->data, slot->size);
+    else
+        memset(data, 0, room);
     int rc = sfi_work_set_slot(work, actor, slot, data, slot->size);
     slot->copied = rc == 0;
     slot->room = (uint32_t)room;
@@ -147,7 +149,6 @@ static int grow_slot(struct sfi_work *work, struct sfi_slot *slot, size_t room)
     unsigned char *data = sfi_resize(work->rt->sys, slot->data, room);
     if (!data)
         return sfi_work_no_memory(work);
-    memset(data + slot->size, 0, room - slot->size);
     slot->data = data;
     slot->room = (uint32_t)room;
     return 0;

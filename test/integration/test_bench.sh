@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT
 ln -s "$(cd "$build" && pwd)/bench" "$work/bench"
 bad=0
 
-for only in "counters " source latency senders asks "transfer " "inside "; do
+for only in "counters " source latency senders asks "transfer " "inside " "cart " "map " "walk " "list "; do
     if ! BUILD=$work ROUNDS=1 SCALE=tiny ONLY=$only "$source/bench/run" >"$work/out" 2>&1; then
         echo "FAILED: bench/run, ONLY='$only':"
         cat "$work/out"
