@@ -8,7 +8,7 @@
  *            the process before its epoch is on disk.  What is sent from outside lies in the inbox
  *            until it is taken in: put into its actor's mailbox, in the order sent.
  * VERBS                      from outside (sf_runtime)    in a turn (sf_turn)
- *            one way         sf_send()                    sf_tell()
+ *            one way         sf_send(), sf_send_once()    sf_tell()
  *            with an answer  sf_ask(), sf_ask_then()      sf_call(): now, both kept or undone
  *                                                         together; or sf_tell(), and the other's
  *                                                         sf_reply() comes as a message later
@@ -207,7 +207,7 @@ enum {
     SF_ID_MAX = 255,
     SF_KIND_MAX = 255,
     SF_NAME_MAX = 255,        /* of a value, a source, an egress */
-    SF_TOKEN_MAX = 255,       /* of what is sent later */
+    SF_TOKEN_MAX = 255,       /* of what is sent later; a key of what is sent once */
     SF_TIMER_NAME_MAX = 400,  /* kind and key of a timer together */
     SF_ADDRESS_MAX = 400,     /* what sf_addr_save() gives: it can be a key */
     SF_KEY_MAX = 400,         /* of a map's entry */
@@ -574,10 +574,13 @@ typedef struct sf_options {
     uint64_t dead_max;       /* dead letters that are kept: beyond, the oldest go; 0: 65536 */
     uint64_t dead_bytes_max; /* the same in bytes, the newest one apart; 0: a 16th of
                               * store_bytes_max, or 64 MiB if that is less */
-    uint32_t crashes_max; /* a message in whose turn the process died so many times in a row is a
-                           * dead letter; 0: 3.  After a death in a turn messages run when they are on
-                           * disk, for as many turns as two commits have, so that the next death
-                           * tells which message it was */
+    uint32_t crashes_max;  /* a message in whose turn the process died so many times in a row is a
+                            * dead letter; 0: 3.  After a death in a turn messages run when they are
+                            * on disk, for as many turns as two commits have, so that the next death
+                            * tells which message it was */
+    uint64_t keys_keep_ms; /* how long sf_send_once() remembers a key; 0: a day.  Other times hold
+                            * for the keys that are there already.  A key takes some 250 bytes of
+                            * the database, and no memory */
 } sf_options;
 
 /* Opens the data directory `dir`, made if missing (its parent is not) and filled if empty.  NULL
@@ -612,6 +615,13 @@ SF_API SF_MUST int sf_register(sf_runtime *rt, const sf_type *type, void *userda
  * SF_EDISK (database full), SF_ETURN (inside a handler: use sf_tell()), SF_ECORRUPT, SF_ENOMEM.
  * [any] */
 SF_API SF_MUST int64_t sf_send(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body);
+
+/* sf_send(), unless a message with that key, 1 to SF_TOKEN_MAX bytes, came in within
+ * sf_options.keys_keep_ms: then this one is dropped.  Durable means that the one with the key is.
+ * Keys of all targets are one space.  Errors: as sf_send(), and then the key was not used.
+ * [any] */
+SF_API SF_MUST int64_t sf_send_once(sf_runtime *rt, sf_bytes key, sf_address to, const char *kind,
+                                    sf_bytes body);
 
 /* sf_send(), later: see sf_tell_after().  Counted from this call on; the ticket says that it is
  * pending.  Tokens from outside are one space.  Errors: as sf_send().  [any] */

@@ -150,6 +150,35 @@ int64_t sf_send(sf_runtime *rt, sf_address to, const char *kind, sf_bytes body)
     return ticket;
 }
 
+static int64_t send_once_locked(sf_runtime *rt, sf_bytes key, sf_address to, const char *kind,
+                                sf_bytes body)
+{
+    struct sfi_parcel parcel;
+    int rc = make_parcel(rt, to, kind, body, &parcel);
+    if (rc < 0)
+        return rc;
+    parcel.verb = SFI_ONCE;
+    parcel.token = key;
+    int64_t ticket = sfi_inbox_send(rt, &parcel);
+    if (ticket > 0)
+        sfi_poll_signal(rt);
+    return ticket;
+}
+
+int64_t sf_send_once(sf_runtime *rt, sf_bytes key, sf_address to, const char *kind, sf_bytes body)
+{
+    int rc = sfi_call_check(rt, SFI_HERE, "sf_send_once()", "sf_tell()");
+    if (rc == 0 && (!key.data || key.size < 1 || key.size > SF_TOKEN_MAX))
+        rc = sfi_err(SF_EINVAL, "an idempotency key has 1 to %d bytes, this one %zu", SF_TOKEN_MAX,
+                     key.data ? key.size : 0);
+    if (rc < 0)
+        return rc;
+    pthread_mutex_lock(&rt->lock);
+    int64_t ticket = send_once_locked(rt, key, to, kind, body);
+    pthread_mutex_unlock(&rt->lock);
+    return ticket;
+}
+
 int64_t sf_durable(const sf_runtime *rt)
 {
     int rc = sfi_life_check(rt, "sf_durable()");

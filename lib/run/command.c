@@ -14,7 +14,8 @@ static const struct sfi_verb *const verbs[] = {
     [SFI_RESEND] = &sfi_verb_resend,
     [SFI_DROP] = &sfi_verb_drop,
     [SFI_LATER] = &sfi_verb_later,
-    [SFI_CANCEL] = &sfi_verb_cancel};
+    [SFI_CANCEL] = &sfi_verb_cancel,
+    [SFI_ONCE] = &sfi_verb_once};
 
 const struct sfi_verb *sfi_verb(enum sfi_verb_number number)
 {

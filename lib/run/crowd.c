@@ -174,15 +174,17 @@ void sfi_crowd_account(struct sfi_crowd *crowd)
     crowd->left_count = 0;
 }
 
-static void note_left(sf_runtime *rt, const struct sfi_message *message)
+void sfi_crowd_left(sf_runtime *rt, const struct sfi_type *type, uint64_t hash)
 {
     struct sfi_crowd *crowd = &rt->crowd;
+    if (!type->desc.waiting_max)
+        return;
     if (crowd->left_count == SFI_LEFT_MAX) {
         pthread_mutex_lock(&rt->lock);
         sfi_crowd_account(crowd);
         pthread_mutex_unlock(&rt->lock);
     }
-    crowd->left[crowd->left_count++] = message->hash;
+    crowd->left[crowd->left_count++] = hash;
 }
 
 void sfi_crowd_done(sf_runtime *rt)
@@ -190,6 +192,6 @@ void sfi_crowd_done(sf_runtime *rt)
     const struct sfi_message *message = rt->mailbox.queue.first;
     if (message->to_type->desc.waiting_max && !message->from_type && !sfi_message_has(message, SFI_PART_DUE) &&
         message->sequence >= rt->mailbox.first_sequence)
-        note_left(rt, message);
+        sfi_crowd_left(rt, message->to_type, message->hash);
     sfi_mailbox_done(&rt->mailbox);
 }

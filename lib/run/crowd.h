@@ -61,6 +61,8 @@ void sfi_crowd_forget(struct sfi_crowd *crowd);
 /* Has that actor a quarter of its bound free? */
 int sfi_crowd_has_room(const struct sfi_crowd *crowd, const struct sfi_refusal *refusal);
 
+/* The engine: what was counted for that actor was not to come in. */
+void sfi_crowd_left(sf_runtime *rt, const struct sfi_type *type, uint64_t hash);
 /* The engine: the mailbox's head is handled, or dead, or dropped, and leaves it. */
 void sfi_crowd_done(sf_runtime *rt);
 /* Under the lock: lowers the counts. */

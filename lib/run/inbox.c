@@ -179,16 +179,21 @@ static int64_t end_group(struct sfi_inbox *inbox, struct entry *last, size_t byt
     return ++inbox->last_ticket;
 }
 
+static int is_message(unsigned verb)
+{
+    return verb == SFI_MESSAGE || verb == SFI_ONCE;
+}
+
 static int has_bound(const struct sfi_type *type, unsigned verb)
 {
-    return verb == SFI_MESSAGE && type->desc.waiting_max;
+    return is_message(verb) && type->desc.waiting_max;
 }
 
 /* May the target have one more message to wait for it? */
 static int is_asked(const sf_runtime *rt, const struct sfi_type *type, unsigned verb)
 {
     return has_bound(type, verb) ||
-           (verb == SFI_MESSAGE && sfi_ceiling_is_crowded(&rt->ceiling));
+           (is_message(verb) && sfi_ceiling_is_crowded(&rt->ceiling));
 }
 
 static int check_target(sf_runtime *rt, const struct sfi_whom *whom, uint32_t others)

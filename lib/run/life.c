@@ -37,6 +37,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     sfi_actors_init(&rt->actors, sys, options->cache_bytes_max);
     sfi_mailbox_init(&rt->mailbox, sys, &rt->actors, &rt->types, options->mailbox_bytes_max);
     sfi_epoch_init(&rt->epoch, sys, sfi_ceiling_epoch_bytes(&rt->ceiling));
+    sfi_keys_init(&rt->keys, options->keys_keep_ms);
     sfi_dead_init(&rt->dead, options->dead_max, options->dead_bytes_max);
     sfi_arena_init(&rt->delivery, sys);
     return rt;

@@ -22,6 +22,7 @@ enum {
     CRASHES_DEFAULT = 3,
     EGRESS_DEFAULT_RECORDS = 1 << 22,
     EGRESS_DEFAULT_PART = 8, /* of store_bytes_max */
+    KEYS_DEFAULT_MS = 24 * 60 * 60 * 1000,
     DEAD_DEFAULT = 1 << 16,
     DEAD_DEFAULT_PART = 16 /* of store_bytes_max, or DEAD_DEFAULT_BYTES */
 };
@@ -80,6 +81,7 @@ int sfi_options_take(const sf_options *given, sf_options *out)
     out->payload_max = (uint32_t)or_else(out->payload_max, PAYLOAD_DEFAULT);
     out->epoch_turns_max = (uint32_t)or_else(out->epoch_turns_max, EPOCH_TURNS_DEFAULT);
     out->crashes_max = (uint32_t)or_else(out->crashes_max, CRASHES_DEFAULT);
+    out->keys_keep_ms = or_else(out->keys_keep_ms, KEYS_DEFAULT_MS);
     out->inbox_ms_max = (uint32_t)or_else(out->inbox_ms_max, INBOX_DEFAULT_MS);
     split_memory(out);
     bound_the_store(out);

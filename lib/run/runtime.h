@@ -30,6 +30,7 @@
 #include "run/gate.h"
 #include "run/gleaner.h"
 #include "run/inbox.h"
+#include "run/keys.h"
 #include "run/poll.h"
 #include "run/position.h"
 #include "run/reclaim.h"
@@ -87,6 +88,7 @@ struct sf_runtime {
     struct sfi_fire fire;
     struct sfi_gleaner gleaner;
     struct sfi_doubt doubt;
+    struct sfi_keys keys;
     struct sfi_turns turns;
     struct sfi_careful careful;
     struct sfi_fronts fronts;

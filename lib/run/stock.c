@@ -7,7 +7,7 @@
 #include "actor/map_head.h"
 #include "base/err.h"
 #include "base/hash.h"
-#include "run/schedule.h"
+#include "run/keys.h"
 #include "store/record.h"
 
 enum { IN_ROWS = 1, TIMERS_BYTES = 17 /* of a schedule whose timers are rows: form:1 number:8 count:8 */ };
@@ -247,7 +247,7 @@ static int compare_slot(struct sfi_stock *stock, const struct sfi_stock_slot *sl
 static int compare_number(struct sfi_stock *stock, const struct sfi_stock_number *number,
                           uint64_t next_number)
 {
-    if (number->number == SFI_OUTSIDE_NUMBER)
+    if (number->number >= SFI_KEYS_NUMBER) /* of the outside */
         return 0;
     if (number->number >= next_number)
         sfi_err(SF_ECORRUPT, "rows have number %llu, which was never given",

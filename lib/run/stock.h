@@ -5,7 +5,7 @@
  *
  * (1) Of a slot the newest head counts: an entry of the changelog, the later the newer; only without one the row of
  *     table state.  In whichever order tables come.
- * (2) A number is named by one head, which counts its rows, or by one promise; but for that of the outside's timers.
+ * (2) A number is named by one head, which counts its rows, or by one promise; but for those of the outside (keys.h, schedule.h).
  */
 #ifndef SFI_RUN_STOCK_H
 #define SFI_RUN_STOCK_H

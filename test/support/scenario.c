@@ -13,6 +13,7 @@ static const char BANK[] = "test/bank", TILL[] = "test/till", TENT[] = "test/ten
 static const char BELL[] = "test/bell";
 
 /* What is set is due long past all that sets it. */
+enum { ONCE = 3 };
 enum { SOON_MS = 9000, LATER_MS = 20000, LATEST_MS = 30000 };
 
 static const char GATE[] = "test/gate", HERALD[] = "test/herald", VOID[] = "test/void";
@@ -319,6 +320,18 @@ failed:
     return rc;
 }
 
+/* Again in each life, and each twice. */
+static int send_all_once(struct scenario *s, sf_runtime *rt)
+{
+    int rc = 0;
+    for (uint64_t n = 1; n <= ONCE; n++)
+        for (int again = 0; again < 2; again++)
+            TRY(wait_for(rt, sf_send_once(rt, SF_U64(n), sf_addr(BELL, "once"), "later",
+                                          SF_OF((struct entry){n}))));
+failed:
+    return rc;
+}
+
 /* What somebody does who is responsible for it all.  Each may be done again. */
 static int operate(struct scenario *s, sf_runtime *rt)
 {
@@ -331,6 +344,7 @@ static int operate(struct scenario *s, sf_runtime *rt)
     TRY(unless_done(rt, sf_dead_resend(rt, 1)));
     TRY(unless_done(rt, sf_dead_drop(rt, 2)));
     TRY(send_all_later(s, rt));
+    TRY(send_all_once(s, rt));
     TRY(sf_run_until_idle(rt));
     machine_advance_ms(s->machine, LATEST_MS);
     TRY(sf_run_until_idle(rt));
@@ -419,6 +433,8 @@ static const char *check_timers(struct scenario *s, sf_view *view, uint64_t entr
         return "timers of a cleared actor are wrong";
     if (!has_sums(view, sf_addr(BELL, "sent"), 1, 1))
         return "what was sent later from outside was lost";
+    if (!has_sums(view, sf_addr(BELL, "once"), ONCE, ONCE * (ONCE + 1) / 2))
+        return "what was sent once came not once";
     if (s->sink->ran_gone)
         return "a timer came that was cancelled, cleared or purged";
     return s->sink->came_early ? "a timer was early" : NULL;

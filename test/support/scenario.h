@@ -5,7 +5,8 @@
  * way, one that pauses itself by its policy, one that hears of what it told and is dead, one that
  * is paused meanwhile and resumed in the end, when another one is purged, a dead letter sent again
  * and two dropped; timers, once and again and again, and delayed sends, from turns and from outside,
- * some of them cancelled, put off, cleared or purged in time.  Whatever failed on the way, the
+ * some of them cancelled, put off, cleared or purged in time; messages with idempotency keys, sent
+ * again and again.  Whatever failed on the way, the
  * database must end up with exactly what an undisturbed run leaves, and the sink must have seen
  * each record once.
  *
