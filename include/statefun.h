@@ -527,6 +527,28 @@ SF_API const sf_value *sf_value_named(sf_turn *turn, const char *name, const cha
                                       uint64_t expire_after_write_ms,
                                       uint64_t expire_after_access_ms);
 
+/* -- in a turn: a procedure of many turns --------------------------------------------------------
+ * A handler that goes on where it stopped: `at`, a uint32_t in the struct, says where; the numbers
+ * of SF_UNTIL are stored, so a new step gets a new number.  Locals do not survive, the struct does.
+ * Each SF_UNTIL ends a turn, and keeps it; the next message for which `when` is true goes on after
+ * it, another is rejected.  `break` leads to SF_END; what follows there is also what every later
+ * message gets.  A step that the program does not have any more fails.
+ *     SF_BEGIN(self->at);
+ *     sf_tell(turn, bank, "charge", SF_OF(self->cents));
+ *     SF_UNTIL(turn, self->at, 1, sf_is(msg, "charged"));
+ *     sf_timer_after(turn, ".ship", SF_NONE, 3 * SF_DAY);
+ *     SF_UNTIL(turn, self->at, 2, sf_is(msg, ".ship"));
+ *     SF_END(turn, self->at); */
+#define SF_BEGIN(at) switch (at) { case 0:
+#define SF_UNTIL(turn, at, number, when) \
+    (at) = (number); return 0; case (number): \
+    if (!(when)) \
+        return sf_reject((turn), "'%s' is not what step %d waits for", sf_msg(turn)->kind, (number))
+#define SF_END(turn, at) \
+    break; case UINT32_MAX: break; \
+    default: return sf_fail((turn), "there is no step %u any more", (unsigned)(at)); } \
+    (at) = UINT32_MAX
+
 /* -- open, register, close ----------------------------------------------------------------------
  * From here on: for the program around the handlers. */
 
