@@ -35,10 +35,11 @@ static void check(struct collections *c)
 
 static void done(struct collections *c)
 {
-    print_message("seed %llu: %llu turns, %llu of them undone, %llu steps, %llu walks, %llu clears\n",
+    print_message("seed %llu: %llu turns, %llu of them undone, %llu steps, %llu walks, %llu clears, %llu doomed\n",
                   (unsigned long long)seed, (unsigned long long)c->turns,
                   (unsigned long long)c->undone, (unsigned long long)c->steps,
-                  (unsigned long long)c->walks, (unsigned long long)c->clears);
+                  (unsigned long long)c->walks, (unsigned long long)c->clears,
+                  (unsigned long long)c->doomed);
     free(c);
 }
 
@@ -52,7 +53,7 @@ static void in_memory_with_crashes(void **state)
     OK(sf_register(rig.rt, &collector_type, c));
     for (uint64_t i = 0; i < turns && !c->violation[0]; i++) {
         dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407u;
-        collector_send(rig.rt, dice >> 16);
+        OK(collector_send(rig.rt, dice >> 16));
         if ((dice >> 40) % 4 == 0)
             OK(sf_step(rig.rt, (int)(dice >> 50) % 3));
         if ((dice >> 44) % 64 == 0)
@@ -71,6 +72,42 @@ static void in_memory_with_crashes(void **state)
     done(c);
 }
 
+/* An allocation, a read of the store, a commit: what fails now and then is nobody's fault, and undone whole. */
+static void in_memory_while_the_machine_fails(void **state)
+{
+    struct collections *c = collections_new();
+    static struct rig rig;
+    uint64_t dice = seed * 7, refused = 0;
+    rig_open(&rig, *state, *defaults());
+    OK(sf_register(rig.rt, &collector_type, c));
+    for (uint64_t i = 0; i < turns && !c->violation[0]; i++) {
+        dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        OK(collector_send(rig.rt, dice >> 16));
+        if ((dice >> 40) % 3 == 0)
+            rig.machine.fail_allocation = rig.machine.allocations + 1 + (dice >> 33) % 60;
+        if ((dice >> 42) % 5 == 0)
+            tell(&rig, "mem.read", 1)->pass = (int)(dice >> 36) % 20;
+        if ((dice >> 46) % 30 == 0)
+            tell(&rig, "mem.settle.before", 1);
+        refused += sf_step(rig.rt, (int)(dice >> 50) % 3) < 0;
+        rig.machine.fail_allocation = 0;
+        tell(&rig, "mem.read", 0);
+        tell(&rig, "mem.settle.before", 0);
+        machine_advance_ms(&rig.machine, 2000);
+        if ((dice >> 30) % 200 == 0) {
+            rig_crash(&rig);
+            rig_start(&rig);
+            OK(sf_register(rig.rt, &collector_type, c));
+        }
+    }
+    drive_until_quiet(rig.rt);
+    collector_look(rig.rt, c, dice);
+    check(c);
+    assert_true(c->doomed > turns / 50 && refused > turns / 50);
+    rig_close(&rig);
+    done(c);
+}
+
 /* A database, and so small a cache that actors leave after each epoch. */
 static void on_disk_with_reopening(void **state)
 {
@@ -84,7 +121,7 @@ static void on_disk_with_reopening(void **state)
     OK(sf_register(rt, &collector_type, c));
     for (uint64_t i = 0; i < turns && !c->violation[0]; i++) {
         dice = dice * UINT64_C(6364136223846793005) + 1442695040888963407u;
-        collector_send(rt, dice >> 16);
+        OK(collector_send(rt, dice >> 16));
         if ((dice >> 40) % 4 == 0)
             OK(sf_step(rt, (int)(dice >> 50) % 3));
         if ((dice >> 34) % 40 == 0)
@@ -107,6 +144,7 @@ int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
         TEST(in_memory_with_crashes),
+        TEST(in_memory_while_the_machine_fails),
         TEST(on_disk_with_reopening),
     };
     seed = argc > 1 ? strtoull(argv[1], NULL, 10) : seed;

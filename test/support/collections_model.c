@@ -20,13 +20,20 @@ static const sf_list logbook = SF_LIST("log");
 static void differs(struct collections *c, const char *format, ...)
 {
     va_list args;
-    if (c->violation[0])
+    if (c->turn && sf_list_trim(c->turn, &logbook, UINT64_MAX) < 0)
+        c->is_doomed = 1;
+    if (c->violation[0] || c->is_doomed)
         return;
     va_start(args, format);
     vsnprintf(c->violation, sizeof c->violation, format, args);
     va_end(args);
     size_t used = strlen(c->violation);
     snprintf(c->violation + used, sizeof c->violation - used, " (%.80s)", sf_errmsg());
+}
+
+static int is_over(const struct collections *c)
+{
+    return c->violation[0] || c->is_doomed;
 }
 
 /* -- dice --------------------------------------------------------------------------------------------- */
@@ -227,7 +234,7 @@ static void walk_map(struct collections *c, sf_turn *turn, int structs, uint64_t
     if (sf_cursor_error(cursor) < 0)
         differs(c, "a walk is an error");
     c->walks++;
-    while (stop-- > 0 && !c->violation[0]) {
+    while (stop-- > 0 && !is_over(c)) {
         const struct model_entry *wanted = following(side.map, &range, begun ? &at : NULL);
         const sf_entry *seen = sf_next(cursor);
         if (!seen != !wanted)
@@ -251,7 +258,7 @@ static void walk_log(struct collections *c, sf_turn *turn, uint64_t *dice)
     uint64_t first = now->log_next - (uint64_t)now->log_count;
     sf_cursor *cursor = sf_list_scan(turn, &logbook, backwards);
     c->walks++;
-    for (int i = 0; i <= now->log_count && stop-- > 0 && !c->violation[0]; i++) {
+    for (int i = 0; i <= now->log_count && stop-- > 0 && !is_over(c); i++) {
         const sf_entry *seen = sf_next(cursor);
         int at = backwards ? now->log_count - 1 - i : i;
         if (!seen != (i == now->log_count))
@@ -457,6 +464,8 @@ static int collect(sf_turn *turn)
     const struct model *model = model_at(c, sf_self(turn), self->version);
     if (c->violation[0])
         return 0;
+    c->turn = turn;
+    c->is_doomed = 0;
     c->now = *model;
     if (c->now.version != self->version)
         differs(c, "version %llu is found, %llu is not known any more",
@@ -464,14 +473,18 @@ static int collect(sf_turn *turn)
     if (c->now.log_next == 0)
         c->now.log_next = 1;
     int steps = 1 + (int)below(&dice, 24), fails = below(&dice, 4) == 0;
-    for (int i = 0; i < steps && !c->violation[0]; i++)
+    for (int i = 0; i < steps && !is_over(c); i++)
         step(c, turn, &dice);
+    c->doomed += (uint64_t)(sf_list_trim(turn, &logbook, UINT64_MAX) < 0);
+    c->turn = NULL;
     c->turns++;
     c->undone += (uint64_t)fails;
     if (fails)
         return sf_fail(turn, "as told");
     self = sf_state(turn); /* it may have been cleared */
     self->version = ++c->now.version;
+    if (c->is_doomed)
+        return 0;
     *model_at(c, sf_self(turn), self->version) = c->now;
     return 0;
 }
@@ -480,12 +493,10 @@ const sf_type collector_type = SF_TYPE("test/collector", .on = {{"go", collect}}
                                        .state_size = sizeof(struct collector), .attempts_max = 1,
                                        .maps = {&notes, &lines}, .lists = {&logbook});
 
-void collector_send(sf_runtime *rt, uint64_t seed)
+int64_t collector_send(sf_runtime *rt, uint64_t seed)
 {
     char id[2] = {(char)('0' + seed % MODEL_ACTORS), 0};
-    int64_t ticket = sf_send(rt, sf_addr("test/collector", id), "go", SF_BYTES(&seed, sizeof seed));
-    if (ticket < 0)
-        abort();
+    return sf_send(rt, sf_addr("test/collector", id), "go", SF_BYTES(&seed, sizeof seed));
 }
 
 /* -- from outside ------------------------------------------------------------------------------------- */

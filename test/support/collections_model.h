@@ -40,12 +40,14 @@ struct collections {
     struct model models[MODEL_ACTORS][MODEL_VERSIONS];
     struct model now, scratch;
     char violation[200]; /* empty: none so far */
-    uint64_t turns, undone, steps, walks, clears;
+    uint64_t turns, undone, steps, walks, clears, doomed;
+    sf_turn *turn; /* under way; NULL: none is */
+    int is_doomed; /* the machine has failed it, so what it sees means nothing */
 };
 
 /* "test/collector", actors "0" to "3"; userdata is the struct collections.  "go" with a uint64_t seed. */
 extern const sf_type collector_type;
-void collector_send(sf_runtime *rt, uint64_t seed);
+int64_t collector_send(sf_runtime *rt, uint64_t seed);
 /* All actors as a view sees them now. */
 void collector_look(sf_runtime *rt, struct collections *c, uint64_t dice);
 
