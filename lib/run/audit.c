@@ -92,7 +92,8 @@ static int check_slot(sf_bytes key, sf_bytes value)
     int rc = open_one_of(key, value, kinds, 4, &payload);
     if (rc == 0 && sfi_record_kind(value) == SFI_RECORD_VALUE_AT && payload.size < 8)
         rc = sfi_err(SF_ECORRUPT, "a value is cut short");
-    return rc;
+    const unsigned char *slot = (const unsigned char *)key.data + key.size - 2;
+    return rc == 0 && slot[0] == 0xFF && slot[1] == 0xFF ? sfi_audit_schedule(payload) : rc;
 }
 
 static int check_state(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
@@ -120,6 +121,29 @@ static int check_message(struct sfi_audit *audit, sf_bytes key, sf_bytes value,
     if (rc == 0 && envelope.from_type)
         rc = meet_type(audit, envelope.from_type);
     return rc;
+}
+
+static int check_timer(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
+{
+    struct sfi_envelope envelope;
+    int rc = sfi_audit_timer(&audit->timers, key, value, &envelope);
+    if (rc == 0)
+        rc = meet_type(audit, envelope.to_type);
+    if (rc == 0 && envelope.from_type)
+        rc = meet_type(audit, envelope.from_type);
+    return rc;
+}
+
+static int check_entry(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
+{
+    static const enum sfi_record_kind entries[] = {SFI_RECORD_ENTRY, SFI_RECORD_PROMISE};
+    sf_bytes payload;
+    if (!value.size) /* the order of time has keys alone */
+        return sfi_stock_row(&audit->stock, key, value);
+    int rc = open_one_of(key, value, entries, 2, &payload);
+    if (rc == 0)
+        rc = sfi_audit_token(&audit->timers, key, payload);
+    return rc < 0 ? rc : sfi_stock_row(&audit->stock, key, value);
 }
 
 static int check_mailbox(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
@@ -214,17 +238,10 @@ static int check_meta(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
     }
 }
 
-static int check_other(struct sfi_audit *audit, enum sfi_table table, sf_bytes key, sf_bytes value)
+static int check_operation(sf_bytes key, sf_bytes value)
 {
-    static const enum sfi_record_kind entries[] = {SFI_RECORD_ENTRY, SFI_RECORD_PROMISE};
-    static const enum sfi_record_kind timers[] = {SFI_RECORD_TIMER};
-    static const enum sfi_record_kind operations[] = {SFI_RECORD_OPERATION};
     sf_bytes payload;
-    if (table == SFI_ENTRY) { /* the order of time has keys alone */
-        int rc = value.size ? open_one_of(key, value, entries, 2, &payload) : 0;
-        return rc < 0 ? rc : sfi_stock_row(&audit->stock, key, value);
-    }
-    return open_one_of(key, value, table == SFI_TIMER ? timers : operations, 1, &payload);
+    return sfi_record_open(value, key, SFI_RECORD_OPERATION, &payload);
 }
 
 static int check_row(struct sfi_audit *audit, enum sfi_table table, sf_bytes key, sf_bytes value)
@@ -246,8 +263,12 @@ static int check_row(struct sfi_audit *audit, enum sfi_table table, sf_bytes key
         return check_held(audit, key, value);
     case SFI_PARKED:
         return check_parked(audit, key, value);
+    case SFI_ENTRY:
+        return check_entry(audit, key, value);
+    case SFI_TIMER:
+        return check_timer(audit, key, value);
     default:
-        return check_other(audit, table, key, value);
+        return check_operation(key, value);
     }
 }
 
@@ -305,6 +326,8 @@ static int compare_counters(struct sfi_audit *audit)
                 (unsigned long long)audit->dead_newest);
         rc = add(audit, SFI_DEAD);
     }
+    if (rc == 0 && sfi_audit_timers(&audit->timers, counters->next_timer) < 0)
+        rc = add(audit, SFI_TIMER);
     return rc;
 }
 

@@ -9,6 +9,7 @@
 
 #include "actor/egress.h"
 #include "actor/type.h"
+#include "run/audit_timers.h"
 #include "run/counters.h"
 #include "run/position.h"
 #include "run/problems.h"
@@ -24,6 +25,7 @@ struct sfi_audit {
     struct sfi_counters counters;
     int has_counters;
     uint64_t rows[SFI_TABLES];
+    struct sfi_timer_audit timers;
     uint64_t newest_message;          /* greatest sequence of a message */
     uint64_t dead_first, dead_newest; /* likewise of dead letters */
     unsigned char *types_met;         /* a bit for each number that rows of actors name */

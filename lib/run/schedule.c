@@ -28,6 +28,14 @@ struct sfi_rows sfi_schedule_rows(struct sfi_work *work)
                              .arena = &work->arena};
 }
 
+int sfi_schedule_read_entry(sf_bytes payload, struct sfi_timer *out)
+{
+    if (payload.size < ENTRY_HEAD)
+        return sfi_err(SF_ECORRUPT, "an entry on disk is cut short");
+    return sfi_timer_decode(
+        SF_BYTES((const char *)payload.data + ENTRY_HEAD, payload.size - ENTRY_HEAD), out);
+}
+
 static int get_row(struct sfi_work *work, uint64_t number, sf_bytes name, struct sfi_timer *out)
 {
     struct sfi_key key;
@@ -39,12 +47,8 @@ static int get_row(struct sfi_work *work, uint64_t number, sf_bytes name, struct
         rc = sfi_record_open(record, sfi_key_bytes(&key), SFI_RECORD_ENTRY, &payload);
     else if (rc == 0)
         return 0;
-    if (rc == 0 && payload.size < ENTRY_HEAD)
-        rc = sfi_err(SF_ECORRUPT, "an entry on disk is cut short");
     if (rc == 0)
-        rc = sfi_timer_decode(SF_BYTES((const char *)payload.data + ENTRY_HEAD,
-                                       payload.size - ENTRY_HEAD),
-                              out);
+        rc = sfi_schedule_read_entry(payload, out);
     return rc < 0 ? sfi_work_unreadable(work, rc) : 1;
 }
 
@@ -125,6 +129,37 @@ static unsigned char *put_item(unsigned char *at, sf_bytes name, sf_bytes record
     return at + ITEM_HEAD + name.size + record.size;
 }
 
+/* What says that it has `size` bytes in another form is damaged. */
+static int read_head(sf_bytes slot, struct head *out)
+{
+    const unsigned char *bytes = slot.data;
+    *out = (struct head){.form = PACKED};
+    if (slot.size == 0 || bytes[0] == 0)
+        return 0;
+    if (bytes[0] != 1 || slot.size != HEAD_BYTES)
+        return sfi_err(SF_ECORRUPT, "an actor's timers on disk are damaged");
+    *out = (struct head){IN_ROWS, sfi_le64_get(bytes + 1), sfi_le64_get(bytes + 9)};
+    return 0;
+}
+
+int sfi_schedule_check(sf_bytes slot)
+{
+    struct head head;
+    struct item item;
+    struct sfi_timer timer;
+    size_t end = 1;
+    int rc = read_head(slot, &head);
+    if (rc < 0 || head.form == IN_ROWS)
+        return rc;
+    FOR_EACH_ITEM(slot, item) {
+        rc = sfi_timer_decode(item.record, &timer);
+        if (rc < 0)
+            return rc;
+        end = item.at + item.size;
+    }
+    return end == slot.size ? 0 : sfi_err(SF_ECORRUPT, "an actor's timers on disk are cut short");
+}
+
 /* -- loading and changing it --------------------------------------------------------------------------- */
 
 /* NULL in *out: there is no slot, and none was made. */
@@ -139,13 +174,8 @@ static int load(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot 
     int rc = sfi_actor_load_slot(&rt->actors, rt->store, actor, SFI_SLOT_TIMERS, out);
     if (rc < 0)
         return sfi_work_unreadable(work, rc);
-    const unsigned char *bytes = (*out)->data;
-    if (!bytes || (*out)->size == 0 || bytes[0] == 0)
-        return 0;
-    if (bytes[0] != 1 || (*out)->size != HEAD_BYTES)
-        return sfi_work_unreadable(work, sfi_err(SF_ECORRUPT, "an actor's timers on disk are damaged"));
-    *head = (struct head){IN_ROWS, sfi_le64_get(bytes + 1), sfi_le64_get(bytes + 9)};
-    return 0;
+    rc = (*out)->data ? read_head(slot_bytes(*out), head) : 0;
+    return rc < 0 ? sfi_work_unreadable(work, rc) : 0;
 }
 
 static int set_bytes(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot *slot,

@@ -31,6 +31,9 @@ int sfi_schedule_get(struct sfi_work *work, struct sfi_actor *actor, sf_bytes na
 int sfi_schedule_put(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name,
                      const struct sfi_timer *timer);
 int sfi_schedule_delete(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name);
+/* For sf_verify(): the payload of a row of table entry; and all that a slot holds.  SF_ECORRUPT, SF_ENEWER. */
+int sfi_schedule_read_entry(sf_bytes payload, struct sfi_timer *out);
+int sfi_schedule_check(sf_bytes slot);
 /* (5); the slot itself is emptied by who clears the actor. */
 int sfi_schedule_forget(struct sfi_work *work, struct sfi_actor *actor);
 
