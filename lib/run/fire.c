@@ -32,6 +32,12 @@ void sfi_fire_expect(sf_runtime *rt, uint64_t due_ms, uint64_t sequence)
     look(rt, rt->sys->mono_ns(rt->sys->ctx));
 }
 
+void sfi_fire_forget(sf_runtime *rt, uint64_t due_ms, uint64_t sequence)
+{
+    struct sfi_fire *fire = &rt->fire;
+    fire->is_stale |= fire->is_any && due_ms == fire->due_ms && sequence == fire->sequence;
+}
+
 /* -- one row ------------------------------------------------------------------------------------------- */
 
 struct row {
@@ -229,8 +235,27 @@ int sfi_fire_some(sf_runtime *rt)
 
 /* -- the part ------------------------------------------------------------------------------------------ */
 
+/* The first row was cancelled: who rests is to know of the next one.  What cannot be read is looked at later. */
+static void refresh(sf_runtime *rt)
+{
+    struct sfi_fire *fire = &rt->fire;
+    struct row row;
+    sf_bytes record;
+    int rc = seek(rt, &row, &record);
+    if (rc < 0)
+        return;
+    fire->is_stale = 0;
+    fire->is_any = rc;
+    if (!rc)
+        return;
+    stand_at(fire, row.due_ms, row.sequence);
+    look(rt, rt->sys->mono_ns(rt->sys->ctx));
+}
+
 static uint64_t due(sf_runtime *rt)
 {
+    if (rt->fire.is_stale)
+        refresh(rt);
     return rt->fire.is_any ? rt->fire.look_ns : 0;
 }
 

@@ -6,7 +6,7 @@
  *     message.  So what is due is sent once, whenever the process died, and after however long.
  * (2) No timer takes memory.  What is known is a key before which there is no row: lowered by each put, raised by
  *     each look past what was fired, since at the front of the table lie rows whose end is not durable yet.
- *     A put or a cancel that is undone leaves it too low, which costs one look.
+ *     A put that is undone, or a cancel, leaves it too low, which costs one look.
  * (3) They come in where work from outside does and under the same rule (step.c): at most SFI_FIRE_ROWS or
  *     SFI_FIRE_BYTES at a time, so a million that are due after a downtime stay rows until there are turns for them, and
  *     neither they nor senders keep the other out.
@@ -27,14 +27,16 @@ enum { SFI_FIRE_ROWS = 1024, SFI_FIRE_BYTES = 1 << 20, SFI_LOOK_MS = 1000 };
 
 struct sfi_fire {
     int is_any;                    /* there may be a row, */
+    int is_stale;                  /* that one was cancelled: look for the first one before resting */
     uint64_t due_ms, sequence;     /* not before this one */
     uint64_t look_ns;              /* when the wall clock is to be looked at, by the monotonic one */
     uint64_t now_ms;               /* what it said last; what is due by then fires */
     uint64_t damaged;
 };
 
-/* There is a row of that key now. */
+/* There is a row of that key now; it is there no more. */
 void sfi_fire_expect(sf_runtime *rt, uint64_t due_ms, uint64_t sequence);
+void sfi_fire_forget(sf_runtime *rt, uint64_t due_ms, uint64_t sequence);
 
 static inline int sfi_fire_is_due(const struct sfi_fire *fire)
 {

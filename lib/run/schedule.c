@@ -355,6 +355,7 @@ int sfi_schedule_forget(struct sfi_work *work, struct sfi_actor *actor)
         sfi_key_timer(&key, timer.row_due_ms, timer.row_sequence);
         if (sfi_batch_delete(sfi_work_batch(work), SFI_TIMER, sfi_key_bytes(&key)) < 0)
             return sfi_work_no_memory(work);
+        sfi_fire_forget(work->rt, timer.row_due_ms, timer.row_sequence);
     }
     return 0;
 }

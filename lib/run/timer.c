@@ -25,6 +25,7 @@ static int delete_row(struct sfi_work *work, const struct sfi_timer *timer)
     sfi_key_timer(&key, timer->row_due_ms, timer->row_sequence);
     if (sfi_batch_delete(sfi_work_batch(work), SFI_TIMER, sfi_key_bytes(&key)) < 0)
         return sfi_work_no_memory(work);
+    sfi_fire_forget(work->rt, timer->row_due_ms, timer->row_sequence);
     return sfi_work_charge(work, key.size);
 }
 

@@ -17,6 +17,7 @@ static const struct mesh_part *const parts[] = {
     &mesh_letters, /* G9: sent again, dropped, evicted */
     &mesh_reborns, /* G7: purged, cleared */
     &mesh_callers, /* G8 */
+    &mesh_timers, /* G10: timers, delayed sends, and that they are cancelled */
 };
 
 enum { PARTS = sizeof parts / sizeof *parts };
