@@ -14,13 +14,16 @@ static struct place *place_of(sf_turn *turn)
     return sf_userdata(turn);
 }
 
-/* "tell", "call", "reply": another sends a private kind; "self": the actor sends it to itself. */
+/* What it does to itself is allowed; what it says to others is not. */
 static int run_owner(sf_turn *turn)
 {
     const sf_message *msg = sf_msg(turn);
     note(&place_of(turn)->notes, "%s ", msg->kind);
     if (sf_is(msg, "self"))
         return sf_tell(turn, sf_self(turn), ".mine", SF_NONE);
+    if (sf_is(msg, "timer"))
+        return sf_timer_after(turn, ".mine", SF_NONE, 1) ||
+               sf_tell_after(turn, SF_NONE, 2, sf_self(turn), ".later", SF_NONE);
     if (sf_is(msg, "break"))
         return sf_tell(turn, sf_self(turn), ".broken", SF_NONE);
     if (sf_is(msg, "say"))
@@ -36,6 +39,8 @@ static int run_stranger(sf_turn *turn)
         return sf_tell(turn, owner, ".mine", SF_NONE);
     if (sf_is(msg, "same id"))
         return sf_tell(turn, sf_addr("test/owner", "s"), ".mine", SF_NONE);
+    if (sf_is(msg, "later"))
+        return sf_tell_after(turn, SF_NONE, 10, owner, ".mine", SF_NONE);
     if (sf_is(msg, "dot"))
         return sf_tell(turn, owner, ".", SF_NONE);
     if (sf_is(msg, "call"))
@@ -73,6 +78,8 @@ static void nobody_outside_can_send_it(void **state)
     REFUSED(sf_send(rt, owner, ".", SF_NONE), SF_EINVAL);
     REFUSED(sf_ask(rt, owner, ".mine", SF_NONE, 1000, &reply), SF_EINVAL);
     REFUSED(sf_ask_then(rt, owner, ".mine", SF_NONE, 1000, never_answered, NULL), SF_EINVAL);
+    REFUSED(sf_send_after(rt, SF_NONE, 10, owner, ".mine", SF_NONE), SF_EINVAL);
+    SAYS("private");
     OK(sf_source_open(rt, "input", 0, &source));
     REFUSED(sf_source_send(source, owner, ".mine", SF_NONE), SF_EINVAL);
     SAYS("private");
@@ -86,7 +93,8 @@ static void nobody_outside_can_send_it(void **state)
 
 static void no_other_actor_can_send_it(void **state)
 {
-    static const char *const doors[] = {"tell", "same id", "dot", "call", "reply", "hear"};
+    static const char *const doors[] = {"tell", "same id", "later", "dot",
+                                        "call", "reply",   "hear"};
     struct place *place = *state;
     sf_runtime *rt = open_owner(place);
     sf_message *reply = NULL;
@@ -107,6 +115,12 @@ static void the_actor_itself_can(void **state)
     OK(sf_send(rt, sf_addr("test/owner", "o"), "self", SF_NONE));
     OK(sf_run_until_idle(rt));
     assert_string_equal(noted(&place->notes), "self .mine ");
+    OK(sf_send(rt, sf_addr("test/owner", "o"), "timer", SF_NONE));
+    for (uint64_t end = mono_ms() + 10000; !strstr(noted(&place->notes), ".later");) {
+        OK(sf_run_until_idle(rt));
+        assert_true(mono_ms() < end);
+    }
+    assert_string_equal(noted(&place->notes), "self .mine timer .mine .later ");
     assert_int_equal(stats_of(rt).dead_letters, 0);
     OK(sf_runtime_close(rt));
 }
