@@ -1,5 +1,6 @@
 #include "run/careful.h"
 
+#include <limits.h>
 #include <stdio.h>
 
 #include "base/err.h"
@@ -68,11 +69,19 @@ static void count_turn(struct sfi_careful *careful)
         forget(careful->page); /* it was not met */
 }
 
+/* All that waits outside comes in first, as much as an epoch may have: few commits for many messages. */
+static int make_durable(sf_runtime *rt)
+{
+    uint32_t most = rt->epoch_turns_max;
+    int rc = sfi_inbox_take(rt, most < INT_MAX ? (int)most : INT_MAX);
+    return rc < 0 ? rc : sfi_epoch_flush(rt);
+}
+
 int sfi_careful_meet(sf_runtime *rt, struct sfi_message *message)
 {
     struct sfi_careful *careful = &rt->careful;
     if (message->sequence >= rt->mailbox.durable_next)
-        return sfi_epoch_flush(rt);
+        return make_durable(rt);
     if (message->sequence == careful->page->suspect &&
         careful->page->crashes >= careful->crashes_max)
         return set_aside(rt, message);
