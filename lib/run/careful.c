@@ -80,6 +80,8 @@ static int make_durable(sf_runtime *rt)
 int sfi_careful_meet(sf_runtime *rt, struct sfi_message *message)
 {
     struct sfi_careful *careful = &rt->careful;
+    if (message->purged) /* it is dropped, and no turn of it runs */
+        return 1;
     if (message->sequence >= rt->mailbox.durable_next)
         return make_durable(rt);
     if (message->sequence == careful->page->suspect &&

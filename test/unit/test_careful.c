@@ -14,29 +14,32 @@
 
 enum { TURNS_MAX = 4 };
 
-/* Open and stepped, with so many messages that wait: their numbers are 1, 2, ... */
-static sf_runtime *open_waiting(const struct place *place, int messages)
+static sf_runtime *open_careful(const struct place *place)
 {
     sf_options options = *defaults();
     options.epoch_turns_max = TURNS_MAX;
-    sf_runtime *rt = place_open_with(place, &options);
-    for (int i = 0; i < messages; i++) {
-        OK(sf_register(rt, &counter_type, NULL));
-        counter_add(rt, "a", 1);
-    }
-    return rt;
+    return place_open_with(place, &options);
 }
 
-/* So many messages on disk, not handled; then the page is as that process left it. */
+static void send_so_many(sf_runtime *rt, int messages)
+{
+    for (int i = 0; i < messages; i++)
+        counter_add(rt, "a", 1);
+}
+
+/* So many messages on disk, not handled: their numbers are 1, 2, ...  Then the page is as that process
+ * left it. */
 static void leave(const struct place *place, int messages, uint64_t died_in, uint64_t suspect,
                   uint64_t crashes)
 {
-    sf_runtime *rt = open_waiting(place, messages);
-    OK(sf_pause(rt, sf_addr("test/counter", "a"), NULL)); /* so that a close runs no turn */
+    sf_runtime *rt = open_careful(place);
+    OK(sf_register(rt, &counter_type, NULL));
+    OK(sf_pause(rt, sf_addr("test/counter", "a"), NULL));
+    send_so_many(rt, messages);
     OK(sf_wait(rt, 0, 10000));
-    OK(sf_resume(rt, sf_addr("test/counter", "a")));
+    OK(sf_resume(rt, sf_addr("test/counter", "a"))); /* taken in at close, which runs no turn */
     OK(sf_runtime_close(rt));
-    rt = open_waiting(place, 0);
+    rt = open_careful(place);
     struct sfi_turn_page *page = rt->careful.page;
     page->sequence = died_in;
     page->suspect = suspect;
@@ -57,7 +60,7 @@ static void says(const sf_runtime *rt, int careful, uint64_t suspect, uint64_t c
 
 static void opened_says(const struct place *place, int careful, uint64_t suspect, uint64_t crashes)
 {
-    sf_runtime *rt = open_waiting(place, 0);
+    sf_runtime *rt = open_careful(place);
     says(rt, careful, suspect, crashes);
     OK(sf_runtime_close(rt));
 }
@@ -101,8 +104,9 @@ static void a_page_that_knows_more_than_the_database_is_not_believed(void **stat
 static void it_is_careful_for_as_many_turns_as_two_epochs_have(void **state)
 {
     leave(*state, 1, 1, 0, 0);
-    sf_runtime *rt = open_waiting(*state, 2 * TURNS_MAX - 2);
+    sf_runtime *rt = open_careful(*state);
     OK(sf_register(rt, &counter_type, NULL));
+    send_so_many(rt, 2 * TURNS_MAX - 2);
     OK(sf_run_until_idle(rt));
     says(rt, 1, 1, 1);
     counter_add(rt, "a", 1);
@@ -116,7 +120,7 @@ static void it_is_careful_for_as_many_turns_as_two_epochs_have(void **state)
 static void who_is_not_met_is_forgotten(void **state)
 {
     leave(*state, 1, 1, 1, 2);
-    sf_runtime *rt = open_waiting(*state, 0);
+    sf_runtime *rt = open_careful(*state);
     OK(sf_register(rt, &counter_type, NULL));
     OK(sf_purge(rt, sf_addr("test/counter", "a")));
     OK(sf_run_until_idle(rt));
@@ -124,6 +128,7 @@ static void who_is_not_met_is_forgotten(void **state)
         counter_add(rt, "b", 1);
     OK(sf_run_until_idle(rt));
     says(rt, 0, 0, 0);
+    assert_int_equal(stats_of(rt).dead_letters, 0); /* it was dropped, not set aside */
     OK(sf_runtime_close(rt));
 }
 
@@ -131,7 +136,7 @@ static void the_message_is_a_dead_letter_and_the_page_forgets_it_when_that_is_on
 {
     struct place *place = *state;
     leave(place, 3, 2, 2, 2);
-    sf_runtime *rt = open_waiting(place, 0);
+    sf_runtime *rt = open_careful(place);
     OK(sf_register(rt, &counter_type, NULL));
     says(rt, 1, 2, 3);
     for (int i = 0; i < 1000 && rt->careful.page->suspect; i++)
