@@ -36,6 +36,11 @@ struct sfi_entry {
     sf_bytes bytes;
 };
 
+static inline uint64_t sfi_entry_touched(const struct sfi_entry *entry)
+{
+    return entry->form & SFI_ENTRY_TOUCHED ? entry->touched : SFI_TOUCHED_UNKNOWN;
+}
+
 static inline size_t sfi_entry_size(const struct sfi_entry *entry)
 {
     return SFI_ENTRY_HEADER + (entry->form & SFI_ENTRY_TOUCHED ? 8 : 0) + entry->bytes.size;

@@ -10,15 +10,10 @@
 
 enum { UNTIMED_ROWS = 4096, UNTIMED_MAX = 256 /* in one work */ };
 
-static uint64_t touched_of(const struct sfi_entry *entry)
-{
-    return entry->form & SFI_ENTRY_TOUCHED ? entry->touched : SFI_TOUCHED_UNKNOWN;
-}
-
 int sfi_map_is_over(const struct sfi_map *map, const struct sfi_entry *entry)
 {
     return map->expiry.after_ms &&
-           sfi_expiry_is_over(&map->expiry, touched_of(entry), sfi_work_now_ms(map->work));
+           sfi_expiry_is_over(&map->expiry, sfi_entry_touched(entry), sfi_work_now_ms(map->work));
 }
 
 /* -- the head ------------------------------------------------------------------------------------ */
@@ -71,13 +66,13 @@ void sfi_map_stamp(const struct sfi_map *map, struct sfi_entry *entry, const str
 {
     entry->form = map->expiry.after_ms ? SFI_ENTRY_TOUCHED : 0;
     if (entry->form)
-        entry->touched = sfi_expiry_touch(&map->expiry, old ? touched_of(old) : 0,
+        entry->touched = sfi_expiry_touch(&map->expiry, old ? sfi_entry_touched(old) : 0,
                                           sfi_work_now_ms(map->work));
 }
 
 int sfi_map_note_time(const struct sfi_map *map, const struct sfi_entry *entry)
 {
-    return has_oldest(map) && touched_of(entry) < oldest_of(map) ? set_oldest(map, touched_of(entry))
+    return has_oldest(map) && sfi_entry_touched(entry) < oldest_of(map) ? set_oldest(map, sfi_entry_touched(entry))
                                                                  : 0;
 }
 
@@ -122,8 +117,8 @@ static int find_over(const struct sfi_map *map, size_t at, struct sfi_small_entr
         sfi_entry_read(out->packed, &entry);
         if (sfi_map_is_over(map, &entry))
             return 1;
-        if (touched_of(&entry) < *oldest)
-            *oldest = touched_of(&entry);
+        if (sfi_entry_touched(&entry) < *oldest)
+            *oldest = sfi_entry_touched(&entry);
     }
     return 0;
 }

@@ -25,6 +25,7 @@ struct sfi_stock_number {
     struct sfi_stock_number *next;
     uint64_t number, rows;
     uint64_t first, end;    /* of elements, if these are rows of a list: the last that are without a gap */
+    uint64_t timed, times;  /* sums over entries with a time, and over rows in order of time */
     uint64_t promised;      /* what is promised to go; 0: nothing is */
     const struct sfi_stock_slot *named; /* by whom */
 };
@@ -195,6 +196,22 @@ static void take_elements(struct sfi_stock_number *number, sf_bytes key, sf_byte
     number->end = elements.end;
 }
 
+/* Sums do not depend on the order.  What is no entry of a map has no time here. */
+static void take_time(struct sfi_stock_number *number, sf_bytes key, sf_bytes value)
+{
+    const unsigned char *bytes = key.data;
+    static const struct sfi_hash_key seed = {0, 0};
+    struct sfi_entry entry;
+    if (bytes[8] == SFI_ENTRY_BY_TIME && key.size >= 17) {
+        uint64_t touched = sfi_be64_get(bytes + 9);
+        number->times += sfi_hash(&seed, (uint32_t)(touched ^ touched >> 32), bytes + 17, key.size - 17);
+    } else if (bytes[8] == SFI_ENTRY_BY_KEY && sfi_entry_open(key, value, &entry) == 0 &&
+               entry.form & SFI_ENTRY_TOUCHED) {
+        number->timed += sfi_hash(&seed, (uint32_t)(entry.touched ^ entry.touched >> 32), bytes + 9,
+                                  key.size - 9);
+    }
+}
+
 int sfi_stock_row(struct sfi_stock *stock, sf_bytes key, sf_bytes value)
 {
     const unsigned char *bytes = key.data;
@@ -205,6 +222,7 @@ int sfi_stock_row(struct sfi_stock *stock, sf_bytes key, sf_bytes value)
     struct sfi_stock_number *number = number_at(stock, sfi_be64_get(bytes), 1);
     if (!number)
         return no_memory();
+    take_time(number, key, value);
     if (bytes[8] == SFI_ENTRY_BY_KEY) {
         number->rows++;
         take_elements(number, key, value);
@@ -235,6 +253,8 @@ static int compare_slot(struct sfi_stock *stock, const struct sfi_stock_slot *sl
     else if (!slot->is_list && rows != slot->count)
         sfi_err(SF_ECORRUPT, "%llu entries are counted, %llu are there",
                 (unsigned long long)slot->count, (unsigned long long)rows);
+    else if (!slot->is_list && number && number->timed != number->times)
+        sfi_err(SF_ECORRUPT, "its entries, and the same in order of time, differ");
     else {
         number->named = slot;
         return 0;

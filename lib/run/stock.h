@@ -6,6 +6,7 @@
  * (1) Of a slot the newest head counts: an entry of the changelog, the later the newer; only without one the row of
  *     table state.  In whichever order tables come.
  * (2) A number is named by one head, which counts its rows, or by one promise; but for those of the outside (keys.h, schedule.h).
+ * (3) Entries with a time and rows in order of time are the same set (map_time.h): what is compared is a sum of hashes.
  */
 #ifndef SFI_RUN_STOCK_H
 #define SFI_RUN_STOCK_H

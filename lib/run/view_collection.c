@@ -150,6 +150,27 @@ static int lend(struct sfi_arena *arena, sf_bytes *bytes)
     return bytes->data ? 0 : sfi_err(SF_ENOMEM, "out of memory");
 }
 
+/* The next that is not over.  1, 0 or negative. */
+static int next_of(struct sfi_view_cursor *cursor, sf_bytes *key, struct sfi_entry *entry)
+{
+    struct sfi_view_collection *collection = cursor->collection;
+    int is_map = collection->look.binding.kind == SFI_SLOT_MAP;
+    int rc = 0;
+    while (collection->head.data) {
+        rc = is_map ? next_of_map(cursor, key, entry) : next_of_list(cursor, key, entry);
+        if (rc <= 0)
+            break;
+        if (is_map)
+            memcpy(collection->at, key->data, key->size);
+        collection->at_size = key->size;
+        collection->is_begun = 1;
+        if (!sfi_expiry_is_over(&collection->look.expiry, sfi_entry_touched(entry),
+                                cursor->view->now_ms))
+            break;
+    }
+    return rc;
+}
+
 /* The struct of today, in the cursor's memory. */
 static int lend_value(struct sfi_view_cursor *cursor, struct sfi_entry *entry, sf_bytes *out)
 {
@@ -171,21 +192,13 @@ static int lend_value(struct sfi_view_cursor *cursor, struct sfi_entry *entry, s
 
 static int step(struct sfi_view_cursor *cursor)
 {
-    struct sfi_view_collection *collection = cursor->collection;
     sf_entry *shown = &cursor->cursor.entry;
     struct sfi_entry entry;
     sf_bytes key;
     sfi_arena_reset(&cursor->arena);
-    int is_map = collection->look.binding.kind == SFI_SLOT_MAP;
-    int rc = !collection->head.data ? 0
-             : is_map               ? next_of_map(cursor, &key, &entry)
-                                    : next_of_list(cursor, &key, &entry);
+    int rc = next_of(cursor, &key, &entry);
     if (rc <= 0)
         return rc;
-    if (is_map)
-        memcpy(collection->at, key.data, key.size);
-    collection->at_size = key.size;
-    collection->is_begun = 1;
     shown->key = key;
     rc = lend(&cursor->arena, &shown->key);
     if (rc == 0)

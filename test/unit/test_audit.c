@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actor/collection.h"
 #include "actor/key.h"
 #include "actor/list_head.h"
 #include "actor/map_head.h"
@@ -548,6 +549,43 @@ static void rows_of_two_are_said(void **state)
     says(f, "rows of number 1 are named by two");
 }
 
+/* An entry with a time, and a row in order of time; 0: none. */
+static void timed_rows(struct fixture *f, uint64_t touched, uint64_t in_order)
+{
+    struct sfi_key key;
+    unsigned char entry[17] = {SFI_ENTRY_TOUCHED};
+    begin_books(f);
+    map_row(f, "m", 1, 1);
+    sfi_le64_put(entry + 8, touched);
+    sfi_key_entry(&key, 1, sf_str("k"));
+    row(f, SFI_ENTRY, sfi_key_bytes(&key), SFI_RECORD_ENTRY, entry, sizeof entry);
+    sfi_key_entry_time(&key, 1, in_order, sf_str("k"));
+    if (in_order)
+        row(f, SFI_ENTRY, sfi_key_bytes(&key), SFI_RECORD_ENTRY, "", 0);
+    compare(f);
+}
+
+static void entries_that_lie_in_order_of_time_too_are_whole(void **state)
+{
+    struct fixture *f = *state;
+    timed_rows(f, 500, 500);
+    is_whole(f);
+}
+
+static void an_entry_at_another_time_is_said(void **state)
+{
+    struct fixture *f = *state;
+    timed_rows(f, 500, 501);
+    says(f, "its entries, and the same in order of time, differ");
+}
+
+static void an_entry_that_is_missing_in_order_of_time_is_said(void **state)
+{
+    struct fixture *f = *state;
+    timed_rows(f, 500, 0);
+    says(f, "its entries, and the same in order of time, differ");
+}
+
 static void rows_in_use_and_promised_to_go_are_said(void **state)
 {
     struct fixture *f = *state;
@@ -596,6 +634,9 @@ int main(void)
         AUDIT(a_gap_in_a_list_is_said),
         AUDIT(rows_of_nobody_are_said),
         AUDIT(rows_of_two_are_said),
+        AUDIT(entries_that_lie_in_order_of_time_too_are_whole),
+        AUDIT(an_entry_at_another_time_is_said),
+        AUDIT(an_entry_that_is_missing_in_order_of_time_is_said),
         AUDIT(rows_in_use_and_promised_to_go_are_said),
         AUDIT(a_number_that_was_never_given_is_said),
         AUDIT(the_changelog_has_the_newest_head),
