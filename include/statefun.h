@@ -290,8 +290,8 @@ enum { SF_FIELDS_MAX = 4095 };
  * the order of appending.  The name is stored, the object is the handle.  A slot holds structs of
  * one size, or any bytes.  What kind it is may not change; its struct may, like that of a type: a
  * higher version, and struct_migrate, which meets each entry when it is read.
- *     It may expire: a value, or an entry of a map, that was not written for so long, or neither
- * written nor read (a walk and a view read nothing in that sense), is absent from
+ *     It may expire: a value, an entry of a map or an element of a list that was not written for so
+ * long, or neither written nor read (a walk and a view read nothing in that sense), is absent from
  * that millisecond on, and takes no space then.  Time that the process was down counts; a clock
  * that is set back makes nothing end sooner.  The times may be changed freely, and hold for what
  * is there already; what was stored before there were any counts from then. */

@@ -51,8 +51,6 @@ static int check_desc(const sf_slot *slot, enum sfi_slot_kind kind)
                        SF_STATE_MAX);
     if (!slot->struct_size && (slot->struct_version || slot->struct_migrate || slot->struct_fields))
         return sfi_err(SF_EINVAL, "slot '%s': a version without a struct", slot->name);
-    if (kind == SFI_SLOT_LIST && (slot->expire_after_write_ms || slot->expire_after_access_ms))
-        return sfi_err(SF_EINVAL, "slot '%s': elements of a list do not expire yet", slot->name);
     return sfi_expiry_check("slot", slot->name, slot->expire_after_write_ms,
                             slot->expire_after_access_ms);
 }

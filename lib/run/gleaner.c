@@ -1,10 +1,12 @@
 #include "run/gleaner.h"
 
+#include "actor/list_head.h"
 #include "actor/map_head.h"
 #include "actor/state.h"
 #include "actor/value_record.h"
 #include "base/err.h"
 #include "run/expire.h"
+#include "run/list_time.h"
 #include "run/map_time.h"
 #include "run/part.h"
 #include "run/runtime.h"
@@ -49,6 +51,21 @@ static uint64_t oldest_of(sf_bytes record)
                : sfi_le64_get(head + SFI_MAP_HEAD_BYTES);
 }
 
+/* Of a list.  If its first element lies in a row, only the actor knows. */
+static uint64_t first_of(sf_bytes record)
+{
+    sf_bytes head = SF_BYTES((const unsigned char *)record.data + SFI_RECORD_HEADER,
+                             record.size - SFI_RECORD_HEADER);
+    struct sfi_entry entry;
+    if (sfi_list_head_check(head) < 0)
+        return 0;
+    struct sfi_elements elements = sfi_list_head_elements(head);
+    if (sfi_list_head_number(head.data) || elements.first == elements.end)
+        return SFI_TOUCHED_UNKNOWN;
+    sfi_elements_get(&elements, elements.first, &entry);
+    return sfi_entry_touched(&entry);
+}
+
 /* When it was touched, as its record says; nobody believes it yet.  0: that is no such record. */
 static uint64_t touched_of(sf_bytes record)
 {
@@ -57,6 +74,8 @@ static uint64_t touched_of(sf_bytes record)
         return SFI_TOUCHED_UNKNOWN;
     if (kind == SFI_RECORD_MAP)
         return oldest_of(record);
+    if (kind == SFI_RECORD_LIST)
+        return first_of(record);
     if ((kind != SFI_RECORD_STATE_AT && kind != SFI_RECORD_VALUE_AT) ||
         record.size < SFI_RECORD_HEADER + 8)
         return 0;
@@ -115,12 +134,32 @@ static int drop_entries(struct sfi_work *work, struct sfi_actor *actor, uint16_t
     return rc < 0 ? rc : sfi_map_glean(&map, &work->rt->gleaner);
 }
 
+static int drop_elements(struct sfi_work *work, struct sfi_actor *actor, uint16_t number)
+{
+    struct sfi_list list;
+    int rc = sfi_list_open(&list, work, actor, number);
+    uint64_t touched = 0;
+    if (rc == 0)
+        rc = sfi_list_reclaim(&list, SFI_LIST_GLEAN);
+    if (rc == 0)
+        rc = sfi_list_first_touched(&list, &touched);
+    if (rc == 0 && touched) /* what its head did not say */
+        note_end(&work->rt->gleaner, &list.expiry, touched);
+    return rc;
+}
+
 static int drop_what_is_over(struct sfi_work *work, struct sfi_actor *actor, uint16_t slot)
 {
     if (slot == 0)
         return drop_state(work, actor);
-    return sfi_slot_kind_of(actor->type, slot) == SFI_SLOT_MAP ? drop_entries(work, actor, slot)
-                                                               : drop_slot(work, actor, slot);
+    switch (sfi_slot_kind_of(actor->type, slot)) {
+    case SFI_SLOT_MAP:
+        return drop_entries(work, actor, slot);
+    case SFI_SLOT_LIST:
+        return drop_elements(work, actor, slot);
+    default:
+        return drop_slot(work, actor, slot);
+    }
 }
 
 static struct sfi_actor *find_actor(sf_runtime *rt, struct sfi_type *type, sf_bytes key)

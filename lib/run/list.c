@@ -5,6 +5,7 @@
 #include "actor/key.h"
 #include "actor/list_head.h"
 #include "base/err.h"
+#include "run/list_time.h"
 #include "run/runtime.h"
 
 enum { ROW_BYTES = 64 };
@@ -12,7 +13,8 @@ enum { ROW_BYTES = 64 };
 int sfi_list_open(struct sfi_list *list, struct sfi_work *work, struct sfi_actor *actor,
                   uint16_t number)
 {
-    *list = (struct sfi_list){.work = work, .actor = actor};
+    *list = (struct sfi_list){
+        .work = work, .actor = actor, .expiry = *sfi_type_expiry(actor->type, number)};
     int rc = sfi_actor_load_slot(&work->rt->actors, work->rt->store, actor, number, &list->slot);
     return rc < 0 ? sfi_work_unreadable(work, rc) : 0;
 }
@@ -32,7 +34,10 @@ static struct sfi_elements in_head(const struct sfi_list *list)
 uint64_t sfi_list_count(const struct sfi_list *list)
 {
     struct sfi_list_head head = head_of(list);
-    return head.next - head.first;
+    uint64_t first = head.first;
+    if (list->expiry.after_ms && sfi_list_find_living(list, UINT32_MAX, &first) < 0)
+        return 0;
+    return head.next - first;
 }
 
 /* -- rows --------------------------------------------------------------------------------------------- */
@@ -110,7 +115,7 @@ static int add_to_head(const struct sfi_list *list, struct sfi_list_head *head,
     return 0;
 }
 
-int sfi_list_append(const struct sfi_list *list, const struct sfi_entry *entry)
+static int append(const struct sfi_list *list, const struct sfi_entry *entry)
 {
     struct sfi_list_head head = head_of(list);
     size_t packed = in_head(list).packed.size, more = sfi_element_size(entry);
@@ -123,6 +128,21 @@ int sfi_list_append(const struct sfi_list *list, const struct sfi_entry *entry)
     if (rc == 0)
         rc = add_to_head(list, &head, entry);
     return rc == 0 && is_large ? flush(list, &head, 1, more) : rc;
+}
+
+int sfi_list_append(const struct sfi_list *list, const struct sfi_entry *entry)
+{
+    struct sfi_entry stamped = *entry;
+    uint64_t rows_end = head_of(list).rows_end;
+    int rc = sfi_list_stamp(list, &stamped);
+    if (rc == 0)
+        rc = append(list, &stamped);
+    if (rc < 0 || !list->expiry.after_ms)
+        return rc;
+    struct sfi_list_head head = head_of(list);
+    if (head.number == 0 || head.rows_end != rows_end)
+        rc = sfi_list_reclaim(list, SFI_LIST_RECLAIM);
+    return rc < 0 ? rc : 0;
 }
 
 /* -- trim --------------------------------------------------------------------------------------------- */
@@ -311,8 +331,8 @@ static int walk_rows(const struct sfi_list *list, const struct sfi_list_head *he
     return rc < 0 ? sfi_work_unreadable(list->work, rc) : 0;
 }
 
-int sfi_list_walk(const struct sfi_list *list, uint64_t number, int is_backward, sfi_list_take *take,
-                  void *ctx)
+int sfi_list_walk_all(const struct sfi_list *list, uint64_t number, int is_backward,
+                      sfi_list_take *take, void *ctx)
 {
     struct sfi_list_head head = head_of(list);
     struct sfi_elements elements = in_head(list);
@@ -331,4 +351,29 @@ int sfi_list_walk(const struct sfi_list *list, uint64_t number, int is_backward,
     if (rc == 0 && !walk.is_over && !is_backward && walk.at >= head.rows_end)
         take_elements(&walk, &elements);
     return rc;
+}
+
+struct living_walk {
+    const struct sfi_list *list;
+    sfi_list_take *take;
+    void *ctx;
+    int is_backward;
+};
+
+/* What comes before one that is over is over too. */
+static int take_living(void *ctx, uint64_t number, const struct sfi_entry *entry)
+{
+    const struct living_walk *walk = ctx;
+    if (sfi_list_is_over(walk->list, entry))
+        return !walk->is_backward;
+    return walk->take(walk->ctx, number, entry);
+}
+
+int sfi_list_walk(const struct sfi_list *list, uint64_t number, int is_backward, sfi_list_take *take,
+                  void *ctx)
+{
+    struct living_walk walk = {list, take, ctx, is_backward};
+    return list->expiry.after_ms
+               ? sfi_list_walk_all(list, number, is_backward, take_living, &walk)
+               : sfi_list_walk_all(list, number, is_backward, take, ctx);
 }

@@ -17,6 +17,7 @@ struct sfi_list {
     struct sfi_work *work;
     struct sfi_actor *actor;
     struct sfi_slot *slot;
+    struct sfi_expiry expiry; /* of its elements (list_time.h) */
 };
 
 int sfi_list_open(struct sfi_list *list, struct sfi_work *work, struct sfi_actor *actor,
@@ -29,7 +30,10 @@ int sfi_list_clear(const struct sfi_list *list);
 
 /* Lent for the call. */
 typedef int sfi_list_take(void *ctx, uint64_t number, const struct sfi_entry *entry);
-/* Elements from that number on (or of the first there is), upwards; or down from it (or the last). */
+/* Elements from that number on (or of the first there is), upwards; or down from it (or the last).  _all: also those
+ * that are over. */
+int sfi_list_walk_all(const struct sfi_list *list, uint64_t number, int is_backward,
+                      sfi_list_take *take, void *ctx);
 int sfi_list_walk(const struct sfi_list *list, uint64_t number, int is_backward, sfi_list_take *take,
                   void *ctx);
 

@@ -165,7 +165,7 @@ static struct sfi_map_place place_of(const struct sfi_scan *scan)
 
 static int read_list(struct sfi_scan *scan)
 {
-    struct sfi_list list = {scan->map.work, scan->map.actor, scan->map.slot};
+    struct sfi_list list = {scan->map.work, scan->map.actor, scan->map.slot, scan->map.expiry};
     uint64_t at = scan->is_backward ? UINT64_MAX : 0;
     if (scan->is_begun)
         at = sfi_be64_get(scan->at) + (scan->is_backward ? UINT64_MAX : 1);
@@ -363,7 +363,7 @@ sf_cursor *sfi_scan_map(struct sf_turn *turn, const struct sfi_map *map,
 sf_cursor *sfi_scan_list(struct sf_turn *turn, const struct sfi_list *list,
                          const struct sfi_binding *binding, int is_backward)
 {
-    struct sfi_map slot = {.work = list->work, .actor = list->actor, .slot = list->slot};
+    struct sfi_map slot = {list->work, list->actor, list->slot, list->expiry};
     struct sfi_scan *scan = scan_new(turn, slot, binding);
     if (!scan)
         return NULL;

@@ -38,6 +38,19 @@ struct stage {
 
 static const struct subject *subject;
 
+static int walk_list(sf_turn *turn, const sf_list *list)
+{
+    const sf_entry *entry;
+    int walked = -1;
+    uint64_t count = 0;
+    sf_cursor *cursor = sf_list_scan(turn, list, 0);
+    for (; (entry = sf_next(cursor)); count++)
+        walked = (int)*(const uint64_t *)entry->value.data;
+    if (sf_list_count(turn, list) != count)
+        sf_reject(turn, "not as many elements as are counted");
+    return walked;
+}
+
 static int walk_map(sf_turn *turn, const sf_map *map)
 {
     const sf_entry *entry;
@@ -63,7 +76,10 @@ static int play(sf_turn *turn)
         case 'z': subject->write(turn, stage->type, 0); break;
         case 'c': sf_clear(turn); break;
         case 'f': sf_fail(turn, "as told"); break;
-        case 'w': stage->walked = walk_map(turn, stage->type->maps[0]); break;
+        case 'w':
+            stage->walked = stage->type->maps[0] ? walk_map(turn, stage->type->maps[0])
+                                                 : walk_list(turn, stage->type->lists[0]);
+            break;
         }
     }
     return 0;
@@ -179,6 +195,52 @@ static const struct subject an_entry = {&maps_written, &maps_looked_at, &maps_lo
                                         &maps_eternal, find_entry, write_entry, view_entry, 1},
                             a_row = {&maps_written, &maps_looked_at, &maps_longer,
                                      &maps_eternal, find_entry, write_row, view_entry, 1};
+
+/* -- an element of a list ---------------------------------------------------------------------- */
+
+/* The newest; what is written is another one. */
+static uint64_t *find_element(sf_turn *turn, const sf_type *type)
+{
+    const sf_entry *entry = sf_next(sf_list_scan(turn, type->lists[0], 1));
+    return entry ? (uint64_t *)(uintptr_t)entry->value.data : NULL;
+}
+
+static void write_element(sf_turn *turn, const sf_type *type, uint64_t level)
+{
+    sf_list_append(turn, type->lists[0], SF_OF(level));
+}
+
+static void write_elements(sf_turn *turn, const sf_type *type, uint64_t level)
+{
+    struct {
+        uint64_t level;
+        char rest[1000];
+    } big = {.level = level};
+    for (int i = 0; i < 3; i++)
+        sf_list_append(turn, type->lists[0], SF_OF(big));
+    write_element(turn, type, level);
+}
+
+static sf_bytes view_element(sf_view *view, const sf_type *type)
+{
+    sf_cursor *cursor = sf_view_list(view, sf_addr(LAMP, "x"), type->lists[0], 1);
+    const sf_entry *entry = sf_next(cursor);
+    OK(sf_cursor_error(cursor));
+    return entry ? entry->value : SF_NONE;
+}
+
+static const sf_list list_written = SF_LIST("levels", .expire_after_write_ms = LIFE),
+                     list_longer = SF_LIST("levels", .expire_after_write_ms = 3 * LIFE),
+                     list_eternal = SF_LIST("levels");
+
+static const sf_type lists_written = LAMPS(.lists = {&list_written}, .attempts_max = 1),
+                     lists_longer = LAMPS(.lists = {&list_longer}, .attempts_max = 1),
+                     lists_eternal = LAMPS(.lists = {&list_eternal}, .attempts_max = 1);
+
+static const struct subject an_element = {&lists_written, NULL, &lists_longer, &lists_eternal,
+                                          find_element, write_element, view_element, 1},
+                            elements = {&lists_written, NULL, &lists_longer, &lists_eternal,
+                                        find_element, write_elements, view_element, 1};
 
 /* -- the stage --------------------------------------------------------------------------------- */
 
@@ -721,51 +783,58 @@ static void a_machine_that_refuses_changes_no_end(void **state)
     WITH(name, a_row)
 #define TESTS(name)                                                                                \
     TEST(name##_a_struct), TEST(name##_a_value), TEST(name##_an_entry), TEST(name##_a_row)
+/* Elements of lists are not read in this sense. */
+#define EACH_WRITTEN(name)                                                                         \
+    EACH(name)                                                                                     \
+    WITH(name, an_element)                                                                         \
+    WITH(name, elements)
+#define TESTS_WRITTEN(name)                                                                        \
+    TESTS(name), TEST(name##_an_element), TEST(name##_elements)
 
-EACH(a_struct_is_there_until_the_millisecond_before_its_end)
-EACH(time_goes_on_while_the_process_is_down)
-EACH(writing_prolongs_a_struct_and_looking_at_it_does_not)
+EACH_WRITTEN(a_struct_is_there_until_the_millisecond_before_its_end)
+EACH_WRITTEN(time_goes_on_while_the_process_is_down)
+EACH_WRITTEN(writing_prolongs_a_struct_and_looking_at_it_does_not)
 EACH(looking_prolongs_a_struct_that_expires_after_access)
-EACH(one_that_ended_begins_with_zeroes_and_lives_as_long_again)
-EACH(one_that_ended_may_be_written_as_it_was)
-EACH(a_turn_that_meets_the_end_leaves_no_row)
-EACH(what_is_over_by_a_clock_in_doubt_is_there_when_that_is_set_right)
+EACH_WRITTEN(one_that_ended_begins_with_zeroes_and_lives_as_long_again)
+EACH_WRITTEN(one_that_ended_may_be_written_as_it_was)
+EACH_WRITTEN(a_turn_that_meets_the_end_leaves_no_row)
+EACH_WRITTEN(what_is_over_by_a_clock_in_doubt_is_there_when_that_is_set_right)
 EACH(looking_at_what_never_was_makes_no_row)
-EACH(zeroes_that_were_written_are_a_struct)
+EACH_WRITTEN(zeroes_that_were_written_are_a_struct)
 EACH(an_undone_turn_prolongs_nothing)
-EACH(a_cleared_actor_begins_anew)
-EACH(one_that_left_memory_comes_back_with_its_time)
-EACH(a_clock_that_is_set_back_makes_nothing_end_sooner)
-EACH(changed_times_hold_for_what_is_there)
-EACH(what_was_there_before_counts_from_when_a_time_was_declared)
-EACH(a_time_may_be_declared_while_actors_are_in_memory)
-EACH(times_that_were_taken_away_and_declared_again_count_anew)
-EACH(a_machine_that_refuses_changes_no_end)
+EACH_WRITTEN(a_cleared_actor_begins_anew)
+EACH_WRITTEN(one_that_left_memory_comes_back_with_its_time)
+EACH_WRITTEN(a_clock_that_is_set_back_makes_nothing_end_sooner)
+EACH_WRITTEN(changed_times_hold_for_what_is_there)
+EACH_WRITTEN(what_was_there_before_counts_from_when_a_time_was_declared)
+EACH_WRITTEN(a_time_may_be_declared_while_actors_are_in_memory)
+EACH_WRITTEN(times_that_were_taken_away_and_declared_again_count_anew)
+EACH_WRITTEN(a_machine_that_refuses_changes_no_end)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TESTS(a_struct_is_there_until_the_millisecond_before_its_end),
-        TESTS(time_goes_on_while_the_process_is_down),
-        TESTS(writing_prolongs_a_struct_and_looking_at_it_does_not),
+        TESTS_WRITTEN(a_struct_is_there_until_the_millisecond_before_its_end),
+        TESTS_WRITTEN(time_goes_on_while_the_process_is_down),
+        TESTS_WRITTEN(writing_prolongs_a_struct_and_looking_at_it_does_not),
         TESTS(looking_prolongs_a_struct_that_expires_after_access),
-        TESTS(one_that_ended_begins_with_zeroes_and_lives_as_long_again),
-        TESTS(one_that_ended_may_be_written_as_it_was),
-        TESTS(a_turn_that_meets_the_end_leaves_no_row),
-        TESTS(what_is_over_by_a_clock_in_doubt_is_there_when_that_is_set_right),
+        TESTS_WRITTEN(one_that_ended_begins_with_zeroes_and_lives_as_long_again),
+        TESTS_WRITTEN(one_that_ended_may_be_written_as_it_was),
+        TESTS_WRITTEN(a_turn_that_meets_the_end_leaves_no_row),
+        TESTS_WRITTEN(what_is_over_by_a_clock_in_doubt_is_there_when_that_is_set_right),
         TESTS(looking_at_what_never_was_makes_no_row),
-        TESTS(zeroes_that_were_written_are_a_struct),
+        TESTS_WRITTEN(zeroes_that_were_written_are_a_struct),
         TESTS(an_undone_turn_prolongs_nothing),
-        TESTS(a_cleared_actor_begins_anew),
-        TESTS(one_that_left_memory_comes_back_with_its_time),
-        TESTS(a_clock_that_is_set_back_makes_nothing_end_sooner),
-        TESTS(changed_times_hold_for_what_is_there),
-        TESTS(what_was_there_before_counts_from_when_a_time_was_declared),
-        TESTS(a_time_may_be_declared_while_actors_are_in_memory),
-        TESTS(times_that_were_taken_away_and_declared_again_count_anew),
+        TESTS_WRITTEN(a_cleared_actor_begins_anew),
+        TESTS_WRITTEN(one_that_left_memory_comes_back_with_its_time),
+        TESTS_WRITTEN(a_clock_that_is_set_back_makes_nothing_end_sooner),
+        TESTS_WRITTEN(changed_times_hold_for_what_is_there),
+        TESTS_WRITTEN(what_was_there_before_counts_from_when_a_time_was_declared),
+        TESTS_WRITTEN(a_time_may_be_declared_while_actors_are_in_memory),
+        TESTS_WRITTEN(times_that_were_taken_away_and_declared_again_count_anew),
         TEST(what_is_over_is_not_migrated),
         TEST(times_that_make_no_sense_are_refused),
-        TESTS(a_machine_that_refuses_changes_no_end),
+        TESTS_WRITTEN(a_machine_that_refuses_changes_no_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,18 +21,24 @@ static const sf_value BRIEF = SF_VALUE("brief", .expire_after_write_ms = LIFE),
                       READ = SF_VALUE("read", .expire_after_access_ms = LIFE),
                       KEPT = SF_VALUE("kept");
 
+static const sf_list TRAIL = SF_LIST("trail", .expire_after_write_ms = LIFE);
+
 struct guest {
     uint64_t visits;
 };
 
-/* Letter by letter: s writes the struct, b, r and k values; R reads one; t tells itself to do this again. */
+/* Letter by letter: s writes the struct, b, r and k values; e appends an element, E one that becomes a row; R reads a
+ * value; t tells itself to do this again. */
 static int play(sf_turn *turn)
 {
+    static const char big[1000];
     for (const char *step = sf_msg(turn)->kind; *step; step++)
         switch (*step) {
         case 's': ((struct guest *)sf_state(turn))->visits++; break;
         case 'b': sf_value_put(turn, &BRIEF, sf_str("a value that takes some room")); break;
         case 'r': sf_value_put(turn, &READ, sf_str("read")); break;
+        case 'e': sf_list_append(turn, &TRAIL, sf_str("a step")); break;
+        case 'E': sf_list_append(turn, &TRAIL, SF_OF(big)); break;
         case 'R': sf_value_get(turn, &READ); break;
         case 'k': sf_value_put(turn, &KEPT, sf_str("kept")); break;
         case 't': sf_tell(turn, sf_self(turn), sf_msg(turn)->kind, SF_NONE); break;
@@ -42,7 +48,7 @@ static int play(sf_turn *turn)
 
 static const sf_type guest = SF_TYPE(GUEST, .handler = play, .state_size = sizeof(struct guest),
                                      .state_expire_after_write_ms = LIFE,
-                                     .values = {&BRIEF, &READ, &KEPT});
+                                     .values = {&BRIEF, &READ, &KEPT}, .lists = {&TRAIL});
 
 static void start(struct rig *rig)
 {
@@ -79,6 +85,23 @@ struct room {
     int rows;
     uint64_t bytes;
 };
+
+/* Rows of table entry that are durable. */
+static int elements(sf_runtime *rt)
+{
+    struct sfi_snapshot *snapshot;
+    unsigned char at[SFI_KEY_MAX];
+    sf_bytes from = SF_BYTES(at, 0), key, value;
+    int count = 0;
+    OK(sfi_snapshot_open(rt->store, &snapshot));
+    while (OK(sfi_snapshot_seek(snapshot, SFI_ENTRY, from, count > 0, &key, &value)) > 0) {
+        memcpy(at, key.data, key.size);
+        from.size = key.size;
+        count++;
+    }
+    sfi_snapshot_close(snapshot);
+    return count;
+}
 
 /* What table state takes, as far as it is durable. */
 static struct room room_of(sf_runtime *rt)
@@ -123,6 +146,29 @@ static void what_has_expired_gives_its_space_back(void **state)
     assert_int_equal(left.rows, GUESTS); /* what is kept */
     assert_true(left.bytes < full.bytes / 2);
     assert_true(sfi_is_idle(rig.rt));
+    rig_close(&rig);
+}
+
+static void lists_give_their_space_back_from_the_front(void **state)
+{
+    struct rig rig;
+    open_house(&rig, *state);
+    visit(&rig, 0, 20, "eeEEEeeEe");
+    OK(sf_run_until_idle(rig.rt));
+    assert_true(elements(rig.rt) >= 20 * 4);
+    machine_advance_ms(&rig.machine, LIFE / 2);
+    visit(&rig, 0, 10, "Ee"); /* these live longer */
+    OK(sf_run_until_idle(rig.rt));
+    machine_advance_ms(&rig.machine, LIFE / 2);
+    rig.rt->gleaner.due_ns = rig.machine.now_ns;
+    for (int i = 0; i < 100; i++) {
+        OK(sf_step(rig.rt, 0));
+        rig.rt->gleaner.due_ns = rig.rt->reclaim.due_ns = rig.machine.now_ns;
+    }
+    assert_int_equal(room_of(rig.rt).rows, 10);
+    live(&rig, 3000);
+    assert_int_equal(room_of(rig.rt).rows, 0);
+    assert_int_equal(elements(rig.rt), 0);
     rig_close(&rig);
 }
 
@@ -246,7 +292,7 @@ static void glean_with_a_failure(struct place *place, uint64_t nth, int is_memor
 {
     struct rig rig;
     open_house(&rig, place);
-    visit(&rig, 0, 20, "sbk");
+    visit(&rig, 0, 20, "sbekEE");
     OK(sf_run_until_idle(rig.rt));
     reopen(&rig); /* nothing is in memory */
     machine_advance_ms(&rig.machine, LIFE);
@@ -262,7 +308,9 @@ static void glean_with_a_failure(struct place *place, uint64_t nth, int is_memor
     }
     *count = rig.machine.allocations - before;
     rig.machine.fail_allocation = 0;
+    memset(rig.tells, 0, sizeof rig.tells);
     assert_int_equal(room_of(rig.rt).rows, 20);
+    assert_int_equal(elements(rig.rt), 0);
     reopen(&rig);
     assert_int_equal(room_of(rig.rt).rows, 20);
     rig_close(&rig);
@@ -316,6 +364,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(what_has_expired_gives_its_space_back),
+        TEST(lists_give_their_space_back_from_the_front),
         TEST(space_comes_back_while_a_queue_is_not_empty),
         TEST(garbage_goes_as_fast_as_it_is_made),
         TEST(what_was_refreshed_in_memory_stays),
