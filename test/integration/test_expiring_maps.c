@@ -417,6 +417,36 @@ static void times_that_were_taken_away_go_with_the_next_put(void **state)
     rig_close(&stage.rig);
 }
 
+/* By the machine's own clock, over several lives. */
+static void on_a_disk_entries_and_their_order_of_time_are_the_same(void **state)
+{
+    static struct stage stage; /* only the type, and what was seen */
+    struct place *place = *state;
+    const sf_type *types[] = {&by_write, &eternal, &by_access};
+    struct dice dice = {77};
+    for (int life = 0; life < 6; life++) {
+        sf_options options = *defaults();
+        options.log_records_max = 64;
+        sf_runtime *rt = place_open_with(place, &options);
+        stage.type = types[life % 3];
+        OK(sf_register(rt, stage.type, &stage));
+        for (int i = 0; i < 150; i++) {
+            struct act acts[8];
+            size_t count = 1 + dice_below(&dice, 7);
+            for (size_t at = 0; at < count; at++)
+                acts[at] = (struct act){throw_act(&dice, 1), (uint8_t)dice_below(&dice, KEYS), 1};
+            OK(sf_send(rt, sf_addr(DEN, "x"), "play", SF_BYTES(acts, count * sizeof *acts)));
+            if (i % 10 == 0)
+                OK(sf_run_until_idle(rt));
+        }
+        OK(sf_send(rt, sf_addr(DEN, "x"), "look", SF_NONE));
+        OK(sf_run_until_idle(rt));
+        assert_false(stage.is_wrong);
+        OK(sf_runtime_close(rt));
+        assert_int_equal(OK(sf_verify(place->db, NULL, NULL)), 0);
+    }
+}
+
 /* -- what the machine refuses -------------------------------------------------------------------- */
 
 static void glean_with_a_failure(struct place *place, uint64_t nth, int is_memory, uint64_t *count)
@@ -468,6 +498,7 @@ int main(void)
         TEST(who_puts_into_a_large_map_deletes_some_that_are_over),
         TEST(entries_from_before_a_time_was_declared_end_together),
         TEST(times_that_were_taken_away_go_with_the_next_put),
+        TEST(on_a_disk_entries_and_their_order_of_time_are_the_same),
         TEST(a_machine_that_refuses_delays_it_and_loses_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
