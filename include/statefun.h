@@ -17,7 +17,9 @@
  *            later           sf_send_after()              sf_tell_after(); to oneself
  *                                                         sf_timer_after()
  *            out             sf_egress_register()         sf_emit()
- *            look            sf_view_open()               sf_state(), sf_value_get()
+ *            look            sf_view_open()               sf_state(), sf_value_get(),
+ *                                                         sf_map_find(), sf_list_scan()
+ *            many steps                                   SF_BEGIN(), SF_UNTIL(), SF_END()
  *            how it ends                                  return 0: kept; sf_fail(): tried again;
  *                                                         sf_reject(): a dead letter.  A "no" to
  *                                                         the sender is a reply, and kept
@@ -56,7 +58,7 @@
  *            lies apart, on disk.  Handlers that send more than they take are held back while
  *            messages that wait take a quarter of store_bytes_max.  A handler that blocks stops
  *            all.
- * MEMORY     What you pass is copied, except sf_type, sf_value and their names, which are borrowed
+ * MEMORY     What you pass is copied, except sf_type, its slots and their names, which are borrowed
  *            until close (so keep them static).  What you are lent is aligned for every type, is
  *            followed by a zero byte, and is gone when the handler or callback returns; in a turn
  *            nothing else that you call moves it.  A struct that begins with its size may be
@@ -325,7 +327,8 @@ typedef struct sf_list { /* three types, so that none is taken for another */
  * says sf_step() until the directory is opened anew.  What stays has all its attempts again. */
 enum { SF_DEAD_LETTER, SF_PAUSE_ACTOR, SF_STOP_ENGINE };
 
-enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16, SF_NAMED_MAX = 256, SF_MAPS_MAX = 16, SF_LISTS_MAX = 16 };
+enum { SF_KINDS_MAX = 32, SF_VALUES_MAX = 16, SF_MAPS_MAX = 16, SF_LISTS_MAX = 16 };
+enum { SF_NAMED_MAX = 256 }; /* of a type, ever; see sf_value_named() */
 enum { SF_TYPES_MAX = 65536, SF_PARTITIONS_MAX = 1 << 20 }; /* in one database, ever */
 
 typedef struct sf_type {
@@ -435,42 +438,6 @@ SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
  * clients decide what is kept (sf_options.dead_max). */
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 
-/* Maps and lists.  Absent is not an error: data is NULL.  `entry` makes a zeroed struct if there is none and is never
- * NULL, `find` makes none and is NULL then; what you write to either is saved by itself, when the turn is kept, and
- * seen before by sf_map_get() and walks; it is yours until the turn ends, but what is written to it once its entry was
- * deleted is lost.  What cannot be read: as sf_state().  One turn changes up to 65536 entries of large
- * maps and lists, and begins as many walks. */
-SF_API void *sf_map_entry(sf_turn *turn, const sf_map *map, sf_bytes key);
-SF_API void *sf_map_find(sf_turn *turn, const sf_map *map, sf_bytes key);
-SF_API sf_bytes sf_map_get(sf_turn *turn, const sf_map *map, sf_bytes key);
-SF_API int sf_map_put(sf_turn *turn, const sf_map *map, sf_bytes key, sf_bytes bytes);
-SF_API int sf_map_del(sf_turn *turn, const sf_map *map, sf_bytes key);
-SF_API int sf_map_clear(sf_turn *turn, const sf_map *map); /* of any size, at once */
-/* Of a map of many whose entries expire: including those that have and were not deleted yet. */
-SF_API uint64_t sf_map_count(sf_turn *turn, const sf_map *map);
-
-SF_API int sf_list_append(sf_turn *turn, const sf_list *list, sf_bytes bytes);
-SF_API int sf_list_trim(sf_turn *turn, const sf_list *list, uint64_t keep_newest);
-SF_API int sf_list_clear(sf_turn *turn, const sf_list *list); /* clear, then append: another list */
-SF_API uint64_t sf_list_count(sf_turn *turn, const sf_list *list);
-
-typedef struct sf_range { /* data NULL: no bound */
-    sf_bytes prefix, from, after, before; /* `from` is handed out, `after` and `before` are not */
-    int backwards;
-} sf_range;
-
-typedef struct sf_entry {
-    sf_bytes key;   /* of a map; of a list sf_u64() of a number that only rises; in a view see there */
-    sf_bytes value; /* the struct in today's version, or the bytes */
-} sf_entry;
-
-/* Each step finds what follows the last one as things are then, so entries may be put and deleted on the way; a
- * clear ends the walk.  Range NULL: all.  Never NULL.  A cursor is over with its turn: used later it is an error. */
-SF_API sf_cursor *sf_map_scan(sf_turn *turn, const sf_map *map, const sf_range *range);
-SF_API sf_cursor *sf_list_scan(sf_turn *turn, const sf_list *list, int backwards);
-SF_API const sf_entry *sf_next(sf_cursor *cursor); /* lent until the next call; NULL: the end */
-SF_API int sf_cursor_error(const sf_cursor *cursor); /* 0: the walk is whole so far */
-
 /* Forgets this actor: its struct is zeroed, where sf_state() said it is, and all its values are
  * absent, and its timers end.  When the turn is kept it takes no space any more, unless the handler
  * writes to it again; then it is a new one. */
@@ -520,15 +487,55 @@ SF_API sf_bytes sf_value_get(sf_turn *turn, const sf_value *value);
 SF_API int sf_value_put(sf_turn *turn, const sf_value *value, sf_bytes bytes);
 SF_API int sf_value_del(sf_turn *turn, const sf_value *value);
 /* A value that the type does not list, for a program that learns its values' names as it runs: the
- * handle is good until close, in turns of this type and in views.  The first use of a name makes it,
- * for all actors of the type and for ever, also if this turn is undone; at most SF_NAMED_MAX.  The
- * tag says what it holds ("" or NULL: anything) and may not change.  The times are as in sf_slot,
- * those of the newest call.  NULL: the turn failed. */
+ * handle is good until close, in turns of this type and in views.  The first use of a name makes
+ * it, for all actors of the type and for ever, also if this turn is undone; at most SF_NAMED_MAX.
+ * The tag says what it holds ("" or NULL: anything) and may not change.  The times are as in
+ * sf_slot, those of the newest call.  NULL: the turn failed. */
 SF_API const sf_value *sf_value_named(sf_turn *turn, const char *name, const char *tag,
                                       uint64_t expire_after_write_ms,
                                       uint64_t expire_after_access_ms);
 
-/* -- in a turn: a procedure of many turns --------------------------------------------------------
+/* Maps and lists.  A key of more than SF_KEY_MAX bytes, bytes of another size than the struct that
+ * the slot holds, or a slot that the type does not list: the turn is rejected.  One turn changes up
+ * to 65536 entries of large maps and lists, and begins as many walks.  `entry` makes a zeroed
+ * struct if there is none and is never NULL, `find` makes none and is NULL then; what you write to
+ * either is saved by itself, when the turn is kept, and seen before by sf_map_get() and walks; it
+ * is yours until the turn ends, but what is written to it once its entry was deleted is lost. */
+SF_API void *sf_map_entry(sf_turn *turn, const sf_map *map, sf_bytes key);
+SF_API void *sf_map_find(sf_turn *turn, const sf_map *map, sf_bytes key);
+/* Lent until the turn ends; absent: not there. */
+SF_API sf_bytes sf_map_get(sf_turn *turn, const sf_map *map, sf_bytes key);
+SF_API int sf_map_put(sf_turn *turn, const sf_map *map, sf_bytes key, sf_bytes bytes);
+SF_API int sf_map_del(sf_turn *turn, const sf_map *map, sf_bytes key); /* not there: no effect */
+SF_API int sf_map_clear(sf_turn *turn, const sf_map *map);             /* of any size, at once */
+/* Of a map of many whose entries expire: including those that have and were not deleted yet. */
+SF_API uint64_t sf_map_count(sf_turn *turn, const sf_map *map);
+
+SF_API int sf_list_append(sf_turn *turn, const sf_list *list, sf_bytes bytes);
+/* The oldest go, so that so many are left at most. */
+SF_API int sf_list_trim(sf_turn *turn, const sf_list *list, uint64_t keep_newest);
+SF_API int sf_list_clear(sf_turn *turn, const sf_list *list); /* clear, then append: another list */
+SF_API uint64_t sf_list_count(sf_turn *turn, const sf_list *list);
+
+typedef struct sf_range { /* data NULL: no bound */
+    sf_bytes prefix, from, after, before; /* `from` is handed out, `after` and `before` are not */
+    int backwards;
+} sf_range;
+
+typedef struct sf_entry {
+    sf_bytes key;   /* of a map; of a list sf_u64() of a number that only rises; or an actor's id */
+    sf_bytes value; /* the struct in today's version, or the bytes */
+} sf_entry;
+
+/* Each step finds what follows the last one as things are then, so entries may be put and deleted
+ * on the way; a clear ends the walk.  Range NULL: all.  Never NULL.  A cursor is over with its
+ * turn: used later it is an error. */
+SF_API sf_cursor *sf_map_scan(sf_turn *turn, const sf_map *map, const sf_range *range);
+SF_API sf_cursor *sf_list_scan(sf_turn *turn, const sf_list *list, int backwards);
+SF_API const sf_entry *sf_next(sf_cursor *cursor); /* lent until the next call; NULL: the end */
+SF_API int sf_cursor_error(const sf_cursor *cursor); /* 0: the walk is whole so far */
+
+/* -- in a turn: a procedure of many turns -------------------------------------------------------
  * A handler that goes on where it stopped: `at`, a uint32_t in the struct, says where; the numbers
  * of SF_UNTIL are stored, so a new step gets a new number.  Locals do not survive, the struct does.
  * Each SF_UNTIL ends a turn, and keeps it; the next message for which `when` is true goes on after
@@ -727,8 +734,8 @@ enum { SF_LATER = -100, SF_EGRESSES_MAX = 65536 };
  * with them all that came before; those that are not, none perhaps, come again after a pause.
  * SF_LATER: all will be acknowledged by sf_egress_ack().  Anything else: none is done. */
 typedef int sf_egress(const sf_message *const *records, size_t count, void *userdata);
-/* `name`: 1 to 255 bytes of text.  SF_EINVAL: there are SF_EGRESSES_MAX, those of former runs
- * too. */
+/* `name`: 1 to SF_NAME_MAX bytes of text.  SF_EINVAL: there are SF_EGRESSES_MAX, those of former
+ * runs too. */
 SF_API SF_MUST int sf_egress_register(sf_runtime *rt, const char *name, sf_egress *egress,
                                       void *userdata);
 
@@ -829,8 +836,8 @@ SF_API void sf_view_close(sf_view *view); /* with its cursors; NULL is fine */
 /* The actors of a type that have a struct on disk: shorter ids first, then in the order of bytes.
  * Never NULL; a failure shows in sf_cursor_error(). */
 SF_API sf_cursor *sf_view_actors(sf_view *view, const char *type);
-/* Those of them that are held, in that order, with the reason as text: paused, awaiting, or not to be
- * read, because they are damaged or state_migrate refused.  An empty id: the type. */
+/* Those of them that are held, in that order, with the reason as text: paused, awaiting, or not to
+ * be read, because they are damaged or state_migrate refused.  An empty id: the type. */
 SF_API sf_cursor *sf_view_held(sf_view *view, const char *type);
 SF_API sf_bytes sf_view_state(sf_view *view, sf_address address); /* lent until the next call */
 SF_API sf_bytes sf_view_value(sf_view *view, sf_address address, const sf_value *value);
@@ -842,9 +849,9 @@ SF_API sf_cursor *sf_view_list(sf_view *view, sf_address address, const sf_list 
 /* The first dead letter whose number is greater; NULL: none.  Lent until the next call.  Damaged
  * ones are passed over; if none comes after them it is SF_ECORRUPT. */
 SF_API const sf_message *sf_view_dead(sf_view *view, uint64_t after_sequence);
-/* Why the newest of these three calls lent nothing; 0: nothing is there.  SF_ENOTFOUND (type),
- * SF_EFAILED (sf_migrate), SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_EINVAL, SF_ENOMEM.  A cursor has
- * its own. */
+/* Why the newest of these calls but the cursors lent nothing; 0: nothing is there.  SF_ENOTFOUND
+ * (type), SF_EFAILED (sf_migrate), SF_ENEWER, SF_ECORRUPT, SF_EDISK, SF_EINVAL, SF_ENOMEM.  A
+ * cursor has its own. */
 SF_API int sf_view_error(const sf_view *view);
 
 /* -- damage ---------------------------------------------------------------------------------- */
