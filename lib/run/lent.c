@@ -144,21 +144,24 @@ int sfi_lent_upgrade(const struct sfi_map *map, const struct sfi_binding *bindin
 
 /* 1: there, as a struct of today, or as bytes; 0; negative. */
 static int get_today(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
-                     sf_bytes *out)
+                     sf_bytes *out, uint32_t *form)
 {
     struct sfi_entry entry;
     int rc = sfi_map_get(map, key, &entry);
-    if (rc > 0 && (rc = sfi_lent_upgrade(map, binding, &entry, out)) == 0)
-        rc = 1;
-    return rc;
+    if (rc <= 0)
+        return rc;
+    *form = entry.form;
+    rc = sfi_lent_upgrade(map, binding, &entry, out);
+    return rc < 0 ? rc : 1;
 }
 
 int sfi_lent_get(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
                  sf_bytes *out)
 {
     const struct sfi_lent *lent = sfi_lent_find(map->work, map->slot, key);
+    uint32_t form;
     if (!lent)
-        return get_today(map, binding, key, out);
+        return get_today(map, binding, key, out, &form);
     *out = SF_BYTES(lent->bytes, binding->desc.struct_size);
     return 1;
 }
@@ -191,11 +194,15 @@ void *sfi_lent_entry(const struct sfi_map *map, const struct sfi_binding *bindin
     struct sfi_lent *lent = sfi_lent_find(map->work, map->slot, key);
     if (lent)
         return lent->bytes;
-    int rc = get_today(map, binding, key, &bytes);
+    uint32_t form = 0;
+    int rc = get_today(map, binding, key, &bytes, &form);
     if (rc == 0 && make)
         rc = make_entry(map, binding, key, &bytes) < 0 ? -1 : 1;
     lent = rc > 0 ? lend(map, binding, key, bytes) : NULL;
-    return lent ? lent->bytes : NULL;
+    if (!lent)
+        return NULL;
+    lent->form = form;
+    return lent->bytes;
 }
 
 int sfi_lent_put(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
@@ -225,13 +232,26 @@ void sfi_lents_cut(struct sfi_work *work, const struct sfi_actor *actor, const s
         lent->is_cut |= slot ? lent->map.slot == slot : lent->map.actor == actor;
 }
 
+/* It is there, so it need not be looked for, unless it has a time. */
+static int write_lent(const struct sfi_lent *lent)
+{
+    const struct sfi_map *map = &lent->map;
+    size_t size = lent->binding->desc.struct_size;
+    struct sfi_entry entry = {.version = lent->binding->desc.struct_version,
+                              .bytes = SF_BYTES(lent->bytes, size)};
+    if (lent->is_cut || memcmp(lent->bytes, lent->old, size) == 0)
+        return 0;
+    int rc = sfi_work_note_struct(map->work, map->actor, lent->binding);
+    if (rc < 0)
+        return rc;
+    return lent->form & SFI_ENTRY_TOUCHED ? sfi_map_put(map, lent->key, &entry)
+                                          : sfi_map_replace(map, lent->key, &entry);
+}
+
 int sfi_lents_write(struct sfi_work *work)
 {
     int rc = 0;
-    for (const struct sfi_lent *lent = work->lents->all; lent && rc == 0; lent = lent->next_of_all) {
-        size_t size = lent->binding->desc.struct_size;
-        if (!lent->is_cut && memcmp(lent->bytes, lent->old, size) != 0)
-            rc = store(&lent->map, lent->binding, lent->key, SF_BYTES(lent->bytes, size));
-    }
+    for (const struct sfi_lent *lent = work->lents->all; lent && rc == 0; lent = lent->next_of_all)
+        rc = write_lent(lent);
     return rc;
 }

@@ -18,6 +18,7 @@ struct sfi_lent {
     const struct sfi_binding *binding;
     sf_bytes key;
     void *bytes, *old; /* binding->desc.struct_size of them */
+    uint32_t form;     /* of the entry, when it was lent */
     int is_cut;
 };
 

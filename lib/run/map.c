@@ -305,6 +305,15 @@ int sfi_map_put(const struct sfi_map *map, sf_bytes key, const struct sfi_entry 
     return rc < 0 ? rc : 0;
 }
 
+int sfi_map_replace(const struct sfi_map *map, sf_bytes key, const struct sfi_entry *entry)
+{
+    if (!number_of(map) || map->expiry.after_ms)
+        return sfi_map_put(map, key, entry);
+    int rc = sfi_work_charge(map->work, key.size + sfi_entry_size(entry) + ROW_BYTES);
+    sfi_scans_note(map->work, map->slot);
+    return rc < 0 ? rc : put_row(map, number_of(map), key, entry);
+}
+
 int sfi_map_delete(const struct sfi_map *map, sf_bytes key)
 {
     struct sfi_small_entry small;

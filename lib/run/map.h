@@ -32,6 +32,8 @@ uint64_t sfi_map_count(const struct sfi_map *map);
 /* 1: found; 0: there is none; negative. */
 int sfi_map_get(const struct sfi_map *map, sf_bytes key, struct sfi_entry *out);
 int sfi_map_put(const struct sfi_map *map, sf_bytes key, const struct sfi_entry *entry);
+/* The same for an entry that is there for sure. */
+int sfi_map_replace(const struct sfi_map *map, sf_bytes key, const struct sfi_entry *entry);
 /* 1: it was there; 0: it was not. */
 int sfi_map_delete(const struct sfi_map *map, sf_bytes key);
 int sfi_map_clear(const struct sfi_map *map);

@@ -2,7 +2,7 @@
 
 #include <string.h>
 
-enum { BLOCK_BYTES = 256 * 1024, OPS_MIN = 64 };
+enum { BLOCK_BYTES = 256 * 1024, OPS_MIN = 64, ROWS_MANY = 256 };
 
 struct sfi_batch_block {
     struct sfi_batch_block *next;
@@ -38,6 +38,7 @@ void sfi_batch_fini(struct sfi_batch *batch)
     }
     for (int i = 0; i < SFI_TABLES; i++)
         sfi_free(batch->sys, batch->tables[i].ops);
+    sfi_free(batch->sys, batch->filter.bits);
     *batch = (struct sfi_batch){.sys = batch->sys};
 }
 
@@ -57,6 +58,8 @@ void sfi_batch_reset(struct sfi_batch *batch)
     for (int i = 0; i < SFI_TABLES; i++)
         batch->tables[i].count = 0;
     clear_rows(batch);
+    sfi_filter_empty(&batch->filter);
+    batch->row_count = 0;
     batch->op_count = 0;
     batch->epoch = 0;
     batch->bytes = 0;
@@ -134,6 +137,23 @@ static struct sfi_op *newest_of(const struct sfi_batch *batch, enum sfi_table ta
     return row ? &batch->tables[table].ops[row->value - 1] : NULL;
 }
 
+/* They have become many: those that are listed go into the filter. */
+static void begin_filter(struct sfi_batch *batch)
+{
+    sfi_filter_begin(&batch->filter, batch->sys);
+    for (int i = 0; batch->filter.is_used && i < SFI_TABLES; i++)
+        for (const struct sfi_skipnode *row = batch->rows[i].first[0]; row; row = row->next[0])
+            sfi_filter_add(&batch->filter, i, row->key);
+}
+
+static void note_row(struct sfi_batch *batch, enum sfi_table table, sf_bytes key)
+{
+    if (batch->filter.is_used)
+        sfi_filter_add(&batch->filter, table, key);
+    else if (++batch->row_count % ROWS_MANY == 0)
+        begin_filter(batch);
+}
+
 /* A key that had no operation yet: its node lies before its first one. */
 static struct sfi_op *append_row(struct sfi_batch *batch, enum sfi_table table, size_t room,
                                  sf_bytes key)
@@ -149,6 +169,7 @@ static struct sfi_op *append_row(struct sfi_batch *batch, enum sfi_table table, 
     shadow->row->key = sfi_op_key(op);
     shadow->row->height = height;
     sfi_skiplist_link(rows, shadow->row);
+    note_row(batch, table, shadow->row->key);
     return op;
 }
 
@@ -169,11 +190,19 @@ static int can_be_replaced(const struct sfi_batch *batch, enum sfi_table table,
     return row->value > batch->settled[table] && !op->is_delete && op->value_size == value_size;
 }
 
+static struct sfi_skipnode *find_row(const struct sfi_batch *batch, enum sfi_table table,
+                                     sf_bytes key)
+{
+    return sfi_filter_may_have(&batch->filter, table, key)
+               ? sfi_skiplist_find(&batch->rows[table], key)
+               : NULL;
+}
+
 static struct sfi_op *readable_op(struct sfi_batch *batch, enum sfi_table table, sf_bytes key,
                                   size_t value_size, int is_delete)
 {
     size_t room = padded(key.size) + padded(value_size);
-    struct sfi_skipnode *row = sfi_skiplist_find(&batch->rows[table], key);
+    struct sfi_skipnode *row = find_row(batch, table, key);
     if (row && !is_delete && can_be_replaced(batch, table, row, value_size))
         return newest_of(batch, table, row);
     struct sfi_op *op = row ? append_again(batch, table, room, row)
@@ -215,7 +244,7 @@ int sfi_batch_delete(struct sfi_batch *batch, enum sfi_table table, sf_bytes key
 const struct sfi_op *sfi_batch_find(const struct sfi_batch *batch, enum sfi_table table,
                                     sf_bytes key)
 {
-    return newest_of(batch, table, sfi_skiplist_find(&batch->rows[table], key));
+    return newest_of(batch, table, find_row(batch, table, key));
 }
 
 const struct sfi_op *sfi_batch_after(const struct sfi_batch *batch, enum sfi_table table,

@@ -14,10 +14,12 @@
  *     so that rolling back gives the list back as it was, byte for byte.
  * (2) Within one mark a put on the same key and of the same size takes the place of the former one: nobody can
  *     go back to what was between them.
- * (3) A sealed batch does not change, so both threads read it without a lock. */
+ * (3) A sealed batch does not change, so both threads read it without a lock.
+ * (4) Most keys that are looked for are not listed: when more than a few are, a filter is asked first. */
 #ifndef SFI_STORE_BATCH_H
 #define SFI_STORE_BATCH_H
 
+#include "store/filter.h"
 #include "store/skiplist.h"
 #include "store/store.h"
 
@@ -45,6 +47,8 @@ struct sfi_batch {
     uint32_t op_count;                        /* of all tables */
     struct sfi_batch_block *blocks, *current; /* kept for the next epoch */
     uint64_t bytes;
+    uint32_t row_count;       /* listed so far, those taken back too */
+    struct sfi_filter filter; /* of the keys that are listed, once they are many */
 };
 
 struct sfi_batch_mark {

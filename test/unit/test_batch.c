@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/endian.h"
 #include "store/batch.h"
 #include "support/machine.h"
 
@@ -560,6 +561,38 @@ static void a_key_that_is_none_of_ours_is_not_taken(void **state)
     sfi_batch_fini(&batch);
 }
 
+/* A filter is asked first then. */
+static void of_many_rows_each_is_found_and_no_other(void **state)
+{
+    struct sfi_batch *batch = &((struct rig *)*state)->batch;
+    enum { ROWS = 2000 };
+    for (int life = 0; life < 2; life++) { /* the second has only what it puts */
+        struct sfi_batch_mark mark = {.op_count = 0};
+        for (uint64_t i = 0; i < ROWS; i++) {
+            unsigned char key[8];
+            if (i == ROWS / 2)
+                mark = sfi_batch_mark(batch);
+            sfi_be64_put(key, i * 2 + (uint64_t)life);
+            assert_non_null(sfi_batch_put(batch, SFI_ENTRY, SF_BYTES(key, 8), 4));
+        }
+        for (uint64_t i = 0; i < 2 * ROWS; i++) {
+            unsigned char key[8];
+            sfi_be64_put(key, i);
+            const struct sfi_op *op = sfi_batch_find(batch, SFI_ENTRY, SF_BYTES(key, 8));
+            assert_int_equal(op != NULL, i % 2 == (uint64_t)life);
+            assert_null(sfi_batch_find(batch, SFI_TIMER, SF_BYTES(key, 8)));
+        }
+        sfi_batch_rollback(batch, mark);
+        for (uint64_t i = 0; i < ROWS; i++) {
+            unsigned char key[8];
+            sfi_be64_put(key, i * 2 + (uint64_t)life);
+            const struct sfi_op *op = sfi_batch_find(batch, SFI_ENTRY, SF_BYTES(key, 8));
+            assert_int_equal(op != NULL, i < ROWS / 2);
+        }
+        sfi_batch_reset(batch);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -572,6 +605,7 @@ int main(void)
         TEST(a_rollback_of_nothing_changes_nothing),
         TEST(any_nesting_of_turns_and_failures_leaves_the_kept_ones),
         TEST(values_are_aligned_and_stay_where_they_are),
+        TEST(of_many_rows_each_is_found_and_no_other),
         TEST(the_largest_values_and_keys_fit),
         TEST(a_batch_used_again_allocates_nothing),
         TEST(a_reset_gives_back_what_one_large_value_took),
