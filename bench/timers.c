@@ -1,13 +1,14 @@
-/* timers.c - timers that are set and fire: how many a second, and what those to come take of memory.
+/* timers.c - timers that are set and fire: how many a second, and what those to come take of
+ * memory.
  *
- *   --loop tell      each turn sends its next message later, DELAY_MS, to the next pseudo-random actor
- *   --loop own       each turn sets its actor's own timer again
- *   --loop beside    as tell, and each turn sends a message on at once, too; only what was late counts
- *   --loop due       so many delayed sends become due while nobody drives; from the open until all are handled
- *   --loop pending   so many delayed sends, due next year: what the process has grown by
+ *   --loop tell      each turn sends its next message later, DELAY_MS, to the next pseudo-random
+ *   actor --loop own       each turn sets its actor's own timer again --loop beside    as tell, and
+ *   each turn sends a message on at once, too; only what was late counts --loop due       so many
+ *   delayed sends become due while nobody drives; from the open until all are handled --loop
+ *   pending   so many delayed sends, due next year: what the process has grown by
  *
- * All have the same delay.  The first three keep `--actors` of them under way; the clock runs until `--messages`
- * have fired, and everything is durable. */
+ * All have the same delay.  The first three keep `--actors` of them under way; the clock runs until
+ * `--messages` have fired, and everything is durable. */
 #include <unistd.h>
 
 #include "ours.h"

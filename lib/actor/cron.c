@@ -4,7 +4,7 @@
 
 enum { MINUTE_MS = 60000, DAY_MINUTES = 24 * 60, YEAR_MONTHS = 12 };
 
-/* -- the text ----------------------------------------------------------------------------------------- */
+/* -- the text ---------------------------------------------------------------------------------- */
 
 struct field {
     const char *name;
@@ -152,10 +152,10 @@ int sfi_cron_parse(sf_bytes text, struct sfi_cron *out)
     return 0;
 }
 
-/* -- the calendar ------------------------------------------------------------------------------------- */
+/* -- the calendar ------------------------------------------------------------------------------ */
 
-/* Days since 1970 of the first of a month, and back: Hinnant, "chrono-Compatible Low-Level Date Algorithms".
- * Years begin in March there, so that the leap day is the last of one. */
+/* Days since 1970 of the first of a month, and back: Hinnant, "chrono-Compatible Low-Level Date
+ * Algorithms". Years begin in March there, so that the leap day is the last of one. */
 static int64_t day_of(int64_t year, unsigned month)
 {
     year -= month <= 2;

@@ -2,14 +2,16 @@
  *
  *      text -- parse, once --> five sets of bits -- next --> the first matching minute after a time
  *
- * (1) A field is `*`, a number, a range `a-b`, each of the first and the last with a step (`*`/n, a-b/n), or a list
- *     of these with commas.  Weekdays are 0 to 7, Sunday being 0 and 7.  No names and no seconds.
- * (2) Days, as crontab(5) has it (Vixie cron; POSIX crontab agrees where no step is used): if neither the day nor the
- *     weekday begins with `*` either may match; else both must.
+ * (1) A field is `*`, a number, a range `a-b`, each of the first and the last with a step (`*`/n,
+ *     a-b/n), or a list of these with commas.  Weekdays are 0 to 7, Sunday being 0 and 7.  No names
+ *     and no seconds.
+ * (2) Days, as crontab(5) has it (Vixie cron; POSIX crontab agrees where no step is used): if
+ *     neither the day nor the weekday begins with `*` either may match; else both must.
  * (3) UTC has no gaps and no hours that come twice, so a minute matches once.
- * (4) The next time is found by months, then days, then within the day, never minute by minute.  What does not
- *     come within SFI_CRON_YEARS never does: 29 February on a given weekday comes after 40 years at the latest (the
- *     Gregorian calendar repeats after 400, and leaves out one leap day in a row). */
+ * (4) The next time is found by months, then days, then within the day, never minute by minute.
+ *     What does not come within SFI_CRON_YEARS never does: 29 February on a given weekday comes
+ *     after 40 years at the latest (the Gregorian calendar repeats after 400, and leaves out one
+ *     leap day in a row). */
 #ifndef SFI_ACTOR_CRON_H
 #define SFI_ACTOR_CRON_H
 

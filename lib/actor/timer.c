@@ -9,7 +9,8 @@
 
 enum { MOVED = 0x80, HEAD_BYTES = 17, ROW_BYTES = 16 };
 
-_Static_assert((int)SFI_TIMER_RECORD_MAX == HEAD_BYTES + ROW_BYTES + SFI_CRON_TEXT_MAX, "the largest one");
+_Static_assert((int)SFI_TIMER_RECORD_MAX == HEAD_BYTES + ROW_BYTES + SFI_CRON_TEXT_MAX,
+               "the largest one");
 
 sf_bytes sfi_timer_name(unsigned char *out, sf_bytes kind, sf_bytes key)
 {
@@ -72,7 +73,8 @@ int sfi_timer_decode(sf_bytes record, struct sfi_timer *out)
     unsigned form = record.size ? at[0] & ~(unsigned)MOVED : 0;
     size_t head = record.size && at[0] & MOVED ? HEAD_BYTES + ROW_BYTES : HEAD_BYTES;
     if (form > SFI_CRON)
-        return sfi_err(SF_ENEWER, "a timer on disk has form %u, which this library does not know", form);
+        return sfi_err(SF_ENEWER, "a timer on disk has form %u, which this library does not know",
+                       form);
     if (form == 0 || record.size < head)
         return sfi_err(SF_ECORRUPT, "a timer on disk is cut short");
     *out = (struct sfi_timer){.form = (enum sfi_timer_form)form};
@@ -98,7 +100,8 @@ int sfi_timer_goes_on(const struct sfi_timer *timer, const struct sfi_timer *wan
 uint64_t sfi_timer_next(const struct sfi_timer *timer, uint64_t now_ms)
 {
     struct sfi_cron cron;
-    if (timer->form == SFI_CRON) /* past its own time too: a clock that is set back brings no second tick */
+    /* Past its own time too: a clock that is set back brings no second tick. */
+    if (timer->form == SFI_CRON)
         return sfi_cron_parse(timer->cron, &cron) < 0
                    ? 0
                    : sfi_cron_next(&cron, now_ms > timer->due_ms ? now_ms : timer->due_ms);

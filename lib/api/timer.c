@@ -1,4 +1,5 @@
-/* timer.c - the public functions on what happens later: a turn's own timers, delayed sends, and those from outside. */
+/* timer.c - the public functions on what happens later: a turn's own timers, delayed sends, and
+ * those from outside. */
 #include <string.h>
 
 #include "actor/cron.h"
@@ -15,7 +16,7 @@ static struct sfi_work *work_of(sf_turn *turn)
     return &turn->rt->turns.work;
 }
 
-/* -- the actor's own ------------------------------------------------------------------------------------ */
+/* -- the actor's own --------------------------------------------------------------------------- */
 
 /* The name of a timer, as its message will have it. */
 static int check_timer(sf_turn *turn, const char *kind, sf_bytes *key)
@@ -29,8 +30,9 @@ static int check_timer(sf_turn *turn, const char *kind, sf_bytes *key)
         return sfi_in_turn_reject(turn, SF_EINVAL);
     if (strlen(kind) + key->size > SF_TIMER_NAME_MAX)
         return sfi_in_turn_reject(
-            turn, sfi_err(SF_EINVAL, "kind and key of a timer have at most %d bytes together, these %zu",
-                          SF_TIMER_NAME_MAX, strlen(kind) + key->size));
+            turn,
+            sfi_err(SF_EINVAL, "kind and key of a timer have at most %d bytes together, these %zu",
+                    SF_TIMER_NAME_MAX, strlen(kind) + key->size));
     if (key->size == 0) /* absent and empty name the same timer, and look the same */
         *key = SF_NONE;
     return 0;
@@ -76,7 +78,8 @@ int sf_timer_cron(sf_turn *turn, const char *kind, sf_bytes key, const char *utc
                               .due_ms = sfi_cron_next(&cron, sfi_work_now_ms(work_of(turn))),
                               .cron = sf_str(utc)};
     if (timer.due_ms == 0 || timer.due_ms > SFI_DUE_MAX_MS)
-        return sfi_in_turn_reject(turn, sfi_err(SF_EINVAL, "cron: '%s' comes past the end of time", utc));
+        return sfi_in_turn_reject(
+            turn, sfi_err(SF_EINVAL, "cron: '%s' comes past the end of time", utc));
     return set_timer(turn, kind, key, &timer);
 }
 
@@ -86,7 +89,7 @@ int sf_timer_cancel(sf_turn *turn, const char *kind, sf_bytes key)
     return rc < 0 ? rc : sfi_timer_cancel(work_of(turn), turn->actor, sf_str(kind), key);
 }
 
-/* -- delayed sends --------------------------------------------------------------------------------------- */
+/* -- delayed sends ----------------------------------------------------------------------------- */
 
 static int check_token(sf_bytes token, int is_needed)
 {
@@ -129,7 +132,7 @@ int sf_tell_cancel(sf_turn *turn, sf_bytes token)
     return rc < 0 ? rc : sfi_timer_tell_cancel(work_of(turn), turn->actor, token);
 }
 
-/* -- from outside ---------------------------------------------------------------------------------------- */
+/* -- from outside ------------------------------------------------------------------------------ */
 
 static int check_later(sf_runtime *rt, sf_bytes token, uint64_t delay_ms, const char *kind,
                        sf_bytes body, uint64_t *due_ms)
@@ -168,7 +171,8 @@ int64_t sf_send_after(sf_runtime *rt, sf_bytes token, uint64_t delay_ms, sf_addr
                                   .kind_size = kind ? strlen(kind) : 0,
                                   .text = body,
                                   .token = token};
-    return is_known ? sfi_command_give(rt, SFI_LATER, &command) : sfi_not_registered("type", to.type);
+    return is_known ? sfi_command_give(rt, SFI_LATER, &command)
+                    : sfi_not_registered("type", to.type);
 }
 
 int64_t sf_send_cancel(sf_runtime *rt, sf_bytes token)

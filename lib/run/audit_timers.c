@@ -49,7 +49,7 @@ int sfi_audit_timers(const struct sfi_timer_audit *audit, uint64_t next)
                        (unsigned long long)audit->newest);
     if (audit->tokens != audit->rows || audit->token_sum != audit->row_sum)
         return sfi_err(SF_ECORRUPT,
-                       "%llu tokens of the outside do not belong to %llu messages that are to be sent",
+                       "%llu tokens of the outside do not belong to %llu messages to be sent",
                        (unsigned long long)audit->tokens, (unsigned long long)audit->rows);
     return 0;
 }

@@ -1,10 +1,12 @@
 /* audit_timers.h - what sf_verify() holds true of timers.
  *
- * (1) A row of table timer has a number that was given, and says who gets what; one of an actor's own names itself.
- * (2) What lies in an actor's schedule can be read (schedule.h).  Whether each timer in it has its row is not
- *     compared: rows of table state may be older than those of the changelog, and a row without a schedule is void.
- * (3) The schedule of the outside is rows alone, and nobody clears it: there each token has its row, and each row
- *     with a token has its token. */
+ * (1) A row of table timer has a number that was given, and says who gets what; one of an actor's
+ *     own names itself.
+ * (2) What lies in an actor's schedule can be read (schedule.h).  Whether each timer in it has its
+ *     row is not compared: rows of table state may be older than those of the changelog, and a row
+ *     without a schedule is void.
+ * (3) The schedule of the outside is rows alone, and nobody clears it: there each token has its
+ *     row, and each row with a token has its token. */
 #ifndef SFI_RUN_AUDIT_TIMERS_H
 #define SFI_RUN_AUDIT_TIMERS_H
 

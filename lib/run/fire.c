@@ -8,14 +8,15 @@
 #include "run/schedule.h"
 #include "run/timer.h"
 
-/* -- when ---------------------------------------------------------------------------------------------- */
+/* -- when -------------------------------------------------------------------------------------- */
 
 /* Looks at the wall clock, and says when to look again. */
 static void look(sf_runtime *rt, uint64_t now_ns)
 {
     struct sfi_fire *fire = &rt->fire;
     uint64_t now_us = rt->sys->wall_us(rt->sys->ctx), due_us = fire->due_ms * 1000;
-    uint64_t longest_us = SFI_LOOK_MS * UINT64_C(1000), in_us = due_us > now_us ? due_us - now_us : 0;
+    uint64_t longest_us = SFI_LOOK_MS * UINT64_C(1000);
+    uint64_t in_us = due_us > now_us ? due_us - now_us : 0;
     fire->now_ms = now_us / 1000;
     fire->look_ns = now_ns + (in_us < longest_us ? in_us : longest_us) * 1000;
 }
@@ -38,7 +39,7 @@ void sfi_fire_forget(sf_runtime *rt, uint64_t due_ms, uint64_t sequence)
     fire->is_stale |= fire->is_any && due_ms == fire->due_ms && sequence == fire->sequence;
 }
 
-/* -- one row ------------------------------------------------------------------------------------------- */
+/* -- one row ----------------------------------------------------------------------------------- */
 
 struct row {
     sf_bytes key;
@@ -82,7 +83,8 @@ static struct sfi_message *make_message(sf_runtime *rt, const struct row *row)
     return sfi_message_new(&rt->mailbox.pool, &letter);
 }
 
-/* Whose schedule knows of it; *out NULL: the outside's.  0: nobody can say, since the type is not registered. */
+/* Whose schedule knows of it; *out NULL: the outside's.  0: nobody can say, since the type is not
+ * registered. */
 static int find_owner(sf_runtime *rt, struct sfi_type *type, sf_bytes id, struct sfi_actor **out)
 {
     *out = NULL;
@@ -165,9 +167,10 @@ static int fire_row(sf_runtime *rt, const struct row *row)
     return rc;
 }
 
-/* -- all that are due ---------------------------------------------------------------------------------- */
+/* -- all that are due -------------------------------------------------------------------------- */
 
-/* The first row that may be there; its bytes lie in the arena of delivery, which is idle meanwhile. */
+/* The first row that may be there; its bytes lie in the arena of delivery, which is idle meanwhile.
+ * */
 static int seek(sf_runtime *rt, struct row *row, sf_bytes *record)
 {
     struct sfi_epoch *epoch = &rt->epoch;
@@ -233,9 +236,10 @@ int sfi_fire_some(sf_runtime *rt)
     return rc < 0 ? rc : rows;
 }
 
-/* -- the part ------------------------------------------------------------------------------------------ */
+/* -- the part ---------------------------------------------------------------------------------- */
 
-/* The first row was cancelled: who rests is to know of the next one.  What cannot be read is looked at later. */
+/* The first row was cancelled: who rests is to know of the next one.  What cannot be read is looked
+ * at later. */
 static void refresh(sf_runtime *rt)
 {
     struct sfi_fire *fire = &rt->fire;

@@ -17,7 +17,7 @@ enum {
     PROMISE_BYTES = 9
 };
 
-/* -- rows under a number ------------------------------------------------------------------------------ */
+/* -- rows under a number ----------------------------------------------------------------------- */
 
 struct sfi_rows sfi_schedule_rows(struct sfi_work *work)
 {
@@ -76,7 +76,7 @@ static int delete_row(struct sfi_work *work, uint64_t number, sf_bytes name)
     return sfi_work_charge(work, key.size);
 }
 
-/* -- the slot, as it lies in memory -------------------------------------------------------------------- */
+/* -- the slot, as it lies in memory ------------------------------------------------------------ */
 
 struct head {
     int form;
@@ -160,7 +160,7 @@ int sfi_schedule_check(sf_bytes slot)
     return end == slot.size ? 0 : sfi_err(SF_ECORRUPT, "an actor's timers on disk are cut short");
 }
 
-/* -- loading and changing it --------------------------------------------------------------------------- */
+/* -- loading and changing it ------------------------------------------------------------------- */
 
 /* NULL in *out: there is no slot, and none was made. */
 static int load(struct sfi_work *work, struct sfi_actor *actor, struct sfi_slot **out,
@@ -251,7 +251,7 @@ static int put_packed(struct sfi_work *work, struct sfi_actor *actor, struct sfi
     return rc < 0 ? rc : set_head(work, actor, slot, number, count);
 }
 
-/* -- in all -------------------------------------------------------------------------------------------- */
+/* -- in all ------------------------------------------------------------------------------------ */
 
 int sfi_schedule_get(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name,
                      struct sfi_timer *out)
@@ -320,7 +320,7 @@ int sfi_schedule_delete(struct sfi_work *work, struct sfi_actor *actor, sf_bytes
     return rc < 0 ? rc : set_head(work, actor, slot, head.number, head.count - 1);
 }
 
-/* -- forgotten ----------------------------------------------------------------------------------------- */
+/* -- forgotten --------------------------------------------------------------------------------- */
 
 static int promise(struct sfi_work *work, uint64_t number)
 {

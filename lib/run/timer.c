@@ -17,7 +17,7 @@ uint64_t sfi_timer_due(uint64_t now_us, uint64_t delay_ms)
     return 0;
 }
 
-/* -- rows of table timer ------------------------------------------------------------------------------ */
+/* -- rows of table timer ----------------------------------------------------------------------- */
 
 static int delete_row(struct sfi_work *work, const struct sfi_timer *timer)
 {
@@ -69,7 +69,7 @@ static uint64_t next_sequence(struct sfi_work *work)
     return work->rt->epoch.counters.next_timer++;
 }
 
-/* -- the actor's own ----------------------------------------------------------------------------------- */
+/* -- the actor's own --------------------------------------------------------------------------- */
 
 /* In place of `old`, whose row may stay if it comes first: it is moved on then. */
 static int replace(struct sfi_work *work, struct sfi_actor *actor, sf_bytes kind, sf_bytes key,
@@ -118,8 +118,8 @@ static int move_on(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name
     return rc < 0 ? rc : sfi_schedule_put(work, actor, name, timer);
 }
 
-/* 1: it is this one that is wanted, and *timer and the name in `buffer` say how; 0: it was cancelled or replaced, or
- * it was put off, and has a row again. */
+/* 1: it is this one that is wanted, and *timer and the name in `buffer` say how; 0: it was cancelled
+ * or replaced, or it was put off, and has a row again. */
 static int meet(struct sfi_work *work, struct sfi_actor *actor, sf_bytes kind, sf_bytes key,
                 uint64_t sequence, unsigned char *buffer, struct sfi_timer *timer)
 {
@@ -158,10 +158,10 @@ int sfi_timer_take(struct sfi_work *work, struct sfi_actor *actor,
     return rc < 0 ? rc : 1;
 }
 
-/* -- delayed sends ------------------------------------------------------------------------------------- */
+/* -- delayed sends ----------------------------------------------------------------------------- */
 
-/* 1: it is pending; 0: it was never there, or sent already: sending it takes it out of the schedule, unless the
- * sender's type is not registered then (fire.h: 5). */
+/* 1: it is pending; 0: it was never there, or sent already: sending it takes it out of the
+ * schedule, unless the sender's type is not registered then (fire.h: 5). */
 static int is_pending(struct sfi_work *work, struct sfi_actor *actor, sf_bytes name,
                       struct sfi_timer *timer)
 {
@@ -213,7 +213,7 @@ int sfi_timer_tell_cancel(struct sfi_work *work, struct sfi_actor *actor, sf_byt
     return rc < 0 ? rc : 1;
 }
 
-/* -- from outside, as commands ------------------------------------------------------------------------- */
+/* -- from outside, as commands ----------------------------------------------------------------- */
 
 /* Whole or not at all. */
 static int end_command(struct sfi_work *work, int rc)

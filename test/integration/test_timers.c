@@ -1,5 +1,5 @@
-/* test_timers.c - an actor's own timers, and what is sent later: on a store in memory and with a clock of the
- * test's own. */
+/* test_timers.c - an actor's own timers, and what is sent later: on a store in memory and with a
+ * clock of the test's own. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -9,15 +9,17 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "actor/key.h"
+#include "run/runtime.h"
 #include "statefun.h"
 #include "support/rig.h"
 #include "support/support.h"
 
 #define CLOCK "test/clock"
 
-/* What a message asks for, one command a word: "after:KIND:KEY:MS", "every:...", "cron:KIND:KEY:TEXT" (_ for a
- * blank), "cancel:KIND:KEY", "tell:TOKEN:MS:ID:KIND", "untell:TOKEN", "self:TEXT" (a message to itself), "clear",
- * "fail", "reject", "note". */
+/* What a message asks for, one command a word: "after:KIND:KEY:MS", "every:...",
+ * "cron:KIND:KEY:TEXT" (_ for a blank), "cancel:KIND:KEY", "tell:TOKEN:MS:ID:KIND", "untell:TOKEN",
+ * "self:TEXT" (a message to itself), "clear", "fail", "reject", "note". */
 static sf_bytes part(char **at)
 {
     char *from = *at;
@@ -121,8 +123,9 @@ static int do_all(sf_turn *turn)
 
 static uint64_t begun_ms; /* the clock of the test */
 
-/* Whatever comes but commands: "kind(key)@ms", from when the test began; '!' if it came early; "<id" if it is
- * not from itself.  The kind "flaky" fails, "poison" is rejected, "again" sets itself. */
+/* Whatever comes but commands: "kind(key)@ms", from when the test began; '!' if it came early;
+ * "<id" if it is not from itself.  The kind "flaky" fails, "poison" is rejected, "again" sets
+ * itself. */
 static int say_it(sf_turn *turn)
 {
     const sf_message *msg = sf_msg(turn);
@@ -153,7 +156,7 @@ static int count_it(sf_turn *turn)
 
 static const sf_type counted = SF_TYPE("test/counted", .handler = count_it);
 
-/* -- the rig ------------------------------------------------------------------------------------------ */
+/* -- the rig ----------------------------------------------------------------------------------- */
 
 static struct rig *rig_new(struct place *place)
 {
@@ -187,7 +190,7 @@ static void pass(struct rig *rig, uint64_t ms)
     struct place *place = *state;                                                                  \
     struct rig *rig = rig_new(place)
 
-/* -- once --------------------------------------------------------------------------------------------- */
+/* -- once -------------------------------------------------------------------------------------- */
 
 static void a_timer_comes_with_its_kind_and_key_at_its_time_and_not_before(void **state)
 {
@@ -262,7 +265,8 @@ static void a_cancelled_timer_never_comes_and_cancelling_nothing_has_no_effect(v
     rig_close(rig);
 }
 
-/* What is told comes before what is due at once, so the timer has fired, and waits, when its end is handled. */
+/* What is told comes before what is due at once, so the timer has fired, and waits, when its end is
+ * handled. */
 static void a_timer_that_is_due_already_can_still_be_cancelled_or_replaced(void **state)
 {
     BEGIN(rig);
@@ -298,7 +302,7 @@ static void a_timer_can_set_itself_again_in_its_turn(void **state)
     rig_close(rig);
 }
 
-/* -- again and again ---------------------------------------------------------------------------------- */
+/* -- again and again --------------------------------------------------------------------------- */
 
 static void a_period_keeps_its_beat_and_what_was_missed_counts_as_one(void **state)
 {
@@ -392,7 +396,7 @@ static void a_clock_that_is_set_forward_is_seen_within_a_second(void **state)
     rig_close(rig);
 }
 
-/* -- turns that fail ---------------------------------------------------------------------------------- */
+/* -- turns that fail --------------------------------------------------------------------------- */
 
 static void what_a_turn_set_or_cancelled_is_undone_with_it(void **state)
 {
@@ -436,7 +440,7 @@ static void a_dead_tick_that_is_sent_again_is_no_tick(void **state)
     rig_close(rig);
 }
 
-/* -- delayed sends ------------------------------------------------------------------------------------ */
+/* -- delayed sends ----------------------------------------------------------------------------- */
 
 static void a_delayed_send_comes_from_its_sender_unless_it_is_cancelled(void **state)
 {
@@ -504,7 +508,7 @@ static void an_actor_that_is_called_sets_its_own(void **state)
     rig_close(rig);
 }
 
-/* -- actors that end ---------------------------------------------------------------------------------- */
+/* -- actors that end --------------------------------------------------------------------------- */
 
 static void clear_and_purge_end_timers_and_what_can_be_cancelled(void **state)
 {
@@ -586,7 +590,63 @@ static void many_timers_of_an_actor_come_are_cancelled_and_end_like_few(void **s
     rig_close(rig);
 }
 
-/* -- crashes and downtime ----------------------------------------------------------------------------- */
+static uint64_t rows_in(struct rig *rig, enum sfi_table table)
+{
+    struct sfi_snapshot *snapshot;
+    struct sfi_key at = {.bytes = {0}, .size = 1};
+    sf_bytes key, value;
+    uint64_t rows = 0;
+    OK(sfi_snapshot_open(rig->rt->store, &snapshot));
+    for (; OK(sfi_snapshot_seek(snapshot, table, sfi_key_bytes(&at), 1, &key, &value)) > 0; rows++) {
+        memcpy(at.bytes, key.data, key.size);
+        at.size = key.size;
+    }
+    sfi_snapshot_close(snapshot);
+    return rows;
+}
+
+/* At once they are nobody's; their rows go when they are met. */
+static void a_purge_ends_many_timers_and_leaves_no_row(void **state)
+{
+    enum { MANY = 300 };
+    BEGIN(rig);
+    char text[100];
+    for (int i = 0; i < MANY; i++) {
+        snprintf(text, sizeof text, "after:x:%d:%d tell:%d:%d:b:told", i, 1000 + i, i, 5000 + i);
+        ask(rig, "a", text);
+    }
+    assert_int_equal(rows_in(rig, SFI_TIMER), 2 * MANY);
+    assert_int_equal(rows_in(rig, SFI_ENTRY), 2 * MANY);
+    OK(sf_purge(rig->rt, sf_addr(CLOCK, "a")));
+    OK(sf_run_until_idle(rig->rt));
+    ask(rig, "a", "after:x:7:10 untell:7");
+    came(rig, "(0)");
+    for (int i = 0; i < 20; i++)
+        pass(rig, 1000);
+    came(rig, "x(7)@10 ");
+    assert_int_equal(rows_in(rig, SFI_TIMER), 0);
+    assert_int_equal(rows_in(rig, SFI_ENTRY), 0);
+    rig_close(rig);
+}
+
+static void when_the_database_is_full_nothing_is_sent_later_but_it_can_be_cancelled(void **state)
+{
+    BEGIN(rig);
+    sf_runtime *rt = rig->rt;
+    OK(sf_send_after(rt, sf_str("t"), 10, sf_addr(CLOCK, "b"), "sent", SF_NONE));
+    pass(rig, 0);
+    uint64_t room = rt->ceiling.room;
+    rt->ceiling.room = 0;
+    REFUSED(sf_send_after(rt, sf_str("u"), 10, sf_addr(CLOCK, "b"), "sent", SF_NONE), SF_EDISK);
+    OK(sf_send_cancel(rt, sf_str("t")));
+    rt->ceiling.room = room;
+    pass(rig, 0);
+    pass(rig, 1000);
+    came(rig, "");
+    rig_close(rig);
+}
+
+/* -- crashes and downtime ---------------------------------------------------------------------- */
 
 static void what_was_set_comes_after_a_crash_and_what_became_due_meanwhile_at_once(void **state)
 {
@@ -647,7 +707,7 @@ static void timers_that_were_put_off_come_in_order_however_late(void **state)
     rig_close(rig);
 }
 
-/* -- the step ----------------------------------------------------------------------------------------- */
+/* -- the step ---------------------------------------------------------------------------------- */
 
 static void the_time_until_the_next_one_is_known_before_it_is_on_disk_and_after_a_restart(void **state)
 {
@@ -697,7 +757,7 @@ static void what_is_due_after_a_downtime_comes_in_slices_and_keeps_nobody_out(vo
     rig_close(rig);
 }
 
-/* -- what is refused ---------------------------------------------------------------------------------- */
+/* -- what is refused --------------------------------------------------------------------------- */
 
 static char sentence[300];
 
@@ -811,6 +871,8 @@ int main(void)
         TEST(a_purge_drops_a_tick_that_waits_and_the_next_one_does_not_come),
         TEST(a_paused_actor_wakes_to_one_tick_of_a_timer),
         TEST(many_timers_of_an_actor_come_are_cancelled_and_end_like_few),
+        TEST(a_purge_ends_many_timers_and_leaves_no_row),
+        TEST(when_the_database_is_full_nothing_is_sent_later_but_it_can_be_cancelled),
         TEST(what_was_set_comes_after_a_crash_and_what_became_due_meanwhile_at_once),
         TEST(a_timer_that_comes_before_its_type_is_registered_waits_for_it),
         TEST(a_delayed_send_of_a_sender_whose_type_is_not_registered_is_sent),

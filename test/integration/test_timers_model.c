@@ -1,6 +1,7 @@
-/* test_timers_model.c - timers and delayed sends against a plain array: what is set, put off, replaced, cancelled,
- * cleared, purged and undone at random, with a clock that jumps and crashes in between, comes as the array says, in
- * that order.  Faults planted into the engine, or into what it said, are found by the same comparison. */
+/* test_timers_model.c - timers and delayed sends against a plain array: what is set, put off,
+ * replaced, cancelled, cleared, purged and undone at random, with a clock that jumps and crashes in
+ * between, comes as the array says, in that order.  Faults planted into the engine, or into what it
+ * said, are found by the same comparison. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -48,7 +49,7 @@ static void add(struct log *log, uint32_t actor, uint32_t kind, uint32_t key, ui
         log->events[log->count++] = (struct event){actor, kind, key, due_ms};
 }
 
-/* -- the actors --------------------------------------------------------------------------------------- */
+/* -- the actors -------------------------------------------------------------------------------- */
 
 static const char *const names[ACTORS] = {"a", "b", "c", "d"};
 
@@ -98,9 +99,10 @@ static int take(sf_turn *turn)
 
 static const sf_type model_type = SF_TYPE(MODEL, .handler = take);
 
-/* -- the array ---------------------------------------------------------------------------------------- */
+/* -- the array --------------------------------------------------------------------------------- */
 
-/* A timer or a delayed send: in its row, or, of a timer, on its way as a message and perhaps put off since. */
+/* A timer or a delayed send: in its row, or, of a timer, on its way as a message and perhaps put
+ * off since. */
 struct pending {
     int is_there, is_tick, has_token, is_on_its_way;
     uint32_t owner, key, to;
@@ -283,7 +285,7 @@ static void model_run(void)
     }
 }
 
-/* -- both --------------------------------------------------------------------------------------------- */
+/* -- both -------------------------------------------------------------------------------------- */
 
 struct run {
     struct rig rig;

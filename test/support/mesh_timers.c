@@ -1,10 +1,13 @@
-/* mesh_timers.c - timers and delayed sends, from turns and from outside; some are cancelled or replaced in time.
+/* mesh_timers.c - timers and delayed sends, from turns and from outside; some are cancelled or
+ * replaced in time.
  *
- *   G10  what is set comes once, not early, from a turn that was kept; what was cancelled or replaced never does
+ *   G10  what is set comes once, not early, from a turn that was kept; what was cancelled or
+ *   replaced never does
  *
- * A number is either sent later from outside, or sent, and its turn does what the number says: it sets a timer, or
- * sends later, soon; or in an hour, and then the next turn of that actor cancels it.  So nothing is due for long, and
- * at rest each number has come exactly as often as its turn says.  A turn that fails has set nothing. */
+ * A number is either sent later from outside, or sent, and its turn does what the number says: it
+ * sets a timer, or sends later, soon; or in an hour, and then the next turn of that actor cancels
+ * it.  So nothing is due for long, and at rest each number has come exactly as often as its turn
+ * says.  A turn that fails has set nothing. */
 #include <string.h>
 
 #include "support/mesh_part.h"
@@ -98,7 +101,8 @@ static void cancel_last(sf_turn *turn, struct mesh *mesh, const struct timed *se
 {
     if (self->last && fate(me, self->last) == FAR_TIMER)
         sf_timer_cancel(turn, "tick", SF_OF(self->last));
-    if (self->last && fate(me, self->last) == FAR_TELL && sf_tell_cancel(turn, SF_OF(self->last)) == 0)
+    if (self->last && fate(me, self->last) == FAR_TELL &&
+        sf_tell_cancel(turn, SF_OF(self->last)) == 0)
         JUDGE(turn, &mesh->verdict, "G10: what %u was to send in an hour, %u, is not pending", me,
               self->last);
 }
@@ -162,12 +166,14 @@ static int64_t send_late(struct run *run, uint32_t me, uint32_t n)
 {
     uint64_t token = (uint64_t)me << 32 | n, gone = UINT64_MAX - me;
     int64_t ticket;
-    MESH_GIVE(ticket, run, sf_send_after(run->rt, SF_OF(gone), SF_HOUR, timed(me), "late", SF_OF(n)),
+    MESH_GIVE(ticket, run,
+              sf_send_after(run->rt, SF_OF(gone), SF_HOUR, timed(me), "late", SF_OF(n)),
               "send after");
     MESH_GIVE(ticket, run, sf_send_cancel(run->rt, SF_OF(gone)), "send cancel");
     if (n % 2)
         MESH_GIVE(ticket, run,
-                  sf_send_after(run->rt, SF_OF(token), 2 * SOON_MS, timed(me), "set", SF_OF((uint32_t){0})),
+                  sf_send_after(run->rt, SF_OF(token), 2 * SOON_MS, timed(me), "set",
+                                SF_OF((uint32_t){0})),
                   "send after");
     MESH_GIVE(ticket, run,
               sf_send_after(run->rt, n % 2 ? SF_OF(token) : SF_NONE, n % SOON_MS, timed(me), "late",

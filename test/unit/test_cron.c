@@ -143,7 +143,7 @@ static void a_text_is_bounded_and_not_NULL(void **state)
     OK(sfi_cron_parse(SF_BYTES(text, 109), &cron));
 }
 
-/* -- against a calendar that counts ----------------------------------------------------------------- */
+/* -- against a calendar that counts ------------------------------------------------------------ */
 
 static int matches_day(const struct sfi_cron *cron, const struct tm *tm)
 {
