@@ -294,9 +294,11 @@ enum { SF_FIELDS_MAX = 4095 };
  * higher version, and struct_migrate, which meets each entry when it is read.
  *     It may expire: a value, an entry of a map or an element of a list that was not written for so
  * long, or neither written nor read (a walk and a view read nothing in that sense), is absent from
- * that millisecond on, and takes no space then.  Time that the process was down counts; a clock
- * that is set back makes nothing end sooner.  The times may be changed freely, and hold for what
- * is there already; what was stored before there were any counts from then. */
+ * that millisecond on.  Its space comes back bit by bit, while others are handled or nothing is to
+ * be done; sf_run_until_idle() does not wait for that, and for a minute after opening, or after the
+ * wall clock was set by more than an hour, nothing goes.  Time that the process was down counts; a
+ * clock that is set back makes nothing end sooner.  The times may be changed freely, and hold for
+ * what is there already; what was stored before there were any counts from then. */
 typedef struct sf_slot {
     size_t size; /* set by SF_VALUE(), SF_MAP(), SF_LIST() */
     const char *name;

@@ -22,7 +22,7 @@ enum {
 #define SLICE_NS (UINT64_C(1) * 1000000)
 #define RETRY_NS (UINT64_C(1000) * 1000000)
 #define ROUND_MIN_NS (UINT64_C(1000) * 1000000) /* between rounds, */
-#define ROUND_ROW_NS UINT64_C(1000)             /* and so much for each row of the one before */
+#define ROUND_ROW_NS UINT64_C(10000)            /* and so much for each row of the one before */
 #define ROUND_MAX_NS (UINT64_C(600) * 1000000000)
 
 /* -- a row --------------------------------------------------------------------------------------------- */

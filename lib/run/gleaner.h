@@ -11,7 +11,7 @@
  *     long.
  * (3) Beside that it goes round in slices, one a step and a millisecond: when times were declared, when rows were
  *     put, when something that it met has come to its end, and now and then for what (1) kept from it.  Between
- *     rounds it rests ten times as long as they take, or a second.  sfi_is_idle() knows nothing of
+ *     rounds it rests a second, and 10 us for each row, which is a hundred times what that took.  sfi_is_idle() knows nothing of
  *     that, so nobody waits for it.
  * (4) A work that fails is undone and nothing is lost: the row is met again.  What cannot be read is left alone.
  * (5) While the clock is in doubt nothing is dropped (doubt.h).
