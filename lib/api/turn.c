@@ -156,11 +156,11 @@ static int is_self(const sf_turn *turn, sf_address to)
 }
 
 /* A private kind goes to oneself only. */
-static int check_private(sf_turn *turn, sf_address to, const char *kind)
+static inline int check_private(sf_turn *turn, sf_address to, const char *kind)
 {
-    return !kind || kind[0] != '.' || is_self(turn, to)
-               ? 0
-               : turn_reject(turn, sfi_check_public(kind));
+    return SFI_RARE(kind && kind[0] == '.') && !is_self(turn, to)
+               ? turn_reject(turn, sfi_check_public(kind))
+               : 0;
 }
 
 int sfi_in_turn_check(sf_turn *turn)
