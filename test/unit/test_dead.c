@@ -436,6 +436,47 @@ static void counters_that_contradict_each_other_are_damage(void **state)
     assert_non_null(strstr(sf_errmsg(), "dead letters"));
 }
 
+/* Far too many are worked off beside everything else: so many in a step that buries none. */
+static void of_far_too_many_a_step_evicts_a_thousand(void **state)
+{
+    struct patient patient = {.accepts = 0};
+    sf_runtime *rt = open_patient(*state, &patient, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    bury(rt, 2600, 1);
+    OK(sf_runtime_close(rt));
+    rt = open_patient(*state, &patient, (sf_options)SF_OPTIONS(.commit_inline = 1, .dead_max = 100));
+    OK(sf_step(rt, 1));
+    assert_int_equal(stats_of(rt).dead_kept, 2600 - 1024);
+    OK(sf_step(rt, 1));
+    assert_int_equal(stats_of(rt).dead_kept, 2600 - 2 * 1024);
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).dead_kept, 100);
+    assert_int_equal(stats_of(rt).dead_evicted, 2500);
+    OK(sf_runtime_close(rt));
+}
+
+/* Without memory for it none is passed over: they go later. */
+static void without_memory_eviction_waits(void **state)
+{
+    struct place *place = *state;
+    struct patient patient = {.accepts = 0};
+    struct machine machine;
+    sf_options options = SF_OPTIONS(.commit_inline = 1, .dead_max = 5);
+    sf_runtime *rt = open_patient(place, &patient, (sf_options)SF_OPTIONS(.commit_inline = 1));
+    bury(rt, 40, 1);
+    OK(sf_runtime_close(rt));
+    machine_init(&machine);
+    OK(sfi_runtime_open(&machine.sys, place->db, &options, &rt));
+    for (uint64_t i = 1; i < 30; i++) {
+        machine.fail_allocation = machine.allocations + i;
+        (void)!sf_step(rt, 1);
+        machine.fail_allocation = 0;
+    }
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(stats_of(rt).dead_kept, 5);
+    OK(sf_runtime_close(rt));
+    assert_int_equal(machine.live, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +494,8 @@ int main(void)
         TEST(letters_that_are_counted_and_missing_are_forgotten),
         TEST(without_memory_nothing_happens_and_then_all_of_it),
         TEST(counters_that_contradict_each_other_are_damage),
+        TEST(of_far_too_many_a_step_evicts_a_thousand),
+        TEST(without_memory_eviction_waits),
     };
     return cmocka_run_group_tests_name("dead", tests, NULL, NULL);
 }

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <poll.h>
 
+#include "run/runtime.h"
 #include "support/rig.h"
 #include "support/unwind.h"
 
@@ -101,12 +102,30 @@ static void what_is_due_makes_it_readable_in_time(void **state)
     rig_close(&rig);
 }
 
+/* A timer that is set to nothing never comes. */
+static void what_is_due_now_or_was_makes_it_readable(void **state)
+{
+    struct rig rig;
+    rig_open(&rig, *state, (sf_options)SF_OPTIONS(.relaxed = 0));
+    for (uint64_t ago = 0; ago < 2; ago++) {
+        OK(sf_run_until_idle(rig.rt));
+        assert_int_equal(is_readable(rig.rt, 0), 0);
+        uint64_t now_ns = rig.machine.now_ns + 1000;
+        sfi_poll_set_due(rig.rt, now_ns - ago, now_ns);
+        assert_int_equal(is_readable(rig.rt, 5000), 1);
+        sfi_poll_set_due(rig.rt, 0, now_ns);
+        assert_int_equal(is_readable(rig.rt, 0), 0);
+    }
+    rig_close(&rig);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(the_descriptor_stays_readable_while_a_step_runs),
         TEST(after_a_step_that_was_left_it_is_readable_still),
         TEST(what_is_due_makes_it_readable_in_time),
+        TEST(what_is_due_now_or_was_makes_it_readable),
     };
     return cmocka_run_group_tests_name("poll", tests, NULL, NULL);
 }
