@@ -110,7 +110,7 @@ static void account(sf_runtime *rt, int stalled)
     sfi_inbox_measure(rt, rt->sys->mono_ns(rt->sys->ctx));
     epoch->stats.messages_waiting = rt->mailbox.count;
     epoch->stats.held = rt->mailbox.holds.count;
-    epoch->stats.damaged = rt->mailbox.backlog.damaged;
+    epoch->stats.damaged = rt->mailbox.backlog.damaged + rt->fire.damaged;
     epoch->stats.actors = rt->actors.count;
     epoch->stats.dead_kept = rt->dead.count;
     epoch->stats.egresses_damaged = rt->egresses.fenced;

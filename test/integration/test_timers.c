@@ -629,6 +629,22 @@ static void a_purge_ends_many_timers_and_leaves_no_row(void **state)
     rig_close(rig);
 }
 
+static void a_damaged_row_is_passed_over_and_counted_and_others_come(void **state)
+{
+    BEGIN(rig);
+    struct sfi_key key;
+    ask(rig, "a", "after:x:1:10 after:x:2:30");
+    sfi_key_timer(&key, begun_ms + 20, 1000);
+    void *row = sfi_batch_put(sfi_epoch_batch(&rig->rt->epoch), SFI_TIMER, sfi_key_bytes(&key), 40);
+    assert_non_null(row);
+    memset(row, 7, 40);
+    pass(rig, 1000);
+    came(rig, "x(1)@10 x(2)@30 ");
+    assert_int_equal(stats_of(rig->rt).damaged, 1);
+    assert_int_equal(rows_in(rig, SFI_TIMER), 1);
+    rig_close(rig);
+}
+
 static void when_the_database_is_full_nothing_is_sent_later_but_it_can_be_cancelled(void **state)
 {
     BEGIN(rig);
@@ -872,6 +888,7 @@ int main(void)
         TEST(a_paused_actor_wakes_to_one_tick_of_a_timer),
         TEST(many_timers_of_an_actor_come_are_cancelled_and_end_like_few),
         TEST(a_purge_ends_many_timers_and_leaves_no_row),
+        TEST(a_damaged_row_is_passed_over_and_counted_and_others_come),
         TEST(when_the_database_is_full_nothing_is_sent_later_but_it_can_be_cancelled),
         TEST(what_was_set_comes_after_a_crash_and_what_became_due_meanwhile_at_once),
         TEST(a_timer_that_comes_before_its_type_is_registered_waits_for_it),
