@@ -26,6 +26,28 @@ static int flaked;
 
 static const sf_value last_entry = SF_VALUE("last"), last_guest = SF_VALUE("guest");
 
+static const sf_map pages = SF_MAP("pages"), scraps = SF_MAP("scraps");
+static const sf_map thirds = SF_MAP("thirds", .struct_size = sizeof(struct ledger));
+static const sf_list history = SF_LIST("history");
+enum { PAGES = 4, PAGE_BYTES = 400, HISTORY = 10 };
+
+/* A large map, one that is cleared in its turn, a small one of structs, a list that is trimmed. */
+static void collect(sf_turn *turn, const struct entry *entry)
+{
+    unsigned char page[PAGE_BYTES] = {(unsigned char)entry->number};
+    for (uint64_t i = 0; i < PAGES; i++) {
+        sf_map_put(turn, &pages, SF_U64(entry->number * PAGES + i), SF_BYTES(page, sizeof page));
+        sf_map_put(turn, &scraps, SF_U64(i), SF_BYTES(page, sizeof page));
+        sf_list_append(turn, &history, SF_BYTES(page, 100));
+    }
+    if (entry->number % 4 == 1)
+        sf_map_clear(turn, &scraps);
+    sf_list_trim(turn, &history, HISTORY);
+    struct ledger *third = sf_map_entry(turn, &thirds, SF_U64(entry->number % 3));
+    third->entries++;
+    third->sum += entry->number;
+}
+
 static int ledger_add(sf_turn *turn)
 {
     struct ledger *self = sf_state(turn);
@@ -33,6 +55,7 @@ static int ledger_add(sf_turn *turn)
     self->entries++;
     self->sum += entry->number;
     sf_value_put(turn, &last_entry, SF_OF(*entry));
+    collect(turn, entry);
     sf_emit(turn, OUT, "entry", SF_OF(*entry));
     sf_tell(turn, sf_addr(AUDIT, "all"), "seen", SF_OF(*entry));
     sf_tell(turn, sf_addr(TILL, "one"), "ring", SF_OF(*entry));
@@ -208,6 +231,7 @@ static const sf_type herald_type =
 static const sf_type void_type = SF_TYPE(VOID, .on = {{"into", void_into}});
 static const sf_type ledger_type =
     SF_TYPE(LEDGER, .on = {{"add", ledger_add}}, .values = {&last_entry},
+            .maps = {&pages, &scraps, &thirds}, .lists = {&history},
             .state_size = sizeof(struct ledger), .backoff_ms = 5);
 static const sf_type audit_type =
     SF_TYPE(AUDIT, .on = {{"seen", audit_seen}}, .state_size = sizeof(struct audit));
@@ -440,17 +464,47 @@ static const char *check_timers(struct scenario *s, sf_view *view, uint64_t entr
     return s->sink->came_early ? "a timer was early" : NULL;
 }
 
+/* What lies in the maps and the list of a ledger adds up to what its struct says. */
+static const char *check_collections(sf_view *view, sf_address ledger, uint64_t entries, uint64_t sum)
+{
+    uint64_t count = 0, of_pages = 0, seen = 0, of_thirds = 0, old = 0;
+    const sf_entry *entry;
+    sf_cursor *cursor = sf_view_map(view, ledger, &pages, NULL);
+    for (; (entry = sf_next(cursor)); count++)
+        of_pages += *(const unsigned char *)entry->value.data;
+    if (sf_cursor_error(cursor) || count != entries * PAGES || of_pages != sum * PAGES)
+        return "a large map is wrong";
+    for (cursor = sf_view_map(view, ledger, &thirds, NULL); (entry = sf_next(cursor));) {
+        seen += read_u64(entry->value, 0);
+        of_thirds += read_u64(entry->value, 8);
+    }
+    if (seen != entries || of_thirds != sum)
+        return "a small map is wrong";
+    cursor = sf_view_list(view, ledger, &history, 0);
+    for (count = 0; (entry = sf_next(cursor)); count++) {
+        if (old && sf_u64_of(entry->key) != old + 1)
+            return "a list has a gap";
+        old = sf_u64_of(entry->key);
+    }
+    return old != entries * PAGES || count != HISTORY ? "a list is wrong" : NULL;
+}
+
 static int check(struct scenario *s, sf_runtime *rt)
 {
     sf_view *view;
     uint64_t entries = 0, sum = 0, sunk = 0;
+    const char *miscollected = NULL;
     int rc = sf_view_open(rt, &view);
     if (rc < 0)
         return violated(s, "no view");
     for (int i = 0; i < 2; i++) {
-        sf_bytes state = sf_view_state(view, sf_addr(LEDGER, i ? "odd" : "even"));
-        entries += read_u64(state, 0);
-        sum += read_u64(state, 8);
+        sf_address ledger = sf_addr(LEDGER, i ? "odd" : "even");
+        sf_bytes state = sf_view_state(view, ledger);
+        uint64_t its_entries = read_u64(state, 0), its_sum = read_u64(state, 8);
+        entries += its_entries;
+        sum += its_sum;
+        if (!miscollected)
+            miscollected = check_collections(view, ledger, its_entries, its_sum);
     }
     uint64_t last = read_u64(sf_view_value(view, sf_addr(LEDGER, "odd"), &last_entry), 0);
     uint64_t seen = read_u64(sf_view_state(view, sf_addr(AUDIT, "all")), 0);
@@ -470,8 +524,8 @@ static int check(struct scenario *s, sf_runtime *rt)
         return violated(s, "the named value is wrong");
     if (seen != entries)
         return violated(s, "messages were lost or doubled");
-    if (wrong)
-        return violated(s, wrong);
+    if (wrong || miscollected)
+        return violated(s, wrong ? wrong : miscollected);
     if (!one_dead || two_dead)
         return violated(s, "dead letters are wrong");
     if (s->sink->broken || s->sink->last != entries || sunk != sum)

@@ -1,6 +1,7 @@
 /* scenario.h - one small workload with everything in it, and the model that says how it must end.
  *
- * A source whose records fan out, structs, a named value, messages between actors, calls, an
+ * A source whose records fan out, structs, a named value, maps and a list,
+ * messages between actors, calls, an
  * egress, turns that become dead letters, a turn that backs off, an actor that is cleared on its
  * way, one that pauses itself by its policy, one that hears of what it told and is dead, one that
  * is paused meanwhile and resumed in the end, when another one is purged, a dead letter sent again
