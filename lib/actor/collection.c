@@ -10,7 +10,7 @@
 
 enum { PROMISE_BYTES = 9 /* form:1 before:8 */ };
 
-/* -- entries ------------------------------------------------------------------------------------------ */
+/* -- entries ----------------------------------------------------------------------------------- */
 
 void sfi_entry_write(const struct sfi_entry *entry, unsigned char *out)
 {
@@ -101,7 +101,7 @@ int sfi_entry_open(sf_bytes key, sf_bytes record, struct sfi_entry *out)
     return rc < 0 ? rc : sfi_entry_read(payload, out);
 }
 
-/* -- promises ----------------------------------------------------------------------------------------- */
+/* -- promises ---------------------------------------------------------------------------------- */
 
 int sfi_promise_put(struct sfi_batch *batch, const struct sfi_promise *promise)
 {
@@ -133,7 +133,7 @@ int sfi_promise_open(sf_bytes key, sf_bytes record, struct sfi_promise *out)
     return 0;
 }
 
-/* -- all of an actor ---------------------------------------------------------------------------------- */
+/* -- all of an actor --------------------------------------------------------------------------- */
 
 enum sfi_slot_kind sfi_slot_kind_of(const struct sfi_type *type, uint16_t number)
 {
@@ -160,7 +160,8 @@ static int drop(struct sfi_actors *actors, struct sfi_store *store, struct sfi_a
     return promise.number ? sfi_promise_put(batch, &promise) : 0;
 }
 
-int sfi_collections_drop(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
+int sfi_collections_drop(struct sfi_actors *actors, struct sfi_store *store,
+                         struct sfi_actor *actor,
                          struct sfi_batch *batch)
 {
     const struct sfi_type *type = actor->type;

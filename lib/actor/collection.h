@@ -1,25 +1,27 @@
-/* collection.h - maps and lists: a head that lives with the actor's state, and rows only when they are many.
+/* collection.h - maps and lists: a head that lives with the actor's state, and rows only when they
+ * are many.
  *
  *      small:  head {count, entries}                         one record of table state
- *      large:  head {count, number} --> table entry: number 00 key -> entry     (a list: several in a row)
+ *      large:  head {count, number} --> table entry: number 00 key -> entry   (a list: several)
  *      gone:   table entry: 0 number -> promise: the rows of that number are garbage
  *
- * (1) A head is a slot of the actor: loaded at its first use, the truth in memory, undone and saved as a value is.
- *     A collection without entries has no head.
- * (2) Small ones lie in the head.  The first entry that does not fit gives the collection a number, which no other
- *     ever had, and all entries become rows of it.  It stays large until nothing is in it.
- * (3) Head and rows never disagree: both ride in the batch of one epoch; in memory the head is that of the open
- *     epoch, and so are the rows as actor/rows.h reads them.
- * (4) Each number in table entry is named by one head, or by one promise, whose rows are deleted bit by bit
- *     (run/glean.h): so clearing takes the same time whatever the size.  A number that was dropped is never put to
- *     again.
- * (5) An entry is the same bytes in a head and in a row; its form says what is in it.  So an entry may have the time
- *     at which it was touched, whether its slot expires today or not.
- * (6) The timers of an actor (run/schedule.h) have a slot and rows of their own making; numbers and promises are
- *     these.
+ * (1) A head is a slot of the actor: loaded at its first use, the truth in memory, undone and saved
+ *     as a value is. A collection without entries has no head.
+ * (2) Small ones lie in the head.  The first entry that does not fit gives the collection a number,
+ *     which no other ever had, and all entries become rows of it.  It stays large until nothing is
+ *     in it.
+ * (3) Head and rows never disagree: both ride in the batch of one epoch; in memory the head is that
+ *     of the open epoch, and so are the rows as actor/rows.h reads them.
+ * (4) Each number in table entry is named by one head, or by one promise, whose rows are deleted
+ *     bit by bit (run/reclaim.h): so clearing takes the same time whatever the size.  A number that
+ *     was dropped is never put to again.
+ * (5) An entry is the same bytes in a head and in a row; its form says what is in it.  So an entry
+ *     may have the time at which it was touched, whether its slot expires today or not.
+ * (6) The timers of an actor (run/schedule.h) have a slot and rows of their own making; numbers and
+ *     promises are these.
  *
- * This file: entries, promises and the dropping of all that an actor has.  map_head.h and list_head.h: heads.
- * run/map.h and run/list.h: what a work does with them. */
+ * This file: entries, promises and the dropping of all that an actor has.  map_head.h and
+ * list_head.h: heads. run/map.h and run/list.h: what a work does with them. */
 #ifndef SFI_ACTOR_COLLECTION_H
 #define SFI_ACTOR_COLLECTION_H
 
@@ -61,11 +63,12 @@ int sfi_entry_migrate(const char *type_name, const struct sfi_binding *binding,
                       void *fresh);
 
 /* The same as a row. */
-int sfi_entry_put(struct sfi_batch *batch, sf_bytes key, const struct sfi_entry *entry); /* 0 or SF_ENOMEM */
+/* 0 or SF_ENOMEM. */
+int sfi_entry_put(struct sfi_batch *batch, sf_bytes key, const struct sfi_entry *entry);
 int sfi_entry_open(sf_bytes key, sf_bytes record, struct sfi_entry *out);
 
-/* Which rows of a number are garbage: all; or, of a list that lives on, those that hold no element from
- * `before` on. */
+/* Which rows of a number are garbage: all; or, of a list that lives on, those that hold no
+ * element from `before` on. */
 struct sfi_promise {
     uint64_t number, before;
 };
@@ -79,9 +82,10 @@ int sfi_promise_open(sf_bytes key, sf_bytes record, struct sfi_promise *out);
 enum sfi_slot_kind sfi_slot_kind_of(const struct sfi_type *type, uint16_t number);
 /* The number of the rows that a slot's head names; 0: it has none. */
 uint64_t sfi_slot_rows(const struct sfi_slot *slot);
-/* Promises for all rows of all collections of an actor that is in memory.  Loads every head, so that it can fail
- * with what the store says; a head that is damaged names nothing. */
-int sfi_collections_drop(struct sfi_actors *actors, struct sfi_store *store, struct sfi_actor *actor,
+/* Promises for all rows of all collections of an actor that is in memory.  Loads every head, so
+ * that it can fail with what the store says; a head that is damaged names nothing. */
+int sfi_collections_drop(struct sfi_actors *actors, struct sfi_store *store,
+                         struct sfi_actor *actor,
                          struct sfi_batch *batch);
 
 #endif

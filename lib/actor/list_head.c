@@ -29,7 +29,7 @@ void sfi_list_head_set(void *data, const struct sfi_list_head *head)
                      *(const uint64_t *)((const char *)head + fields[i]));
 }
 
-/* -- elements ----------------------------------------------------------------------------------------- */
+/* -- elements ---------------------------------------------------------------------------------- */
 
 static size_t size_at(sf_bytes packed, size_t at)
 {
@@ -80,7 +80,7 @@ int sfi_list_row_put(struct sfi_batch *batch, sf_bytes key, sf_bytes packed)
     return 0;
 }
 
-/* -- as they come from the disk ----------------------------------------------------------------------- */
+/* -- as they come from the disk ---------------------------------------------------------------- */
 
 static int no_sense(const char *what)
 {

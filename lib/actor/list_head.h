@@ -8,9 +8,10 @@
  *               first row           other rows
  *
  * (1) Elements have numbers; `first` is the oldest that is there, `next` what the next one gets.
- * (2) Number 0: there are no rows, and row, edge and rows_end are `first`.  Else row <= first < edge <= rows_end:
- *     rows are keyed by the number of their first element, `row` is the key of the first that is needed, and
- *     `edge` that of the one after it, or rows_end.  So trimming knows without a look whether a row is over.
+ * (2) Number 0: there are no rows, and row, edge and rows_end are `first`.  Else row <= first <
+ *     edge <= rows_end: rows are keyed by the number of their first element, `row` is the key of
+ *     the first that is needed, and `edge` that of the one after it, or rows_end.  So trimming
+ *     knows without a look whether a row is over.
  * (3) A row is elements packed as they are in the head.
  * (4) Who takes a head or a row from the disk checks it once; all else relies on it. */
 #ifndef SFI_ACTOR_LIST_HEAD_H
@@ -22,7 +23,7 @@
 enum {
     SFI_LIST_HEAD_BYTES = 52,
     SFI_LIST_HEAD_MAX = 1024, /* of elements in it, with their sizes; */
-    SFI_LIST_ROW_BYTES = 512  /* more become rows of at least so many; an element beyond that has its own */
+    SFI_LIST_ROW_BYTES = 512  /* more become rows of so many; a larger element has its own */
 };
 
 struct sfi_list_head {

@@ -48,7 +48,7 @@ int sfi_map_head_before(sf_bytes head, sf_bytes before, struct sfi_small_entry *
     return found;
 }
 
-/* -- as it comes from the disk ------------------------------------------------------------------------ */
+/* -- as it comes from the disk ----------------------------------------------------------------- */
 
 static int no_sense(const char *what)
 {
@@ -104,9 +104,10 @@ int sfi_map_head_check(sf_bytes head)
     return head.size == first_of(head) ? 0 : no_sense("entries follow that are in rows");
 }
 
-/* -- changed ------------------------------------------------------------------------------------------ */
+/* -- changed ----------------------------------------------------------------------------------- */
 
-void sfi_map_head_move(unsigned char *head, size_t size, size_t at, size_t old_size, size_t new_size)
+void sfi_map_head_move(unsigned char *head, size_t size, size_t at, size_t old_size,
+                       size_t new_size)
 {
     memmove(head + at + new_size, head + at + old_size, size - at - old_size);
 }

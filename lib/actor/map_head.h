@@ -4,8 +4,8 @@
  *      key size:2  entry size:2  key  entry (collection.h)
  *
  * (1) Of a large map (number not 0) no entries follow.
- * (2) Entries are in the order of their keys, each key once, as many as are counted, and end where the head ends.
- *     Who takes a head from the disk checks that once; all else relies on it.
+ * (2) Entries are in the order of their keys, each key once, as many as are counted, and end where
+ *     the head ends. Who takes a head from the disk checks that once; all else relies on it.
  * (3) `oldest`, where the form has it: no entry was touched before it.
  *
  * What changes a head is told places: offsets, which entries begin at. */
@@ -65,9 +65,10 @@ static inline size_t sfi_small_entry_size(size_t key_size, size_t packed_size)
     return 4 + key_size + packed_size;
 }
 
-/* Makes room for an entry of that size in a head of `size` bytes where `old_size` bytes were before.  The head's
- * memory has room. */
-void sfi_map_head_move(unsigned char *head, size_t size, size_t at, size_t old_size, size_t new_size);
+/* Makes room for an entry of that size in a head of `size` bytes where `old_size` bytes were
+ * before.  The head's memory has room. */
+void sfi_map_head_move(unsigned char *head, size_t size, size_t at, size_t old_size,
+                       size_t new_size);
 /* Writes the sizes and the key; returns where the packed entry is to be. */
 unsigned char *sfi_map_head_write(unsigned char *head, size_t at, sf_bytes key, size_t packed_size);
 

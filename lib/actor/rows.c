@@ -60,7 +60,7 @@ int sfi_rows_has(const struct sfi_rows *rows, enum sfi_table table, sf_bytes key
     return rc;
 }
 
-/* -- walking ------------------------------------------------------------------------------------------ */
+/* -- walking ----------------------------------------------------------------------------------- */
 
 enum { OPEN, SEALED, DURABLE, STREAMS };
 
@@ -120,7 +120,8 @@ static int advance(const struct merge *merge, struct stream *stream)
     return 0;
 }
 
-/* The stream whose row comes next; where several have the key, the newest.  NULL: all are through. */
+/* The stream whose row comes next; where several have the key, the newest.  NULL: all are
+ * through. */
 static const struct stream *nearest(const struct merge *merge)
 {
     const struct stream *best = NULL;
@@ -180,7 +181,7 @@ int sfi_rows_walk(const struct sfi_rows *rows, enum sfi_table table, const struc
     return rc;
 }
 
-/* -- seeking: a walk of one step ------------------------------------------------------------------------ */
+/* -- seeking: a walk of one step --------------------------------------------------------------- */
 
 struct one {
     const struct sfi_rows *rows;

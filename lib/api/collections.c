@@ -1,4 +1,5 @@
-/* collections.c - the public functions on maps and lists inside a turn: check what a handler may pass, then hand on. */
+/* collections.c - the public functions on maps and lists inside a turn: check what a handler may
+ * pass, then hand on. */
 #include "actor/slot.h"
 #include "api/check.h"
 #include "api/in_turn.h"
@@ -6,7 +7,8 @@
 #include "run/runtime.h"
 
 /* What the type of the turn's actor lists under that handle.  NULL: the turn fails. */
-static const struct sfi_binding *binding_of(sf_turn *turn, const sf_slot *slot, enum sfi_slot_kind kind)
+static const struct sfi_binding *binding_of(sf_turn *turn, const sf_slot *slot,
+                                            enum sfi_slot_kind kind)
 {
     if (sfi_in_turn_check(turn) < 0)
         return NULL;
@@ -44,11 +46,12 @@ static int check_struct(sf_turn *turn, const struct sfi_binding *binding)
 {
     if (binding->desc.struct_size)
         return 0;
-    return sfi_in_turn_reject(turn, sfi_err(SF_EINVAL, "slot '%s' holds bytes: no struct can be lent",
+    return sfi_in_turn_reject(turn, sfi_err(SF_EINVAL,
+                                            "slot '%s' holds bytes: no struct can be lent",
                                         binding->desc.name));
 }
 
-/* -- maps --------------------------------------------------------------------------------------------- */
+/* -- maps -------------------------------------------------------------------------------------- */
 
 static const struct sfi_binding *open_map(sf_turn *turn, const sf_map *handle, struct sfi_map *map)
 {
@@ -158,7 +161,7 @@ sf_cursor *sf_map_scan(sf_turn *turn, const sf_map *handle, const sf_range *rang
     return cursor ? cursor : sfi_no_cursor(code_of(turn));
 }
 
-/* -- lists -------------------------------------------------------------------------------------------- */
+/* -- lists ------------------------------------------------------------------------------------- */
 
 static const struct sfi_binding *open_list(sf_turn *turn, const sf_list *handle,
                                            struct sfi_list *list)

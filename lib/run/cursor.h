@@ -1,7 +1,7 @@
 /* cursor.h - what sf_next() is given: the head of every walk that the application holds.
  *
- * One row, `struct sfi_cursor_kind`, says how a kind of walk goes on: over a view (view.c), or, inside a turn, over a
- * map or a list (scan.c). */
+ * One row, `struct sfi_cursor_kind`, says how a kind of walk goes on: over a view (view.c), or,
+ * inside a turn, over a map or a list (scan.c). */
 #ifndef SFI_RUN_CURSOR_H
 #define SFI_RUN_CURSOR_H
 

@@ -1,10 +1,10 @@
 /* front.h - where large maps begin: a map that is used as a queue.
  *
- * Who takes the first entry of a map again and again would pass all that was taken and is not durable yet, each time
- * anew.  So of some maps a key is remembered before which nothing lives.
+ * Who takes the first entry of a map again and again would pass all that was taken and is not
+ * durable yet, each time anew.  So of some maps a key is remembered before which nothing lives.
  *
- * (1) It is found by a walk from the front, and lowered by each put before it.  Numbers are never given twice, so
- *     what was remembered of a map that is gone harms nobody.
+ * (1) It is found by a walk from the front, and lowered by each put before it.  Numbers are never
+ *     given twice, so what was remembered of a map that is gone harms nobody.
  * (2) A work that is undone may bring back what it deleted: then all is forgotten.
  * (3) Keys are cut short: what lies before a part of a key lies before the key. */
 #ifndef SFI_RUN_FRONT_H

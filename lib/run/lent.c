@@ -15,7 +15,7 @@ struct sfi_lents {
     uint32_t count, capacity; /* a power of two; 0: no buckets yet */
 };
 
-/* -- found again -------------------------------------------------------------------------------------- */
+/* -- found again ------------------------------------------------------------------------------- */
 
 static uint64_t hash_of(const struct sfi_work *work, const struct sfi_slot *slot, sf_bytes key)
 {
@@ -28,7 +28,8 @@ static int is_of(const struct sfi_lent *lent, const struct sfi_slot *slot, sf_by
            memcmp(lent->key.data, key.data, key.size) == 0;
 }
 
-struct sfi_lent *sfi_lent_find(const struct sfi_work *work, const struct sfi_slot *slot, sf_bytes key)
+struct sfi_lent *sfi_lent_find(const struct sfi_work *work, const struct sfi_slot *slot,
+                               sf_bytes key)
 {
     const struct sfi_lents *lents = work->lents;
     struct sfi_lent *lent = lents ? lents->all : NULL;
@@ -80,7 +81,7 @@ static struct sfi_lents *lents_of(struct sfi_work *work)
     return work->lents = lents;
 }
 
-/* -- lent --------------------------------------------------------------------------------------------- */
+/* -- lent -------------------------------------------------------------------------------------- */
 
 static struct sfi_lent *lend(const struct sfi_map *map, const struct sfi_binding *binding,
                              sf_bytes key, sf_bytes bytes)
@@ -166,7 +167,7 @@ int sfi_lent_get(const struct sfi_map *map, const struct sfi_binding *binding, s
     return 1;
 }
 
-/* -- written ------------------------------------------------------------------------------------------ */
+/* -- written ----------------------------------------------------------------------------------- */
 
 static int store(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
                  sf_bytes bytes)
@@ -188,7 +189,8 @@ static int make_entry(const struct sfi_map *map, const struct sfi_binding *bindi
     return store(map, binding, key, *out);
 }
 
-void *sfi_lent_entry(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key, int make)
+void *sfi_lent_entry(const struct sfi_map *map, const struct sfi_binding *binding, sf_bytes key,
+                     int make)
 {
     sf_bytes bytes;
     struct sfi_lent *lent = sfi_lent_find(map->work, map->slot, key);
@@ -225,7 +227,8 @@ int sfi_lent_delete(const struct sfi_map *map, sf_bytes key)
     return sfi_map_delete(map, key);
 }
 
-void sfi_lents_cut(struct sfi_work *work, const struct sfi_actor *actor, const struct sfi_slot *slot)
+void sfi_lents_cut(struct sfi_work *work, const struct sfi_actor *actor,
+                   const struct sfi_slot *slot)
 {
     struct sfi_lent *lent = work->lents ? work->lents->all : NULL;
     for (; lent; lent = lent->next_of_all)

@@ -40,7 +40,7 @@ uint64_t sfi_list_count(const struct sfi_list *list)
     return head.next - first;
 }
 
-/* -- rows --------------------------------------------------------------------------------------------- */
+/* -- rows -------------------------------------------------------------------------------------- */
 
 static void key_of(struct sfi_key *out, uint64_t number, uint64_t element)
 {
@@ -62,7 +62,8 @@ static int put_row(const struct sfi_list *list, const struct sfi_list_head *head
 }
 
 /* So many elements of the head, which take so many bytes, become the last row. */
-static int flush(const struct sfi_list *list, struct sfi_list_head *head, uint64_t count, size_t size)
+static int flush(const struct sfi_list *list, struct sfi_list_head *head, uint64_t count,
+                 size_t size)
 {
     struct sfi_elements elements = in_head(list);
     if (count == 0)
@@ -87,7 +88,7 @@ static int flush(const struct sfi_list *list, struct sfi_list_head *head, uint64
     return 0;
 }
 
-/* -- append ------------------------------------------------------------------------------------------- */
+/* -- append ------------------------------------------------------------------------------------ */
 
 /* Its oldest elements, until they make a row. */
 static int flush_half(const struct sfi_list *list, struct sfi_list_head *head)
@@ -145,7 +146,7 @@ int sfi_list_append(const struct sfi_list *list, const struct sfi_entry *entry)
     return rc < 0 ? rc : 0;
 }
 
-/* -- trim --------------------------------------------------------------------------------------------- */
+/* -- trim -------------------------------------------------------------------------------------- */
 
 /* The key of the first row past that one; or where the rows end. */
 static int row_after(const struct sfi_list *list, const struct sfi_list_head *head, uint64_t row,
@@ -274,7 +275,7 @@ int sfi_list_clear(const struct sfi_list *list)
     return sfi_work_set_slot(list->work, list->actor, list->slot, NULL, 0);
 }
 
-/* -- walks -------------------------------------------------------------------------------------------- */
+/* -- walks ------------------------------------------------------------------------------------- */
 
 struct row_walk {
     sfi_list_take *take;
@@ -369,7 +370,8 @@ static int take_living(void *ctx, uint64_t number, const struct sfi_entry *entry
     return walk->take(walk->ctx, number, entry);
 }
 
-int sfi_list_walk(const struct sfi_list *list, uint64_t number, int is_backward, sfi_list_take *take,
+int sfi_list_walk(const struct sfi_list *list, uint64_t number, int is_backward,
+                  sfi_list_take *take,
                   void *ctx)
 {
     struct living_walk walk = {list, take, ctx, is_backward};

@@ -11,7 +11,7 @@
 
 enum { ROW_BYTES = 64 /* of a row, beside key and entry, about */ };
 
-/* -- what works do with rows -------------------------------------------------------------------------- */
+/* -- what works do with rows ------------------------------------------------------------------- */
 
 struct sfi_rows sfi_work_rows(struct sfi_work *work)
 {
@@ -41,7 +41,7 @@ void *sfi_work_lend(struct sfi_work *work, sf_bytes bytes)
     return copy;
 }
 
-/* -- the head ----------------------------------------------------------------------------------------- */
+/* -- the head ---------------------------------------------------------------------------------- */
 
 /* A small head is walked from entry to entry: all of its lines are asked for at once. */
 static void expect_head(const struct sfi_slot *slot)
@@ -95,7 +95,7 @@ static int set_counts(const struct sfi_map *map, int change, uint64_t number)
     return head ? 0 : SF_ENOMEM;
 }
 
-/* -- small -------------------------------------------------------------------------------------------- */
+/* -- small ------------------------------------------------------------------------------------- */
 
 /* Puts an entry where another lies, or none. */
 static int put_small(const struct sfi_map *map, const struct sfi_small_entry *old, int was_there,
@@ -137,7 +137,7 @@ static int fits(const struct sfi_map *map, const struct sfi_small_entry *old, in
                SFI_MAP_SMALL_BYTES;
 }
 
-/* -- large -------------------------------------------------------------------------------------------- */
+/* -- large ------------------------------------------------------------------------------------- */
 
 static int put_row(const struct sfi_map *map, uint64_t number, sf_bytes key,
                    const struct sfi_entry *entry)
@@ -244,7 +244,7 @@ static int delete_large(const struct sfi_map *map, sf_bytes key)
     return rc;
 }
 
-/* -- both --------------------------------------------------------------------------------------------- */
+/* -- both -------------------------------------------------------------------------------------- */
 
 static int lend_entry(const struct sfi_map *map, struct sfi_entry *entry)
 {
@@ -338,7 +338,7 @@ int sfi_map_clear(const struct sfi_map *map)
     return sfi_work_set_slot(map->work, map->actor, map->slot, NULL, 0);
 }
 
-/* -- walks -------------------------------------------------------------------------------------------- */
+/* -- walks ------------------------------------------------------------------------------------- */
 
 struct row_walk {
     const struct sfi_map *map;
@@ -383,7 +383,8 @@ static int walk_large(const struct sfi_map *map, const struct sfi_map_place *pla
 {
     struct sfi_key from;
     int is_whole = !place->key.data && !place->is_backward;
-    struct row_walk walk = {map, take, ctx, number_of(map), is_whole ? &map->work->rt->fronts : NULL};
+    struct row_walk walk = {map, take, ctx, number_of(map),
+                            is_whole ? &map->work->rt->fronts : NULL};
     struct sfi_rows rows = sfi_work_rows(map->work);
     begin_at(&walk, place, &from);
     struct sfi_place at = {sfi_key_bytes(&from), place->is_backward,
@@ -400,7 +401,8 @@ static int take_small(const struct sfi_map *map, const struct sfi_small_entry *s
     return sfi_map_is_over(map, &entry) ? 1 : take(ctx, small->key, &entry);
 }
 
-static int walk_small_back(const struct sfi_map *map, sf_bytes before, sfi_map_take *take, void *ctx)
+static int walk_small_back(const struct sfi_map *map, sf_bytes before, sfi_map_take *take,
+                           void *ctx)
 {
     struct sfi_small_entry small;
     sf_bytes head = head_of(map);
@@ -415,7 +417,8 @@ static int walk_small(const struct sfi_map *map, const struct sfi_map_place *pla
 {
     struct sfi_small_entry small;
     sf_bytes head = head_of(map);
-    int rc = 1, found = sfi_map_head_find(head, place->key.data ? place->key : SF_BYTES("", 0), &small);
+    int rc = 1, found = sfi_map_head_find(head, place->key.data ? place->key : SF_BYTES("", 0),
+                                          &small);
     size_t at = found && place->key.data && place->excludes ? small.next : small.at;
     for (; rc > 0 && sfi_map_head_at(head, at, &small); at = small.next)
         rc = take_small(map, &small, take, ctx);

@@ -5,9 +5,11 @@
  *
  * (1) Keys and bytes are checked by who calls: a key has up to SF_KEY_MAX bytes.
  * (2) A failure dooms the work; what was changed until then is undone with it.
- * (3) What is found lies in the work's arena: aligned, with a zero byte, and nothing that is put later changes it.
+ * (3) What is found lies in the work's arena: aligned, with a zero byte, and nothing that is put
+ *     later changes it.
  * (4) Structs that were lent (lent.h) are not looked at here.
- * (5) One work changes SFI_WORK_ROWS_MAX rows at most, so that an epoch stays within what one commit can do.
+ * (5) One work changes SFI_WORK_ROWS_MAX rows at most, so that an epoch stays within what one
+ *     commit can do.
  */
 #ifndef SFI_RUN_MAP_H
 #define SFI_RUN_MAP_H
@@ -38,7 +40,8 @@ int sfi_map_replace(const struct sfi_map *map, sf_bytes key, const struct sfi_en
 int sfi_map_delete(const struct sfi_map *map, sf_bytes key);
 int sfi_map_clear(const struct sfi_map *map);
 
-/* Where a walk begins, as in actor/rows.h; a key of the map, data NULL: from the end where it begins. */
+/* Where a walk begins, as in actor/rows.h; a key of the map, data NULL: from the end where it
+ * begins. */
 struct sfi_map_place {
     sf_bytes key;
     int is_backward, excludes;

@@ -35,7 +35,7 @@ static const struct sfi_op *newer(const struct slice *slice, sf_bytes key)
     return op ? op : sfi_batch_find(&epoch->batches[!epoch->open], SFI_ENTRY, key);
 }
 
-/* -- rows of one number ------------------------------------------------------------------------------- */
+/* -- rows of one number ------------------------------------------------------------------------ */
 
 /* Is that row garbage, as the promise says? */
 static int is_promised(const struct sfi_promise *promise, sf_bytes row)
@@ -81,7 +81,7 @@ static int drop_rows(struct slice *slice, const struct sfi_promise *promise)
     return 0;
 }
 
-/* -- promises ----------------------------------------------------------------------------------------- */
+/* -- promises ---------------------------------------------------------------------------------- */
 
 /* The first from that number on; 1, 0 or negative. */
 static int next_promise(const struct slice *slice, uint64_t number, struct sfi_promise *out)
@@ -96,7 +96,8 @@ static int next_promise(const struct slice *slice, uint64_t number, struct sfi_p
     return rc < 0 ? rc : 1;
 }
 
-/* Its rows, and when none is left the promise.  1: on to the next; 0: the slice is full; negative. */
+/* Its rows, and when none is left the promise.  1: on to the next; 0: the slice is full;
+ * negative. */
 static int keep_promise(struct slice *slice, const struct sfi_promise *promise)
 {
     struct sfi_key key;
@@ -110,7 +111,8 @@ static int keep_promise(struct slice *slice, const struct sfi_promise *promise)
     return rc;
 }
 
-/* 1: all promises that there are were met, and there are some; 0: there is none, or the slice is full; negative. */
+/* 1: all promises that there are were met, and there are some; 0: there is none, or the slice is
+ * full; negative. */
 static int run(struct slice *slice)
 {
     struct sfi_reclaim *reclaim = &slice->rt->reclaim;
@@ -147,7 +149,7 @@ static int reclaim_slice(sf_runtime *rt, uint64_t rows)
     return rc;
 }
 
-/* -- as a part of the runtime ------------------------------------------------------------------------- */
+/* -- as a part of the runtime ------------------------------------------------------------------ */
 
 static void saved(sf_runtime *rt, uint64_t epoch)
 {
@@ -211,4 +213,5 @@ static void wake(sf_runtime *rt, uint64_t now_ns)
 }
 
 const struct sfi_part sfi_part_reclaim = {
-    .name = "reclaiming", .loaded = loaded, .saved = saved, .published = published, .due = due, .wake = wake};
+    .name = "reclaiming", .loaded = loaded, .saved = saved, .published = published, .due = due,
+    .wake = wake};

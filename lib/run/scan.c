@@ -82,14 +82,15 @@ void sfi_scans_note(struct sfi_work *work, const struct sfi_slot *slot)
     ++*changes_of(work, slot);
 }
 
-void sfi_scans_end(struct sfi_work *work, const struct sfi_actor *actor, const struct sfi_slot *slot)
+void sfi_scans_end(struct sfi_work *work, const struct sfi_actor *actor,
+                   const struct sfi_slot *slot)
 {
     struct sfi_scan *scan = work->scans ? work->rt->turns.scans.used.first : NULL;
     for (; scan; scan = scan->next_scan)
         scan->is_over |= slot ? scan->map.slot == slot : scan->map.actor == actor;
 }
 
-/* -- what is read ahead ------------------------------------------------------------------------------- */
+/* -- what is read ahead ------------------------------------------------------------------------ */
 
 static size_t padded(size_t size)
 {
@@ -187,7 +188,7 @@ static int read_ahead(struct sfi_scan *scan)
     return rc < 0 ? rc : scan->count > 0;
 }
 
-/* -- steps -------------------------------------------------------------------------------------------- */
+/* -- steps ------------------------------------------------------------------------------------- */
 
 /* Shows the next one that was read, as it is now.  1 or negative. */
 static int show(struct sfi_scan *scan)
@@ -202,7 +203,8 @@ static int show(struct sfi_scan *scan)
     scan->is_begun = 1;
     scan->cursor.entry.key = SF_BYTES(key, ahead->key_size);
     const struct sfi_lent *lent =
-        scan->map.work->lents ? sfi_lent_find(scan->map.work, scan->map.slot, scan->cursor.entry.key)
+        scan->map.work->lents ? sfi_lent_find(scan->map.work, scan->map.slot,
+                                              scan->cursor.entry.key)
                               : NULL;
     if (lent) {
         scan->cursor.entry.value = SF_BYTES(lent->bytes, scan->binding->desc.struct_size);
@@ -258,7 +260,7 @@ static int scan_error(const sf_cursor *cursor)
 
 static const struct sfi_cursor_kind kind = {scan_next, scan_error};
 
-/* -- begun -------------------------------------------------------------------------------------------- */
+/* -- begun ------------------------------------------------------------------------------------- */
 
 /* The oldest, if there are enough; those of the work before are idle now. */
 static struct sfi_scan *another(struct sfi_work *work)

@@ -10,7 +10,8 @@
 #include "run/keys.h"
 #include "store/record.h"
 
-enum { IN_ROWS = 1, TIMERS_BYTES = 17 /* of a schedule whose timers are rows: form:1 number:8 count:8 */ };
+/* A schedule whose timers are rows: form:1 number:8 count:8. */
+enum { IN_ROWS = 1, TIMERS_BYTES = 17 };
 
 struct sfi_stock_slot {
     struct sfi_stock_slot *next;
@@ -24,7 +25,7 @@ struct sfi_stock_slot {
 struct sfi_stock_number {
     struct sfi_stock_number *next;
     uint64_t number, rows;
-    uint64_t first, end;    /* of elements, if these are rows of a list: the last that are without a gap */
+    uint64_t first, end;    /* of elements of a list: the last that are without a gap */
     uint64_t timed, times;  /* sums over entries with a time, and over rows in order of time */
     uint64_t promised;      /* what is promised to go; 0: nothing is */
     const struct sfi_stock_slot *named; /* by whom */
@@ -68,7 +69,7 @@ static void *add(struct sfi_stock *stock, struct sfi_lookup *lookup, uint64_t ha
     return thing;
 }
 
-/* -- slots -------------------------------------------------------------------------------------------- */
+/* -- slots ------------------------------------------------------------------------------------- */
 
 static struct sfi_stock_slot *slot_at(struct sfi_stock *stock, sf_bytes key)
 {
@@ -154,7 +155,7 @@ int sfi_stock_slot(struct sfi_stock *stock, sf_bytes key, sf_bytes value, int is
     return 0;
 }
 
-/* -- rows --------------------------------------------------------------------------------------------- */
+/* -- rows -------------------------------------------------------------------------------------- */
 
 static struct sfi_stock_number *number_at(struct sfi_stock *stock, uint64_t number, int make)
 {
@@ -204,7 +205,8 @@ static void take_time(struct sfi_stock_number *number, sf_bytes key, sf_bytes va
     struct sfi_entry entry;
     if (bytes[8] == SFI_ENTRY_BY_TIME && key.size >= 17) {
         uint64_t touched = sfi_be64_get(bytes + 9);
-        number->times += sfi_hash(&seed, (uint32_t)(touched ^ touched >> 32), bytes + 17, key.size - 17);
+        number->times += sfi_hash(&seed, (uint32_t)(touched ^ touched >> 32), bytes + 17,
+                                  key.size - 17);
     } else if (bytes[8] == SFI_ENTRY_BY_KEY && sfi_entry_open(key, value, &entry) == 0 &&
                entry.form & SFI_ENTRY_TOUCHED) {
         number->timed += sfi_hash(&seed, (uint32_t)(entry.touched ^ entry.touched >> 32), bytes + 9,
@@ -230,7 +232,7 @@ int sfi_stock_row(struct sfi_stock *stock, sf_bytes key, sf_bytes value)
     return 0;
 }
 
-/* -- compared ----------------------------------------------------------------------------------------- */
+/* -- compared ---------------------------------------------------------------------------------- */
 
 static int tell(struct sfi_stock *stock, sf_bytes key)
 {
@@ -242,7 +244,8 @@ static int compare_slot(struct sfi_stock *stock, const struct sfi_stock_slot *sl
     struct sfi_stock_number *number = number_at(stock, slot->number, 0);
     uint64_t rows = number ? number->rows : 0;
     if (number && number->named)
-        sfi_err(SF_ECORRUPT, "rows of number %llu are named by two", (unsigned long long)slot->number);
+        sfi_err(SF_ECORRUPT, "rows of number %llu are named by two",
+                (unsigned long long)slot->number);
     else if (number && number->promised == SFI_PROMISE_ALL)
         sfi_err(SF_ECORRUPT, "rows of number %llu are in use, and promised to go",
                 (unsigned long long)slot->number);

@@ -1,7 +1,8 @@
-/* view_collection.c - maps and lists as a view sees them: the head, copied, and rows of the view's snapshot.
+/* view_collection.c - maps and lists as a view sees them: the head, copied, and rows of the view's
+ * snapshot.
  *
- * The head says all: entries that lie in it, or the number of the rows.  Both are of one epoch, so nothing is to be
- * merged; each step finds the entry past the one that was handed out last. */
+ * The head says all: entries that lie in it, or the number of the rows.  Both are of one epoch,
+ * so nothing is to be merged; each step finds the entry past the one that was handed out last. */
 #include <string.h>
 
 #include "actor/collection.h"
@@ -24,9 +25,10 @@ struct sfi_view_collection {
     size_t at_size;
 };
 
-/* -- a map -------------------------------------------------------------------------------------------- */
+/* -- a map ------------------------------------------------------------------------------------- */
 
-static int next_small(const struct sfi_view_collection *map, sf_bytes from, int excludes, sf_bytes *key,
+static int next_small(const struct sfi_view_collection *map, sf_bytes from, int excludes,
+                      sf_bytes *key,
                       struct sfi_entry *entry)
 {
     struct sfi_small_entry small;
@@ -45,7 +47,8 @@ static int next_small(const struct sfi_view_collection *map, sf_bytes from, int 
     return rc < 0 ? rc : 1;
 }
 
-static int seek_row(const struct sfi_view_cursor *cursor, uint64_t number, sf_bytes from, int excludes,
+static int seek_row(const struct sfi_view_cursor *cursor, uint64_t number, sf_bytes from,
+                    int excludes,
                     sf_bytes *row, sf_bytes *record)
 {
     struct sfi_snapshot *snapshot = cursor->view->snapshot;
@@ -63,7 +66,8 @@ static int seek_row(const struct sfi_view_cursor *cursor, uint64_t number, sf_by
     return 1;
 }
 
-static int next_large(const struct sfi_view_cursor *cursor, sf_bytes from, int excludes, sf_bytes *key,
+static int next_large(const struct sfi_view_cursor *cursor, sf_bytes from, int excludes,
+                      sf_bytes *key,
                       struct sfi_entry *entry)
 {
     sf_bytes row, record;
@@ -97,7 +101,7 @@ static int next_of_map(struct sfi_view_cursor *cursor, sf_bytes *key, struct sfi
     return rc > 0 && is_beyond(map, *key) ? 0 : rc;
 }
 
-/* -- a list ------------------------------------------------------------------------------------------- */
+/* -- a list ------------------------------------------------------------------------------------ */
 
 /* The elements among which that one is. */
 static int elements_with(const struct sfi_view_cursor *cursor, const struct sfi_list_head *head,
@@ -117,7 +121,8 @@ static int elements_with(const struct sfi_view_cursor *cursor, const struct sfi_
         rc = sfi_list_row_open(row, record, out);
     else if (rc == 0)
         rc = SF_ECORRUPT;
-    if (rc == 0 && (memcmp(row.data, key.bytes, 9) != 0 || number < out->first || number >= out->end))
+    if (rc == 0 && (memcmp(row.data, key.bytes,
+                           9) != 0 || number < out->first || number >= out->end))
         rc = SF_ECORRUPT;
     return rc == SF_ECORRUPT ? sfi_err(rc, "a row of a list is missing") : rc;
 }
@@ -142,7 +147,7 @@ static int next_of_list(struct sfi_view_cursor *cursor, sf_bytes *key, struct sf
     return 1;
 }
 
-/* -- steps -------------------------------------------------------------------------------------------- */
+/* -- steps ------------------------------------------------------------------------------------- */
 
 static int lend(struct sfi_arena *arena, sf_bytes *bytes)
 {
@@ -219,7 +224,7 @@ static const sf_entry *next_entry(sf_cursor *base)
 
 static const struct sfi_cursor_kind walk = {next_entry, sfi_view_cursor_error};
 
-/* -- begun -------------------------------------------------------------------------------------------- */
+/* -- begun ------------------------------------------------------------------------------------- */
 
 static int read_head(struct sfi_view_cursor *cursor, sf_address address)
 {
@@ -247,7 +252,8 @@ static int keep(struct sfi_view_collection *map, sf_bytes from, sf_bytes *out)
     if (!from.data)
         return 0;
     if (from.size > SF_KEY_MAX)
-        return sfi_err(SF_EINVAL, "a key has at most %d bytes, this one %zu", SF_KEY_MAX, from.size);
+        return sfi_err(SF_EINVAL, "a key has at most %d bytes, this one %zu", SF_KEY_MAX,
+                       from.size);
     *out = from;
     return lend(&map->kept, out);
 }
@@ -276,7 +282,8 @@ static int set_range(struct sfi_view_collection *map, const sf_range *range)
     map->lower = map->prefix;
     if (from.data && (!map->lower.data || sfi_key_compare(from, map->lower) > 0))
         map->lower = from;
-    map->excludes_lower = after.data && (!map->lower.data || sfi_key_compare(after, map->lower) >= 0);
+    map->excludes_lower = after.data && (!map->lower.data || sfi_key_compare(after,
+                                                                             map->lower) >= 0);
     if (map->excludes_lower)
         map->lower = after;
     end_of_prefix(map, &end);

@@ -1,5 +1,5 @@
-/* view_cursor.h - a view and its walks, for the files that make them: view.c (actors), view_collection.c (maps and
- * lists).
+/* view_cursor.h - a view and its walks, for the files that make them: view.c (actors),
+ * view_collection.c (maps and lists).
  *
  * (1) A view owns its walks: they are freed with it, and not before.
  * (2) What a walk lends lies in its own arena, which is emptied by each step. */

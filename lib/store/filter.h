@@ -1,10 +1,12 @@
-/* filter.h - is a key surely not in a set?  Asked before the set is searched, where most keys are not in it.
+/* filter.h - is a key surely not in a set?  Asked before the set is searched, where most keys are
+ * not in it.
  *
- * A bit for each hash (Bloom, "Space/time trade-offs in hash coding with allowable errors", 1970, with one function):
- * what was added is always found; of the others one in SFI_FILTER_BITS / size is taken for one.  Nothing is taken out
- * but all of it.
+ * A bit for each hash (Bloom, "Space/time trade-offs in hash coding with allowable errors", 1970,
+ * with one function): what was added is always found; of the others one in SFI_FILTER_BITS / size
+ * is taken for one.  Nothing is taken out but all of it.
  *
- * (1) Its memory is asked for when it is first used, and kept; without memory it says "perhaps" to all.
+ * (1) Its memory is asked for when it is first used, and kept; without memory it says "perhaps" to
+ *     all.
  * (2) Emptying it costs nothing if nothing was added. */
 #ifndef SFI_STORE_FILTER_H
 #define SFI_STORE_FILTER_H

@@ -28,7 +28,7 @@ static uint64_t seed;
 
 static void add(struct dump *dump, const void *bytes, size_t size)
 {
-    if (dump->used + size <= sizeof dump->bytes)
+    if (size && dump->used + size <= sizeof dump->bytes)
         memcpy(dump->bytes + dump->used, bytes, size);
     dump->used += size;
 }
