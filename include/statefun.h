@@ -125,8 +125,8 @@ enum {
     SF_EAGAIN = -3,    /* no room just now: step or sf_wait_room(), then the same call again */
     SF_ETIMEOUT = -4,  /* not yet */
     SF_ENOTFOUND = -5, /* nobody is registered under that name, or nothing is there */
-    SF_EFAILED = -6,   /* for good: the asked actor failed, or a type stopped the engine; the reason is
-                        * in sf_errmsg() */
+    SF_EFAILED = -6,   /* for good: the asked actor failed, or a type stopped the engine; the reason
+                        * is in sf_errmsg() */
     SF_EBUSY = -7,     /* another thread drives; or this is inside a callback; or it is open
                         * already; or too many are open */
     SF_ETURN = -8,     /* not inside a handler; that turn will be undone */

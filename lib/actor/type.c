@@ -193,7 +193,7 @@ void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
                          const struct sfi_binding *binding)
 {
     struct sfi_slot_record *slot = &type->slots[binding->number - 1];
-    if (slot->version == binding->desc.struct_version)
+    if (sfi_type_slot_is_raised(type, binding))
         return;
     slot->version = binding->desc.struct_version;
     slot->size = binding->desc.struct_size;

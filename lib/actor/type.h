@@ -116,6 +116,11 @@ static inline const struct sfi_expiry *sfi_type_expiry(const struct sfi_type *ty
 }
 
 /* A struct is to be stored in a slot as it is bound (slot.h: 2). */
+static inline int sfi_type_slot_is_raised(const struct sfi_type *type,
+                                          const struct sfi_binding *binding)
+{
+    return type->slots[binding->number - 1].version == binding->desc.struct_version;
+}
 void sfi_type_raise_slot(struct sfi_types *types, struct sfi_type *type,
                          const struct sfi_binding *binding);
 

@@ -316,6 +316,16 @@ static void keep_slot(struct sfi_actors *actors, const struct sfi_undo *undo)
     sfi_free(actors->sys, undo->old);
 }
 
+/* Views copy what fields its versions have, under the lock. */
+static void raise_slot(sf_runtime *rt, struct sfi_type *type, const struct sfi_binding *binding)
+{
+    if (sfi_type_slot_is_raised(type, binding))
+        return;
+    pthread_mutex_lock(&rt->lock);
+    sfi_type_raise_slot(&rt->types, type, binding);
+    pthread_mutex_unlock(&rt->lock);
+}
+
 static void keep_one(sf_runtime *rt, const struct sfi_undo *undo)
 {
     switch (undo->what) {
@@ -329,7 +339,7 @@ static void keep_one(sf_runtime *rt, const struct sfi_undo *undo)
     case UNDO_CLEAR:
         break; /* keep_clear() */
     case UNDO_STRUCT:
-        sfi_type_raise_slot(&rt->types, undo->actor->type, undo->binding);
+        raise_slot(rt, undo->actor->type, undo->binding);
         break;
     case UNDO_EGRESS:
         sfi_egress_keep(&rt->egresses, undo->egress);

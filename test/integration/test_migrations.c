@@ -24,10 +24,10 @@ struct new_form {
     uint64_t count, migrated;
 };
 
-static int calls;         /* of state_migrate */
-static int refuses;       /* it says no */
-static int leaves;        /* it never returns */
-static int checks;        /* it notes what it is lent */
+static int calls;   /* of state_migrate */
+static int refuses; /* it says no */
+static int leaves;  /* it never returns */
+static int checks;  /* it notes what it is lent */
 static char lent[64];
 static jmp_buf out;
 
@@ -492,6 +492,116 @@ static void the_program_before_goes_on_while_nothing_is_stored_in_the_new_fields
     OK(sf_runtime_close(rt));
 }
 
+/* -- entries with fields ---------------------------------------------------------------------------- */
+
+#define SHOP "test/shop"
+
+SF_STRUCT(line0, uint32_t count;);
+SF_STRUCT(line1, char colour[4]; uint64_t count;);
+SF_STRUCT(narrow1, uint16_t count;);
+
+static const sf_map lines_0 = SF_MAP("lines", SF_HOLDS(line0));
+static const sf_list sold_0 = SF_LIST("sold", SF_HOLDS(line0));
+static const sf_map lines_1 = SF_MAP("lines", SF_HOLDS(line1), .struct_version = 1);
+static const sf_list sold_1 = SF_LIST("sold", SF_HOLDS(line1), .struct_version = 1);
+static const sf_map lines_narrow = SF_MAP("lines", SF_HOLDS(narrow1), .struct_version = 1);
+
+/* As many as the body says: few are a small map, many are rows. */
+static int shop_fill(sf_turn *turn)
+{
+    uint64_t many = *(const uint64_t *)sf_body(turn, sizeof(uint64_t));
+    for (uint64_t n = 1; n <= many; n++) {
+        struct line0 *line = sf_map_entry(turn, &lines_0, SF_U64(n));
+        line->count = (uint32_t)n;
+        sf_list_append(turn, &sold_0, SF_OF(*line));
+    }
+    return 0;
+}
+
+/* Counts what is there, and changes one entry. */
+static int shop_count(sf_turn *turn)
+{
+    struct place *place = sf_userdata(turn);
+    uint64_t lines = 0, sold = 0, wrong = 0;
+    sf_cursor *cursor = sf_map_scan(turn, &lines_1, NULL);
+    for (const sf_entry *entry; (entry = sf_next(cursor));) {
+        const struct line1 *line = sf_struct(entry->value, sizeof *line);
+        lines++;
+        wrong += !line || line->colour[0] || line->count != sf_u64_of(entry->key);
+    }
+    cursor = sf_list_scan(turn, &sold_1, 0);
+    for (const sf_entry *entry; (entry = sf_next(cursor)); sold++) {
+        const struct line1 *line = sf_struct(entry->value, sizeof *line);
+        wrong += !line || line->count != sold + 1;
+    }
+    struct line1 *first = sf_map_entry(turn, &lines_1, SF_U64(1));
+    wrong += first->count != 1 + sf_msg(turn)->body.size;
+    note(&place->notes, "%d+%d-%d ", (int)lines, (int)sold, (int)wrong);
+    return 0;
+}
+
+static const sf_type shop_0 =
+    SF_TYPE(SHOP, .handler = shop_fill, .maps = {&lines_0}, .lists = {&sold_0});
+static const sf_type shop_1 =
+    SF_TYPE(SHOP, .handler = shop_count, .maps = {&lines_1}, .lists = {&sold_1});
+static const sf_type shop_narrow =
+    SF_TYPE(SHOP, .handler = shop_count, .maps = {&lines_narrow}, .lists = {&sold_0});
+
+static void shop_run(struct place *place, const sf_type *type, const char *id, sf_bytes body)
+{
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, type, place));
+    OK(sf_send(rt, sf_addr(SHOP, id), "", body));
+    OK(sf_run_until_idle(rt));
+    OK(sf_runtime_close(rt));
+}
+
+static void entries_of_maps_and_lists_are_carried_over_too(void **state)
+{
+    struct place *place = *state;
+    uint64_t few = 5, many = 3000;
+    shop_run(place, &shop_0, "small", SF_OF(few));
+    shop_run(place, &shop_0, "large", SF_OF(many));
+    shop_run(place, &shop_1, "small", SF_NONE);
+    shop_run(place, &shop_1, "large", SF_NONE);
+    shop_run(place, &shop_1, "large", SF_NONE);
+    assert_string_equal(noted(&place->notes), "5+5-0 3000+3000-0 3000+3000-0 ");
+}
+
+static void a_view_shows_entries_in_todays_fields(void **state)
+{
+    struct place *place = *state;
+    uint64_t few = 5;
+    shop_run(place, &shop_0, "small", SF_OF(few));
+    sf_runtime *rt = place_open(place);
+    OK(sf_register(rt, &shop_1, place));
+    sf_view *view = NULL;
+    OK(sf_view_open(rt, &view));
+    sf_cursor *cursor = sf_view_map(view, sf_addr(SHOP, "small"), &lines_1, NULL);
+    uint64_t count = 0;
+    for (const sf_entry *entry; (entry = sf_next(cursor));) {
+        const struct line1 *line = sf_struct(entry->value, sizeof *line);
+        assert_non_null(line);
+        assert_true(line->count == ++count);
+    }
+    OK(sf_cursor_error(cursor));
+    assert_true(count == 5);
+    sf_view_close(view);
+    OK(sf_runtime_close(rt));
+}
+
+static void entries_that_would_lose_something_are_refused(void **state)
+{
+    struct place *place = *state;
+    uint64_t few = 5;
+    shop_run(place, &shop_0, "small", SF_OF(few));
+    sf_runtime *rt = place_open(place);
+    REFUSED(sf_register(rt, &shop_narrow, place), SF_EINVAL);
+    SAYS("slot 'lines' of 'test/shop'");
+    SAYS("'count' was uint32_t and is uint16_t");
+    OK(sf_runtime_close(rt));
+}
+
 #define HERE(function) cmocka_unit_test_setup_teardown(function, setup, place_teardown)
 
 int main(void)
@@ -512,6 +622,9 @@ int main(void)
         HERE(a_struct_whose_fields_are_not_known_waits),
         HERE(fields_can_be_told_later),
         HERE(the_program_before_goes_on_while_nothing_is_stored_in_the_new_fields),
+        HERE(entries_of_maps_and_lists_are_carried_over_too),
+        HERE(a_view_shows_entries_in_todays_fields),
+        HERE(entries_that_would_lose_something_are_refused),
     };
     return cmocka_run_group_tests_name("migrations", tests, NULL, NULL);
 }
