@@ -196,6 +196,32 @@ static const struct subject an_entry = {&maps_written, &maps_looked_at, &maps_lo
                             a_row = {&maps_written, &maps_looked_at, &maps_longer,
                                      &maps_eternal, find_entry, write_row, view_entry, 1};
 
+/* The same lent as a struct. */
+static uint64_t *find_lent(sf_turn *turn, const sf_type *type)
+{
+    return sf_map_find(turn, type->maps[0], sf_str("level"));
+}
+
+static void write_lent(sf_turn *turn, const sf_type *type, uint64_t level)
+{
+    *(uint64_t *)sf_map_entry(turn, type->maps[0], sf_str("level")) = level;
+}
+
+#define LENT(...) SF_MAP("lent", .struct_size = sizeof(uint64_t), __VA_ARGS__)
+
+static const sf_map lent_written = LENT(.expire_after_write_ms = LIFE),
+                    lent_looked_at = LENT(.expire_after_access_ms = LIFE),
+                    lent_longer = LENT(.expire_after_write_ms = 3 * LIFE),
+                    lent_eternal = LENT(.struct_version = 0);
+
+static const sf_type lents_written = LAMPS(.maps = {&lent_written}, .attempts_max = 1),
+                     lents_looked_at = LAMPS(.maps = {&lent_looked_at}, .attempts_max = 1),
+                     lents_longer = LAMPS(.maps = {&lent_longer}, .attempts_max = 1),
+                     lents_eternal = LAMPS(.maps = {&lent_eternal}, .attempts_max = 1);
+
+static const struct subject a_lent = {&lents_written, &lents_looked_at, &lents_longer,
+                                      &lents_eternal, find_lent, write_lent, view_entry, 1};
+
 /* -- an element of a list ---------------------------------------------------------------------- */
 
 /* The newest; what is written is another one. */
@@ -780,9 +806,11 @@ static void a_machine_that_refuses_changes_no_end(void **state)
     WITH(name, a_struct)                                                                           \
     WITH(name, a_value)                                                                            \
     WITH(name, an_entry)                                                                           \
-    WITH(name, a_row)
+    WITH(name, a_row)                                                                              \
+    WITH(name, a_lent)
 #define TESTS(name)                                                                                \
-    TEST(name##_a_struct), TEST(name##_a_value), TEST(name##_an_entry), TEST(name##_a_row)
+    TEST(name##_a_struct), TEST(name##_a_value), TEST(name##_an_entry), TEST(name##_a_row),        \
+        TEST(name##_a_lent)
 /* Elements of lists are not read in this sense. */
 #define EACH_WRITTEN(name)                                                                         \
     EACH(name)                                                                                     \
