@@ -20,6 +20,8 @@
  *            look            sf_view_open()               sf_state(), sf_value_get(),
  *                                                         sf_map_find(), sf_list_scan()
  *            many steps                                   SF_BEGIN(), SF_UNTIL(), SF_END()
+ *            slow things     sf_async_done()              sf_async_work(), sf_async_start(),
+ *                                                         sf_async_open(), sf_await()
  *            how it ends                                  return 0: kept; sf_fail(): tried again;
  *                                                         sf_reject(): a dead letter.  A "no" to
  *                                                         the sender is a reply, and kept
@@ -39,7 +41,7 @@
  *                all others                         one at a time: SF_EBUSY while another drives
  *            In a handler what takes an sf_runtime is SF_ETURN, and its turn will be undone, unless
  *            it says otherwise; in a callback what drives is SF_EBUSY.  The thread that commits
- *            runs no code of yours.
+ *            runs no code of yours; those of sf_async_work() only what it was given.
  * LEAVING    A handler or callback that is left by an exception, pthread_exit(), cancellation or
  *            longjmp has failed: the call that drove is over, and the turn is undone by whoever
  *            drives next, on whatever thread.  longjmp alone goes unseen until the same thread
@@ -440,9 +442,9 @@ SF_API int sf_fail(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
  * clients decide what is kept (sf_options.dead_max). */
 SF_API int sf_reject(sf_turn *turn, const char *format, ...) SF_PRINTF(2, 3);
 
-/* Forgets this actor: its struct is zeroed, where sf_state() said it is, and all its values are
- * absent, and its timers end.  When the turn is kept it takes no space any more, unless the handler
- * writes to it again; then it is a new one. */
+/* Forgets this actor: its struct is zeroed, where sf_state() said it is, all its values are absent,
+ * its timers end, and what it had under way before this turn is never answered.  When the turn is
+ * kept it takes no space any more, unless the handler writes to it again; then it is a new one. */
 SF_API int sf_clear(sf_turn *turn);
 
 /* An address as up to SF_ADDRESS_MAX bytes that can be stored in state or sent in a body, and back.
@@ -481,6 +483,56 @@ SF_API int sf_tell_after(sf_turn *turn, sf_bytes token, uint64_t delay_ms, sf_ad
 SF_API int sf_tell_cancel(sf_turn *turn, sf_bytes token);
 
 /* -- in a turn: slow things ------------------------------------------------------------------ */
+
+/* An operation that takes long.  The function is called once, when this turn is on disk and no power
+ * cut can take it, with the userdata of this type: by start on the thread that drives, as a
+ * callback, where it must not block; by work on one of workers_max threads of ours, which take no
+ * signals.  Whoever knows the outcome says so once, from any thread, also in the function itself; it
+ * comes to this actor as a message of that kind, with `result`, `reason` and `request`, behind what
+ * waits by then.  It comes from whom this turn's message came, so that sf_reply() answers who asked.
+ * What was under way when the process ended comes with SF_EUNKNOWN after the next open.  What an
+ * actor had under way when it was purged or cleared never comes.  SF_EAGAIN: operations_max are under
+ * way; this turn is undone, and tried again later without counting an attempt.  A function of work
+ * that is left by pthread_exit() or cancellation ends that thread, and another takes its place; one
+ * that never returns keeps sf_runtime_close() waiting. */
+typedef struct sf_async {
+    sf_runtime *rt;
+    uint64_t id; /* 0: the turn failed */
+} sf_async;
+typedef void sf_async_fn(sf_async op, sf_bytes request, void *userdata);
+SF_API int sf_async_start(sf_turn *turn, sf_async_fn *start, const char *kind, sf_bytes request);
+SF_API int sf_async_work(sf_turn *turn, sf_async_fn *work, const char *kind, sf_bytes request);
+/* The same without a function, a promise: whoever is given its saved bytes may answer it, also after
+ * a restart, so it never comes with SF_EUNKNOWN. */
+SF_API sf_async sf_async_open(sf_turn *turn, const char *kind, sf_bytes request);
+/* Its name as up to SF_ASYNC_MAX bytes, to be sent, stored or told to others.  They prove nothing:
+ * who can make them up can answer.  Lent until the turn ends. */
+enum { SF_ASYNC_MAX = 32 };
+SF_API sf_bytes sf_async_save(sf_turn *turn, sf_async op);
+/* And back.  SF_EINVAL: no such bytes, or saved from another database.  [any] */
+SF_API SF_MUST int sf_async_load(sf_runtime *rt, sf_bytes saved, sf_async *out);
+/* The operation started last in this turn is answered with SF_ETIMEOUT when nobody has done so by
+ * then; of a promise time that the process is down counts. */
+SF_API int sf_async_limit(sf_turn *turn, uint64_t time_ms);
+/* How it ended: with that answer, up to payload_max; or SF_EFAILED, with a reason of which 255 bytes
+ * are kept.  It counts when it is on disk, see sf_wait(); before that a crash makes it SF_EUNKNOWN.
+ * SF_ENOTFOUND: it is over already, or never was.  After SF_EINVAL and SF_ENOMEM it is under way
+ * still.  Not in a handler: SF_ETURN.  Not once sf_runtime_close() was called, but by a function that
+ * it waits for.  [any] */
+SF_API int sf_async_done(sf_async op, sf_bytes answer);
+SF_API int sf_async_fail(sf_async op, const char *reason);
+/* Other messages to this actor wait until all operations started in this turn are answered, and come
+ * after those answers.  A turn without such an operation is rejected.  This turn's message, and
+ * what it took, are used up when the last answer's turn is kept; when that answer becomes a dead
+ * letter each of them fails as itself: again, if its type has attempts left for it.  An actor that is
+ * called, and not sent to, awaits without standing for a message.  Who calls an actor that awaits is
+ * undone, and tried again later without counting an attempt. */
+SF_API int sf_await(sf_turn *turn);
+/* In the turn of an awaited answer: the next message that waits for this actor because it awaited,
+ * made part of this turn and lent like sf_msg().  NULL: no more, or enough for one turn (1024, or a
+ * quarter of the bytes it may have), or the next one, or this answer, has failed before and is tried
+ * alone, or the next one is a timer's. */
+SF_API const sf_message *sf_take(sf_turn *turn);
 
 /* -- in a turn: values, maps, lists -------------------------------------------------------------
  * Absent is not an error: data is NULL.  When one cannot be read: as sf_state(). */
@@ -575,6 +627,9 @@ typedef struct sf_options {
                                * takes no signals */
     uint32_t payload_max;     /* of a message body or value; 0: 1 MiB; at most SF_PAYLOAD_MAX */
     uint32_t epoch_turns_max; /* turns in one commit; 0: 65536 */
+    uint32_t operations_max;  /* under way at a time, with some 150 bytes of memory each; actors
+                               * that start more wait; 0: 1 Mi */
+    uint32_t workers_max;     /* threads for sf_async_work(), started when needed; 0: 4 */
     uint64_t memory_max;        /* about what all of it takes, at least 1 MiB; 0: 512 MiB.  The next
                                  * four that are 0 take a half of it, an 8th, a 32nd and a 4th; what
                                  * they say is for 512 MiB */
@@ -817,6 +872,7 @@ typedef struct sf_stats {
     uint64_t dead_evicted;     /* gone since open, because there were more than sf_options lets */
     uint64_t held;             /* actors that wait, paused or backing off, and types: paused or not
                                 * registered */
+    uint64_t operations;       /* under way, promises included */
     uint64_t fenced;           /* turns undone since open because their actor's row is damaged: its
                                 * messages wait for an hour, or until the next open; others go on */
     uint64_t damaged;          /* messages met on disk that cannot be read: they stay there, and

@@ -56,6 +56,34 @@ int sfi_backlog_open_row(const struct sfi_backlog *backlog, sf_bytes key, sf_byt
     return 0;
 }
 
+static int is_last_attempt(const struct sfi_type *type, uint32_t attempts)
+{
+    return type->registered && attempts >= type->attempts_max;
+}
+
+int sfi_backlog_open_kept(const struct sfi_backlog *backlog, sf_bytes key, sf_bytes record,
+                          struct sfi_message **out)
+{
+    struct sfi_envelope envelope;
+    struct sfi_letter letter;
+    int rc = sfi_envelope_parse(key, record, SFI_RECORD_KEPT, &envelope);
+    if (rc == 0)
+        rc = fill_letter(backlog, &envelope, &letter);
+    if (rc < 0)
+        return rc;
+    if (is_last_attempt(letter.to_type, envelope.attempts + 1))
+        letter.parts.has |= SFI_PART_SPENT;
+    letter.parts.has &= ~(unsigned)SFI_PART_TIMER; /* its timer is through with it */
+    struct sfi_message *message = sfi_message_new(backlog->pool, &letter);
+    if (!message)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    sfi_message_unawait(message);
+    message->sequence = envelope.sequence;
+    message->attempts = envelope.attempts + 1;
+    *out = message;
+    return 0;
+}
+
 /* The range is read to its end. */
 static int close_backlog(struct sfi_backlog *backlog)
 {

@@ -52,5 +52,9 @@ int sfi_backlog_read(struct sfi_backlog *backlog, sfi_backlog_taker *take, void 
  * when. */
 int sfi_backlog_open_row(const struct sfi_backlog *backlog, sf_bytes key, sf_bytes record,
                          enum sfi_row row, struct sfi_message **out);
+/* One that stood behind what its actor awaits (operation_record.h) comes back with one attempt more; spent, if its
+ * type allows no other. */
+int sfi_backlog_open_kept(const struct sfi_backlog *backlog, sf_bytes key, sf_bytes record,
+                          struct sfi_message **out);
 
 #endif

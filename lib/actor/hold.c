@@ -27,6 +27,7 @@ void sfi_holds_fini(struct sfi_holds *holds, struct sfi_types *types, struct sfi
         if (!hold)
             continue;
         sfi_message_list_free(pool, &hold->waiting);
+        sfi_message_list_free(pool, &hold->answers);
         hold_free(holds, hold);
     }
     for (uint32_t i = 0; i < types->count; i++) {
@@ -77,7 +78,7 @@ void sfi_hold_list_move(struct sfi_hold_list *to, struct sfi_hold_list *from)
 
 void sfi_hold_is_ready(struct sfi_holds *holds, struct sfi_hold *hold)
 {
-    if (!hold->is_listed && !sfi_hold_blocks(hold))
+    if (!hold->is_listed && sfi_hold_may_let_go(hold))
         sfi_hold_list_push(&holds->ready, hold);
 }
 
@@ -165,7 +166,8 @@ static void leave(struct sfi_holds *holds, struct sfi_hold *hold)
 
 void sfi_hold_tidy(struct sfi_holds *holds, struct sfi_hold *hold)
 {
-    if (hold->is_listed || hold->reasons || hold->waiting.first || hold->last || hold->out)
+    if (hold->is_listed || hold->reasons || hold->waiting.first || hold->answers.first || hold->last ||
+        hold->out)
         return;
     leave(holds, hold);
     if (hold->id_size == 0)

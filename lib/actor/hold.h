@@ -22,7 +22,11 @@
  * (7) Who sends may ask whether there is a hold at all, from any thread: `by_address` and the
  *     types' pointers change under `lock`, and what says whose hold it is never does.
  *
- * Record (held): reasons:4, since:8, purged before:8, operation:8, text.
+ * (8) The answer of an operation that the actor awaits (answer.h) passes SFI_HELD_OPERATION.  If something else
+ *     blocks it waits in `answers`, in memory, before all others, and goes when that ends.  With the last of
+ *     those answers the reason goes (run/await.h).
+ *
+ * Record (held): reasons:4, since:8, purged before:8, operation:8, awaited:4, kept:4, text.
  *
  * Engine thread only, but for (7). */
 #ifndef SFI_ACTOR_HOLD_H
@@ -55,9 +59,17 @@ enum sfi_reason {
 
 enum { SFI_WHY_MAX = 255 };
 
+/* What the actor awaits. */
+struct sfi_awaited {
+    uint64_t operation; /* the first of them, under which lies what stands behind them */
+    uint32_t awaited;   /* answers that were not handled; 0: it awaits none */
+    uint32_t kept;      /* messages that stand behind them (operation_record.h) */
+};
+
 /* What the row says beside the reasons. */
 struct sfi_why {
-    uint64_t since_ms, purged_before, operation;
+    uint64_t since_ms, purged_before;
+    struct sfi_awaited awaited;
     uint8_t size;
     char text[];
 };
@@ -75,7 +87,7 @@ struct sfi_hold {
     struct sfi_type *type;
     struct sfi_why *why; /* NULL: it has no row */
     uint64_t hash;       /* of the actor's address */
-    struct sfi_message_list waiting;
+    struct sfi_message_list waiting, answers;
     uint64_t waiting_bytes;
     uint64_t first, last;      /* last 0: none is parked */
     uint64_t settles;          /* a message that had passed was parked in that seal */
@@ -124,6 +136,16 @@ static inline int sfi_hold_blocks(const struct sfi_hold *hold)
     return (hold->reasons & SFI_HELD_BLOCKS) != 0;
 }
 
+static inline int sfi_hold_stops_answers(const struct sfi_hold *hold)
+{
+    return (hold->reasons & SFI_HELD_BLOCKS & ~SFI_HELD_OPERATION) != 0;
+}
+
+static inline int sfi_hold_may_let_go(const struct sfi_hold *hold)
+{
+    return !sfi_hold_blocks(hold) || (hold->answers.first && !sfi_hold_stops_answers(hold));
+}
+
 /* Who may let go comes into the list, unless a reason is left or it is in one. */
 void sfi_hold_is_ready(struct sfi_holds *holds, struct sfi_hold *hold);
 void sfi_hold_list_push(struct sfi_hold_list *list, struct sfi_hold *hold);
@@ -159,6 +181,21 @@ int sfi_holds_resume(struct sfi_holds *holds, struct sfi_batch *batch, const str
 int sfi_hold_purge(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
                    uint64_t before);
 
+/* Of a hold, or of none. */
+struct sfi_awaited sfi_hold_awaited(const struct sfi_hold *hold);
+
+/* What an actor awaits is to be something else: prepared, with the row in the batch; then made, which cannot fail,
+ * or cancelled, and the caller takes the row back.  Nothing else may change that hold in between. */
+struct sfi_hold_change {
+    struct sfi_hold *hold; /* NULL: nothing is prepared */
+    struct sfi_why *why;
+};
+
+int sfi_hold_prepare(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
+                     const struct sfi_awaited *to, struct sfi_hold_change *out);
+void sfi_hold_change(struct sfi_holds *holds, struct sfi_hold_change *change);
+void sfi_hold_cancel(struct sfi_holds *holds, struct sfi_hold_change *change);
+
 /* At open: a row of table held.  SF_ECORRUPT, SF_ENEWER, SF_ENOMEM. */
 int sfi_holds_load(struct sfi_holds *holds, const struct sfi_types *types,
                    const struct sfi_hash_key *hash_key, sf_bytes key, sf_bytes record);
@@ -169,7 +206,8 @@ int sfi_whom_parse(const struct sfi_types *types, const struct sfi_hash_key *has
 /* What a row of table held says. */
 struct sfi_held {
     uint32_t reasons;
-    uint64_t since_ms, purged_before, operation;
+    uint64_t since_ms, purged_before;
+    struct sfi_awaited awaited;
     sf_bytes text;
 };
 int sfi_held_parse(sf_bytes key, sf_bytes record, struct sfi_held *out);

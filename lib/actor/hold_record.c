@@ -6,7 +6,7 @@
 #include "base/err.h"
 #include "store/record.h"
 
-enum { NUMBERS_BYTES = 4 + 8 + 8 + 8 };
+enum { NUMBERS_BYTES = 4 + 8 + 8 + 8 + 4 + 4 };
 
 static struct sfi_why *why_new(const struct sfi_sys *sys, sf_bytes text)
 {
@@ -41,7 +41,9 @@ static int put_row(const struct sfi_hold *hold, unsigned reasons, const struct s
     sfi_le32_put(at, reasons & SFI_HELD_STORED);
     sfi_le64_put(at + 4, why->since_ms);
     sfi_le64_put(at + 12, why->purged_before);
-    sfi_le64_put(at + 20, why->operation);
+    sfi_le64_put(at + 20, why->awaited.operation);
+    sfi_le32_put(at + 28, why->awaited.awaited);
+    sfi_le32_put(at + 32, why->awaited.kept);
     memcpy(at + NUMBERS_BYTES, why->text, why->size);
     sfi_record_finish(record, size, SFI_RECORD_HELD, sfi_key_bytes(&key));
     return 0;
@@ -72,7 +74,7 @@ int sfi_holds_pause(struct sfi_holds *holds, struct sfi_batch *batch, const stru
     if (why) {
         why->since_ms = holds->sys->wall_ms(holds->sys->ctx);
         why->purged_before = hold->why ? hold->why->purged_before : 0;
-        why->operation = hold->why ? hold->why->operation : 0;
+        why->awaited = sfi_hold_awaited(hold);
         rc = set_reasons(holds, batch, hold, hold->reasons | (unsigned)reason, why);
     }
     if (rc == 0)
@@ -129,6 +131,69 @@ int sfi_hold_purge(struct sfi_holds *holds, struct sfi_batch *batch, const struc
     return 0;
 }
 
+/* -- operations -------------------------------------------------------------------------------- */
+
+struct sfi_awaited sfi_hold_awaited(const struct sfi_hold *hold)
+{
+    return hold && hold->reasons & SFI_HELD_OPERATION ? hold->why->awaited
+                                                      : (struct sfi_awaited){0, 0, 0};
+}
+
+static unsigned reasons_with(const struct sfi_hold *hold, const struct sfi_why *why)
+{
+    unsigned others = hold->reasons & ~(unsigned)SFI_HELD_OPERATION;
+    return why->awaited.awaited ? others | SFI_HELD_OPERATION : others;
+}
+
+int sfi_hold_prepare(struct sfi_holds *holds, struct sfi_batch *batch, const struct sfi_whom *whom,
+                     const struct sfi_awaited *to, struct sfi_hold_change *out)
+{
+    struct sfi_hold *hold = sfi_holds_get(holds, whom);
+    const struct sfi_why *old = hold ? hold->why : NULL;
+    struct sfi_why *why =
+        hold ? why_new(holds->sys, old ? SF_BYTES(old->text, old->size) : SF_NONE) : NULL;
+    int rc = SF_ENOMEM;
+    if (why) {
+        why->since_ms = old ? old->since_ms : holds->sys->wall_ms(holds->sys->ctx);
+        why->purged_before = old ? old->purged_before : 0;
+        why->awaited = *to;
+        rc = put_row(hold, reasons_with(hold, why), why, batch);
+    }
+    if (rc == 0) {
+        *out = (struct sfi_hold_change){hold, why};
+        return 0;
+    }
+    sfi_free(holds->sys, why);
+    if (hold)
+        sfi_hold_tidy(holds, hold);
+    return no_memory();
+}
+
+void sfi_hold_change(struct sfi_holds *holds, struct sfi_hold_change *change)
+{
+    struct sfi_hold *hold = change->hold;
+    if (!hold)
+        return;
+    unsigned reasons = reasons_with(hold, change->why);
+    int is_stored = (reasons & SFI_HELD_STORED) != 0;
+    sfi_free(holds->sys, is_stored ? hold->why : change->why);
+    if (!is_stored)
+        sfi_free(holds->sys, hold->why);
+    hold->why = is_stored ? change->why : NULL;
+    hold->reasons = (uint16_t)reasons;
+    *change = (struct sfi_hold_change){NULL, NULL};
+    sfi_hold_is_ready(holds, hold);
+}
+
+void sfi_hold_cancel(struct sfi_holds *holds, struct sfi_hold_change *change)
+{
+    if (!change->hold)
+        return;
+    sfi_free(holds->sys, change->why);
+    sfi_hold_tidy(holds, change->hold);
+    *change = (struct sfi_hold_change){NULL, NULL};
+}
+
 /* -- at open ----------------------------------------------------------------------------------- */
 
 int sfi_held_parse(sf_bytes key, sf_bytes record, struct sfi_held *out)
@@ -143,12 +208,16 @@ int sfi_held_parse(sf_bytes key, sf_bytes record, struct sfi_held *out)
     *out = (struct sfi_held){.reasons = sfi_le32_get(at),
                              .since_ms = sfi_le64_get(at + 4),
                              .purged_before = sfi_le64_get(at + 12),
-                             .operation = sfi_le64_get(at + 20),
+                             .awaited = {sfi_le64_get(at + 20), sfi_le32_get(at + 28),
+                                         sfi_le32_get(at + 32)},
                              .text = SF_BYTES(at + NUMBERS_BYTES, payload.size - NUMBERS_BYTES)};
     if (out->reasons & ~(uint32_t)SFI_HELD_STORED)
         return sfi_err(SF_ENEWER,
                        "an actor is held for reasons %#x, which this library does not know",
                        (unsigned)out->reasons);
+    if (!(out->reasons & SFI_HELD_OPERATION) != !out->awaited.awaited)
+        return sfi_err(SF_ECORRUPT, "an actor awaits %u answers of an operation, and is held for %#x",
+                       (unsigned)out->awaited.awaited, (unsigned)out->reasons);
     return out->reasons ? 0 : sfi_err(SF_ECORRUPT, "an actor is held for no reason");
 }
 
@@ -182,7 +251,7 @@ int sfi_holds_load(struct sfi_holds *holds, const struct sfi_types *types,
         return no_memory(); /* the runtime is not opened, and all is dropped */
     why->since_ms = held.since_ms;
     why->purged_before = held.purged_before;
-    why->operation = held.operation;
+    why->awaited = held.awaited;
     hold->why = why;
     hold->reasons = (uint16_t)held.reasons;
     sfi_hold_is_ready(holds, hold);

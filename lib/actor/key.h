@@ -14,6 +14,7 @@
  *            0:8 number:8                    a promise: which entries of that number are garbage
  *   timer    due:8 sequence:8                a message to be sent at that time
  *   async    id:8                            an operation under way outside
+ *            first:8 index:4                 a message behind what its actor awaits
  *   held     type:4 size:1 id                why that actor's messages wait; empty id: the type's
  *   parked   type:4 size:1 id sequence:8     a message that waits so; empty id: for its type
  *

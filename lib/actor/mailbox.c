@@ -91,7 +91,7 @@ static inline int is_counted(const struct sfi_mailbox *mailbox, const struct sfi
 {
     return !message->from_type && message->sequence >= mailbox->first_sequence &&
            !message->was_held &&
-           (!SFI_RARE(message->has_parts) || !sfi_message_has(message, SFI_PART_DUE));
+           (!SFI_RARE(message->has_parts) || !sfi_message_has(message, SFI_PART_DUE | SFI_PART_ANSWER));
 }
 
 void sfi_mailbox_set_aside(struct sfi_mailbox *mailbox, const struct sfi_message *message)
@@ -282,6 +282,12 @@ void sfi_mailbox_done(struct sfi_mailbox *mailbox)
     sfi_mailbox_lower(mailbox, &mailbox->unsaved_bytes, bytes);
     sfi_mailbox_lower(mailbox, &mailbox->bytes, sfi_pool_bytes(&mailbox->pool, bytes));
     sfi_pool_free(&mailbox->pool, message, bytes);
+}
+
+void sfi_mailbox_finish(struct sfi_mailbox *mailbox, struct sfi_message *message)
+{
+    sfi_mailbox_lower(mailbox, &mailbox->count, 1);
+    keep_handled(mailbox, message);
 }
 
 int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms)

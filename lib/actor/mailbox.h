@@ -64,7 +64,8 @@
  * these are can be seen from a row: no sender's type, not sent later (then it was counted when it came),
  * and a sequence not below `first_sequence`.
  *
- * NOT BOUNDED HERE  What one epoch sends stays in memory until it is durable: it is bounded by
+ * NOT BOUNDED HERE  Answers that an actor awaits, and that wait because it is paused or backs off too, stay in
+ * memory; there are no more of them than operations (run/operation.h).  What one epoch sends stays in memory until it is durable: it is bounded by
  * the epoch.  A hold without messages takes some 200 bytes; there are as many as actors wait.
  *
  * Engine thread only. */
@@ -126,6 +127,8 @@ void sfi_mailbox_admit(struct sfi_mailbox *mailbox, struct sfi_type *type);
 struct sfi_message *sfi_mailbox_head(struct sfi_mailbox *mailbox, struct sfi_batch *batch, int *rc);
 /* The head is handled, or dead. */
 void sfi_mailbox_done(struct sfi_mailbox *mailbox);
+/* The same of one that was taken, and has a row (taking.h). */
+void sfi_mailbox_finish(struct sfi_mailbox *mailbox, struct sfi_message *message);
 /* The head failed and is due again after a pause; its row is (re)written with its attempts and
  * due time. SF_ENOMEM, and it is at the head as before. */
 int sfi_mailbox_back_off(struct sfi_mailbox *mailbox, struct sfi_batch *batch, uint64_t pause_ms);

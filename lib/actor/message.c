@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "actor/key.h"
+#include "actor/operation_record.h"
 #include "base/copy.h"
 #include "base/err.h"
 
@@ -105,16 +106,26 @@ int sfi_message_is_awaited(const struct sfi_message *message)
 
 int sfi_message_is_spent(const struct sfi_message *message)
 {
-    return message->has_parts && *parts_of(message) & SFI_PART_SPENT;
+    return sfi_message_has(message, SFI_PART_SPENT) != 0;
 }
 
-void sfi_message_start_over(struct sfi_message *message)
+void sfi_message_unawait(struct sfi_message *message)
 {
     struct sfi_message_parts parts = sfi_message_parts(message);
     if (parts.answer.data)
         sfi_answer_unawait((unsigned char *)(uintptr_t)parts.answer.data);
+}
+
+void sfi_message_start_over(struct sfi_message *message)
+{
+    sfi_message_unawait(message);
     if (message->has_parts)
         *(unsigned char *)(uintptr_t)parts_of(message) &= (unsigned char)~SFI_PART_SPENT;
+}
+
+void sfi_message_spend(struct sfi_message *message)
+{
+    *(unsigned char *)(uintptr_t)parts_of(message) |= SFI_PART_SPENT;
 }
 
 /* -- made -------------------------------------------------------------------------------------------- */
@@ -189,15 +200,21 @@ static unsigned char *put_bytes(unsigned char *at, const void *data, size_t size
     return at + size;
 }
 
+/* One that was spent may have none any more. */
+static int has_stored_parts(const struct sfi_message *message)
+{
+    return message->has_parts && *parts_of(message);
+}
+
 static size_t stored_parts_size(const struct sfi_message *message)
 {
-    return message->has_parts ? PARTS_HEAD + sfi_le32_get(parts_of(message) + 1) : 1;
+    return has_stored_parts(message) ? PARTS_HEAD + sfi_le32_get(parts_of(message) + 1) : 1;
 }
 
 /* At least the byte that says that there are none. */
 static unsigned char *put_parts_of(unsigned char *at, const struct sfi_message *message)
 {
-    if (message->has_parts)
+    if (has_stored_parts(message))
         return put_bytes(at, parts_of(message), stored_parts_size(message));
     *at = 0;
     return at + 1;
@@ -272,6 +289,21 @@ int sfi_message_save_timer(const struct sfi_message *message, uint64_t due_ms, u
     record[SFI_RECORD_HEADER] = (unsigned char)token.size;
     put_envelope(put_bytes(record + SFI_RECORD_HEADER + 1, token.data, token.size), message, 0);
     sfi_record_finish(record, size, SFI_RECORD_TIMER, sfi_key_bytes(&key));
+    return 0;
+}
+
+int sfi_message_save_kept(const struct sfi_message *message, uint64_t first, uint32_t index,
+                          struct sfi_batch *batch)
+{
+    struct sfi_key key;
+    size_t size = SFI_RECORD_HEADER + 8 + envelope_size(message);
+    sfi_key_kept(&key, first, index);
+    unsigned char *record = sfi_batch_put(batch, SFI_ASYNC, sfi_key_bytes(&key), size);
+    if (!record)
+        return sfi_err(SF_ENOMEM, "out of memory");
+    sfi_le64_put(record + SFI_RECORD_HEADER, message->sequence);
+    put_envelope(record + SFI_RECORD_HEADER + 8, message, 0);
+    sfi_record_finish(record, size, SFI_RECORD_KEPT, sfi_key_bytes(&key));
     return 0;
 }
 
@@ -357,7 +389,9 @@ int sfi_envelope_parse(sf_bytes key, sf_bytes record, enum sfi_record_kind kind,
         out->reason = take_bytes(&reader, sfi_le16_get(take(&reader, 2)));
     if (kind == SFI_RECORD_TIMER)
         out->token = take_bytes(&reader, *take(&reader, 1));
-    take_envelope(&reader, kind == SFI_RECORD_TIMER || sfi_record_version(record) > 1, out);
+    if (kind == SFI_RECORD_KEPT)
+        out->sequence = sfi_le64_get(take(&reader, 8));
+    take_envelope(&reader, kind == SFI_RECORD_TIMER || kind == SFI_RECORD_KEPT || sfi_record_version(record) > 1, out);
     unsigned newer = out->parts.has & ~(unsigned)PARTS_KNOWN;
     if (newer)
         return sfi_err(SF_ENEWER, "a message on disk has parts %#x, which this library does not know",

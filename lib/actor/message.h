@@ -20,7 +20,8 @@
  * size:2, parts:1, [parts size:4, parts in the order of their bits: due:8; timer:8; {size:4, answer}; spent:0],
  * kind, body.  Version 1 has no
  * such byte.  Type number 0 is the outside.  A dead letter adds {reason size:2, reason} in front.
- * Record (timer), version 1: token size:1, token, then as above.  Key: due and sequence. */
+ * Record (timer), version 1: token size:1, token, then as above.  Key: due and sequence.
+ * Record (kept), version 1: sequence:8, then as above.  Key: see operation_record.h. */
 #ifndef SFI_ACTOR_MESSAGE_H
 #define SFI_ACTOR_MESSAGE_H
 
@@ -152,8 +153,12 @@ struct sfi_message_parts sfi_message_parts(const struct sfi_message *message);
 /* The answer of an operation for which its actor waits?  Then it passes that hold. */
 int sfi_message_is_awaited(const struct sfi_message *message);
 int sfi_message_is_spent(const struct sfi_message *message);
-/* An ordinary message from here on, that may be tried. */
+/* Nobody awaits it any more. */
+void sfi_message_unawait(struct sfi_message *message);
+/* The same, and it may be tried. */
 void sfi_message_start_over(struct sfi_message *message);
+/* One that has parts. */
+void sfi_message_spend(struct sfi_message *message);
 
 static inline void sfi_list_push(struct sfi_message_list *list, struct sfi_message *message)
 {
@@ -217,6 +222,9 @@ int sfi_message_erase(const struct sfi_message *message, struct sfi_batch *batch
 /* Its row in table timer, instead of being sent; `token` of 0 to 255 bytes. */
 int sfi_message_save_timer(const struct sfi_message *message, uint64_t due_ms, uint64_t sequence,
                            sf_bytes token, struct sfi_batch *batch);
+/* Its row in table async, behind what its actor awaits. */
+int sfi_message_save_kept(const struct sfi_message *message, uint64_t first, uint32_t index,
+                          struct sfi_batch *batch);
 int sfi_message_save_dead(const struct sfi_message *message, uint64_t sequence, const char *reason,
                           struct sfi_batch *batch);
 
@@ -230,6 +238,7 @@ struct sfi_envelope {
     int body_absent;
     struct sfi_message_parts parts;
     sf_bytes token; /* timer */
+    uint64_t sequence; /* kept */
     struct sfi_answer answer; /* what part ANSWER says */
 };
 int sfi_envelope_parse(sf_bytes key, sf_bytes record, enum sfi_record_kind kind,

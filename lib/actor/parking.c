@@ -47,6 +47,17 @@ static void add_to_range(struct sfi_parking *parking, struct sfi_hold *hold, uin
     hold->last = sequence > hold->last ? sequence : hold->last;
 }
 
+void sfi_parking_added(struct sfi_parking *parking, struct sfi_hold *hold,
+                       const struct sfi_message *message)
+{
+    if (!is_parked(message)) {
+        parking->rows++;
+        parking->bytes += room_of(message);
+    }
+    parking->unread++;
+    add_to_range(parking, hold, message->sequence);
+}
+
 int sfi_parking_put(struct sfi_parking *parking, struct sfi_hold *hold,
                     const struct sfi_message *message, int again, uint64_t retry_ms,
                     struct sfi_batch *batch)
@@ -56,12 +67,7 @@ int sfi_parking_put(struct sfi_parking *parking, struct sfi_hold *hold,
         if (rc < 0)
             return rc;
     }
-    if (!is_parked(message)) {
-        parking->rows++;
-        parking->bytes += room_of(message);
-    }
-    parking->unread++;
-    add_to_range(parking, hold, message->sequence);
+    sfi_parking_added(parking, hold, message);
     return 0;
 }
 

@@ -36,6 +36,9 @@ static inline int sfi_hold_has_parked(const struct sfi_hold *hold)
 int sfi_parking_put(struct sfi_parking *parking, struct sfi_hold *hold,
                     const struct sfi_message *message, int again, uint64_t retry_ms,
                     struct sfi_batch *batch);
+/* The same for one whose row is there, and that is in memory no more: what is counted. */
+void sfi_parking_added(struct sfi_parking *parking, struct sfi_hold *hold,
+                       const struct sfi_message *message);
 /* A message that came back from its type's part, and waits for its actor in memory: its row goes
  * to the hold's part, since what is in the type's may be read again.  SF_ENOMEM, and nothing
  * changed. */

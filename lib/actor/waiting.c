@@ -70,11 +70,21 @@ static int type_stops(const struct sfi_hold *hold, const struct sfi_message *mes
     return message->let_go != SFI_BY_ACTOR && (sfi_hold_blocks(hold) || is_past(hold, message));
 }
 
+/* hold.h (8) */
+static int passes(const struct sfi_hold *hold, const struct sfi_message *message)
+{
+    return hold->id_size && hold->reasons & SFI_HELD_OPERATION && message->has_parts &&
+           sfi_message_is_awaited(message);
+}
+
 static int actor_stops(const struct sfi_hold *hold, const struct sfi_message *message)
 {
     const struct sfi_hold *types = hold->type->hold;
-    return sfi_hold_blocks(hold) || hold->waiting.first || is_past(hold, message) ||
-           (message->let_go == SFI_BY_ACTOR && types && sfi_hold_blocks(types));
+    if (message->let_go == SFI_BY_ACTOR && types && sfi_hold_blocks(types))
+        return 1;
+    if (passes(hold, message))
+        return sfi_hold_stops_answers(hold);
+    return sfi_hold_blocks(hold) || hold->waiting.first || is_past(hold, message);
 }
 
 static int is_purged(const struct sfi_hold *hold, const struct sfi_message *message)
@@ -127,20 +137,44 @@ static int save_row(struct sfi_mailbox *mailbox, struct sfi_message *message,
     return 0;
 }
 
+/* The answer for an actor that awaits came back from its type's part: its row goes to table mailbox, since what is
+ * in the actor's part comes back only when the actor awaits no more. */
+static int unpark(struct sfi_mailbox *mailbox, struct sfi_message *message, uint64_t retry_ms,
+                  struct sfi_batch *batch)
+{
+    struct sfi_batch_mark mark = sfi_batch_mark(batch);
+    int rc = sfi_message_save(message, SFI_ROW_MAILBOX, retry_ms, batch);
+    if (rc == 0)
+        rc = sfi_message_erase(message, batch);
+    if (rc < 0) {
+        sfi_batch_rollback(batch, mark);
+        return rc;
+    }
+    mailbox->is_broken |= !sfi_parking_less(&mailbox->parking, message);
+    message->row = SFI_ROW_MAILBOX;
+    return 0;
+}
+
 static int wait_in_memory(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int again,
                           uint64_t retry_ms, struct sfi_batch *batch)
 {
     struct sfi_message *message = mailbox->queue.first;
-    int rc = save_row(mailbox, message, hold, again, retry_ms, batch);
+    int rc = passes(hold, message) && message->row == SFI_ROW_PARKED_TYPE
+                 ? unpark(mailbox, message, retry_ms, batch)
+                 : save_row(mailbox, message, hold, again, retry_ms, batch);
     if (rc < 0)
         return rc;
     sfi_mailbox_unlink_head(mailbox);
     sfi_mailbox_set_aside(mailbox, message);
     message->was_held = 1;
+    mailbox->held_bytes += sfi_mailbox_memory(mailbox, message);
+    if (passes(hold, message)) {
+        sfi_list_push(&hold->answers, message);
+        return 0;
+    }
     sfi_list_push(&hold->waiting, message);
     hold->waiting_count++;
     hold->waiting_bytes += sfi_mailbox_memory(mailbox, message);
-    mailbox->held_bytes += sfi_mailbox_memory(mailbox, message);
     return 0;
 }
 
@@ -171,6 +205,8 @@ static int put_behind(struct sfi_mailbox *mailbox, struct sfi_hold *hold, int ag
 {
     const struct sfi_message *message = mailbox->queue.first;
     uint64_t part = mailbox->bytes_max / HELD_PART;
+    if (passes(hold, message))
+        return wait_in_memory(mailbox, hold, again, retry_ms, batch);
     if (hold->id_size && !is_past(hold, message) && sfi_mailbox_idle(mailbox) <= part &&
         mailbox->held_bytes + sfi_mailbox_memory(mailbox, message) <= part)
         return wait_in_memory(mailbox, hold, again, retry_ms, batch);
@@ -272,10 +308,31 @@ static void mark_let_go(struct sfi_mailbox *mailbox, struct sfi_hold *hold,
     mailbox->let_go += count;
 }
 
+/* In front of all others; nobody else goes with them while the actor awaits. */
+static void let_go_answers(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
+{
+    for (const struct sfi_message *message = hold->answers.first; message; message = message->next) {
+        mailbox->queued++;
+        sfi_mailbox_lower(mailbox, &mailbox->held_bytes, sfi_mailbox_memory(mailbox, message));
+    }
+    sfi_list_prepend(&mailbox->queue, &hold->answers);
+}
+
+/* Who awaits no more has been purged: they are to be dropped with the others. */
+static void join_answers(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
+{
+    for (const struct sfi_message *message = hold->answers.first; message; message = message->next) {
+        hold->waiting_count++;
+        hold->waiting_bytes += sfi_mailbox_memory(mailbox, message);
+    }
+    sfi_list_prepend(&hold->waiting, &hold->answers);
+}
+
 /* All that waits in memory.  The hold has to know when it came through, if more is parked, or if what came is to be
  * dropped where it is met. */
 static void let_go_waiting(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
 {
+    join_answers(mailbox, hold);
     uint64_t count = hold->waiting_count;
     if (sfi_hold_has_parked(hold) || (hold->reasons & SFI_HELD_PURGED))
         mark_let_go(mailbox, hold, &hold->waiting, count);
@@ -309,21 +366,45 @@ static uint64_t slice_bytes(const struct sfi_mailbox *mailbox)
     return part < SFI_SLICE_BYTES ? part + 1 : SFI_SLICE_BYTES;
 }
 
-/* The next slice from disk. */
-static int let_go_slice(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
+/* The next slice from disk, if it may come by now. */
+static int read_slice(struct slice *slice, struct sfi_hold *hold)
 {
-    struct slice slice = {.mailbox = mailbox, .hold = hold};
+    struct sfi_mailbox *mailbox = slice->mailbox;
     uint64_t limit = sfi_waiting_is_pending(mailbox) ? mailbox->passed_durable : mailbox->passed;
     if (hold->settles > mailbox->published || hold->first > limit)
         return 0;
     int rc =
-        sfi_parking_read(&mailbox->parking, hold, limit, slice_bytes(mailbox), take_parked, &slice);
+        sfi_parking_read(&mailbox->parking, hold, limit, slice_bytes(mailbox), take_parked, slice);
+    if (rc == 0)
+        hold->heeds_retry = 0;
+    return rc;
+}
+
+static int let_go_slice(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
+{
+    struct slice slice = {.mailbox = mailbox, .hold = hold};
+    int rc = read_slice(&slice, hold);
     mark_let_go(mailbox, hold, &slice.list, slice.count);
     mailbox->queued += slice.count;
     sfi_list_prepend(&mailbox->queue, &slice.list);
-    if (rc == 0)
-        hold->heeds_retry = 0;
     return rc < 0 ? rc : (int)slice.count;
+}
+
+/* What was let go before is still on its way here, perhaps. */
+int sfi_waiting_fetch(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
+{
+    struct slice slice = {.mailbox = mailbox, .hold = hold};
+    if (hold->out || hold->waiting.first || !sfi_hold_has_parked(hold))
+        return 0;
+    int rc = read_slice(&slice, hold);
+    for (const struct sfi_message *message = slice.list.first; message; message = message->next) {
+        uint64_t bytes = sfi_mailbox_memory(mailbox, message);
+        hold->waiting_count++;
+        hold->waiting_bytes += bytes;
+        mailbox->held_bytes += bytes;
+    }
+    sfi_list_prepend(&hold->waiting, &slice.list);
+    return rc;
 }
 
 /* All that is older than the purge is gone.  1: it is, and the hold has that reason no more; 0:
@@ -376,11 +457,14 @@ int sfi_waiting_let_go(struct sfi_mailbox *mailbox, struct sfi_batch *batch)
     int rc = type_hold(mailbox, hold->type, &types);
     if (rc < 0)
         return rc;
-    if (!sfi_hold_blocks(hold) && (!types || types == hold))
+    int is_frozen = types && types != hold;
+    if (!sfi_hold_blocks(hold) && !is_frozen)
         return let_go(mailbox, hold, batch);
     sfi_hold_list_pop(ready);
-    if (!sfi_hold_blocks(hold))
+    if (is_frozen && sfi_hold_may_let_go(hold))
         sfi_hold_list_push(&hold->type->frozen, hold);
+    else if (sfi_hold_may_let_go(hold))
+        let_go_answers(mailbox, hold);
     return 0;
 }
 

@@ -37,6 +37,9 @@ void sfi_waiting_came_through(struct sfi_mailbox *mailbox, struct sfi_message *m
  * negative; then it is the first still. */
 int sfi_waiting_let_go(struct sfi_mailbox *mailbox, struct sfi_batch *batch);
 
+/* What waits for the hold on disk comes into memory, to it: the next slice, if nothing of its is there. */
+int sfi_waiting_fetch(struct sfi_mailbox *mailbox, struct sfi_hold *hold);
+
 /* Is something that was parked not durable yet? */
 static inline int sfi_waiting_is_pending(const struct sfi_mailbox *mailbox)
 {

@@ -106,9 +106,12 @@ int sf_runtime_close(sf_runtime *rt)
     if (has_handles(rt))
         return sfi_err(SF_EBUSY, "sf_runtime_close(): close every source and view first");
     sfi_background_stop(rt);
+    sfi_workers_stop(&rt->operations.workers); /* what they answer while they end is taken in */
     rc = finish(rt, SFI_HERE, &result);
-    if (rc < 0)
+    if (rc < 0) {
+        sfi_workers_go_on(&rt->operations.workers);
         return rc;
+    }
     sfi_runtime_drop(rt);
     return result;
 }

@@ -5,6 +5,7 @@
 #include "actor/hold.h"
 #include "actor/key.h"
 #include "actor/message.h"
+#include "actor/operation_record.h"
 #include "actor/type_record.h"
 #include "base/err.h"
 #include "store/record.h"
@@ -32,6 +33,7 @@ int sfi_audit_begin(struct sfi_audit *audit, const struct sfi_sys *sys,
     sfi_positions_init(&audit->positions, sys);
     sfi_counters_init(&audit->counters);
     sfi_stock_init(&audit->stock, sys, problems);
+    sfi_awaited_init(&audit->awaited, sys);
     audit->types_met = sfi_zalloc(sys, TYPES_MAX / 8 + 1);
     return audit->types_met ? 0 : sfi_err(SF_ENOMEM, "out of memory");
 }
@@ -42,6 +44,7 @@ void sfi_audit_end(struct sfi_audit *audit)
     sfi_free(sys, audit->types_met);
     sfi_stock_fini(&audit->stock);
     sfi_free(sys, audit->parts);
+    sfi_awaited_fini(&audit->awaited);
     sfi_positions_fini(&audit->positions);
     sfi_egresses_fini(&audit->egresses);
     sfi_types_fini(&audit->types);
@@ -120,6 +123,9 @@ static int check_message(struct sfi_audit *audit, sf_bytes key, sf_bytes value,
         rc = meet_type(audit, envelope.to_type);
     if (rc == 0 && envelope.from_type)
         rc = meet_type(audit, envelope.from_type);
+    if (rc == 0 && kind == SFI_RECORD_MESSAGE && envelope.answer.is_awaited)
+        rc = sfi_awaited_answer(&audit->awaited, envelope.to_type, envelope.to_id,
+                                sfi_be64_get((const unsigned char *)key.data + key.size - 8));
     return rc;
 }
 
@@ -183,7 +189,36 @@ static int check_held(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
 {
     struct sfi_held held;
     int rc = check_actor(audit, key, 0, 1);
-    return rc < 0 ? rc : sfi_held_parse(key, value, &held);
+    if (rc == 0)
+        rc = sfi_held_parse(key, value, &held);
+    return rc < 0 ? rc : sfi_awaited_held(&audit->awaited, key, &held);
+}
+
+/* -- operations ---------------------------------------------------------------------------------- */
+
+static int check_kept(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
+{
+    int rc = check_message(audit, key, value, SFI_RECORD_KEPT);
+    return rc < 0 ? rc : sfi_awaited_kept(&audit->awaited, sfi_be64_get(key.data));
+}
+
+static int check_operation(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
+{
+    struct sfi_operation_row row;
+    if (key.size == 12)
+        return check_kept(audit, key, value);
+    if (key.size != 8)
+        return malformed(key);
+    if (sfi_be64_get(key.data) > audit->newest_operation)
+        audit->newest_operation = sfi_be64_get(key.data);
+    int rc = sfi_operation_parse(key, value, &row);
+    if (rc == 0)
+        rc = meet_type(audit, row.owner_type);
+    if (rc == 0 && row.from_type)
+        rc = meet_type(audit, row.from_type);
+    return rc == 0 && row.is_awaited
+               ? sfi_awaited_operation(&audit->awaited, row.owner_type, row.owner_id)
+               : rc;
 }
 
 /* -- the outbox --------------------------------------------------------------------------------------- */
@@ -238,12 +273,6 @@ static int check_meta(struct sfi_audit *audit, sf_bytes key, sf_bytes value)
     }
 }
 
-static int check_operation(sf_bytes key, sf_bytes value)
-{
-    sf_bytes payload;
-    return sfi_record_open(value, key, SFI_RECORD_OPERATION, &payload);
-}
-
 static int check_row(struct sfi_audit *audit, enum sfi_table table, sf_bytes key, sf_bytes value)
 {
     int rc;
@@ -268,7 +297,7 @@ static int check_row(struct sfi_audit *audit, enum sfi_table table, sf_bytes key
     case SFI_TIMER:
         return check_timer(audit, key, value);
     default:
-        return check_operation(key, value);
+        return check_operation(audit, key, value);
     }
 }
 
@@ -380,12 +409,30 @@ static int compare_outbox(struct sfi_audit *audit)
     return rc;
 }
 
+static int compare_awaited(struct sfi_audit *audit)
+{
+    uint64_t wrong = sfi_awaited_compare(&audit->awaited);
+    if (wrong) {
+        sfi_err(SF_ECORRUPT, "%llu times what is awaited, and what is to come of it, do not agree",
+                (unsigned long long)wrong);
+        return add(audit, SFI_HELD);
+    }
+    if (!audit->has_counters || !audit->newest_operation ||
+        audit->newest_operation < audit->counters.next_async)
+        return 0;
+    sfi_err(SF_ECORRUPT, "operation %llu was never given that number",
+            (unsigned long long)audit->newest_operation);
+    return add(audit, SFI_ASYNC);
+}
+
 /* A database in which nothing happened yet has no counters. */
 int sfi_audit_compare(struct sfi_audit *audit)
 {
     int rc = compare_types(audit);
     if (rc == 0)
         rc = compare_outbox(audit);
+    if (rc == 0)
+        rc = compare_awaited(audit);
     if (rc == 0 && !audit->has_counters && audit->rows[SFI_META]) {
         sfi_err(SF_ECORRUPT, "the counters are missing");
         rc = add(audit, SFI_META);

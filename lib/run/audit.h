@@ -10,6 +10,7 @@
 #include "actor/egress.h"
 #include "actor/type.h"
 #include "run/audit_timers.h"
+#include "run/awaited.h"
 #include "run/counters.h"
 #include "run/position.h"
 #include "run/problems.h"
@@ -30,6 +31,8 @@ struct sfi_audit {
     uint64_t dead_first, dead_newest; /* likewise of dead letters */
     unsigned char *types_met;         /* a bit for each number that rows of actors name */
     uint32_t types_met_end;           /* past the greatest */
+    uint64_t newest_operation;
+    struct sfi_awaited_notes awaited;
     struct sfi_outbox_part *parts;    /* of the outbox, one for each egress that has rows */
     uint32_t part_count, part_capacity;
     struct sfi_stock stock; /* of collections */

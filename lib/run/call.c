@@ -5,6 +5,7 @@
 
 #include "base/err.h"
 #include "run/runtime.h"
+#include "run/starting.h"
 
 enum { CALL_BYTES = 256 /* what a call takes beside its body, about */ };
 
@@ -36,6 +37,15 @@ int sfi_call_answer(struct sf_turn *turn, const char *kind, sf_bytes body)
     return sfi_work_charge(work, sizeof *answer + body.size);
 }
 
+/* Its hold begins when the work is kept. */
+static int awaits_already(const struct sfi_work *work, const struct sfi_actor *actor)
+{
+    const struct sfi_starter *starter = work->starters;
+    while (starter && (starter->actor != actor || !starter->awaits))
+        starter = starter->next;
+    return starter != NULL;
+}
+
 /* Who is called, with room to be changed.  NULL: the work is doomed. */
 static struct sfi_actor *find_callee(struct sf_turn *turn, const struct sfi_whom *whom)
 {
@@ -54,6 +64,11 @@ static struct sfi_actor *find_callee(struct sf_turn *turn, const struct sfi_whom
         return NULL;
     }
     rt->turns.met++;
+    if (awaits_already(work, actor)) {
+        sfi_work_doom(work, SFI_REJECT, SF_EINVAL, "%s %.*s awaits since it was called before",
+                      whom->type->name, (int)whom->id_size, whom->id);
+        return NULL;
+    }
     if (!actor->busy)
         return actor;
     sfi_work_doom(work, SFI_REJECT, SF_EINVAL, "%s %.*s was called in the middle of its own turn",

@@ -26,6 +26,7 @@ static uint64_t room_needed(const struct sfi_ceiling *ceiling, enum sfi_door doo
     case SFI_TURNS:
         return reserve / 2;
     case SFI_RELIEF:
+    case SFI_ANSWERS:
         break;
     }
     return 0;

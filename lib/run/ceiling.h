@@ -5,6 +5,8 @@
  *   door        open while                          whom it lets in
  *   SFI_SENDS   room >= reserve + 2 * (under way)   messages from outside; dead letters sent again
  *   SFI_TURNS   room >= reserve / 2                 turns, which may write more than was sent
+ *   SFI_ANSWERS always                              answers of operations, which end work; the inbox
+ *                                                   never refuses them either
  *   SFI_RELIEF  always                              what makes room: acknowledgements, and the
  *                                                   commands drop, purge, resume, cancel
  *
@@ -40,7 +42,7 @@ struct sfi_ceiling {
     uint64_t parked;     /* room that what is held may take, as of the last step; under the lock */
 };
 
-enum sfi_door { SFI_SENDS, SFI_TURNS, SFI_RELIEF };
+enum sfi_door { SFI_SENDS, SFI_TURNS, SFI_RELIEF, SFI_ANSWERS };
 
 /* 0, or SF_EDISK with a sentence.  `bytes`: what comes in here, and what came in since the
  * measurement. */

@@ -15,7 +15,8 @@ static const struct sfi_verb *const verbs[] = {
     [SFI_DROP] = &sfi_verb_drop,
     [SFI_LATER] = &sfi_verb_later,
     [SFI_CANCEL] = &sfi_verb_cancel,
-    [SFI_ONCE] = &sfi_verb_once};
+    [SFI_ONCE] = &sfi_verb_once,
+    [SFI_ANSWER] = &sfi_verb_answer};
 
 const struct sfi_verb *sfi_verb(enum sfi_verb_number number)
 {

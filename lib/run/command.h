@@ -1,5 +1,5 @@
 /* command.h - what is asked of the engine from outside beside messages: pause, resume, purge, resend, drop, send
- * later, cancel that, send once.
+ * later, cancel that, send once; and the answers of operations.
  *
  * (1) Everything from outside goes through one door, the inbox, and gets one ticket: so "pause, then send"
  *     means that.  The engine executes a command when it takes it in, as part of the open epoch; its effects
@@ -29,6 +29,7 @@ struct sfi_command {
     size_t kind_size;
     sf_bytes text; /* or its body */
     sf_bytes token;
+    int result; /* of an operation */
 };
 
 struct sfi_verb {
@@ -38,11 +39,22 @@ struct sfi_verb {
 };
 
 /* Numbers are known in memory only. */
-enum sfi_verb_number { SFI_MESSAGE, SFI_ADVANCE, SFI_PAUSE, SFI_RESUME, SFI_PURGE, SFI_RESEND, SFI_DROP, SFI_LATER, SFI_CANCEL,
-    SFI_ONCE };
+enum sfi_verb_number {
+    SFI_MESSAGE,
+    SFI_ADVANCE,
+    SFI_PAUSE,
+    SFI_RESUME,
+    SFI_PURGE,
+    SFI_RESEND,
+    SFI_DROP,
+    SFI_LATER,
+    SFI_CANCEL,
+    SFI_ONCE,
+    SFI_ANSWER
+};
 
-extern const struct sfi_verb sfi_verb_pause, sfi_verb_resume, sfi_verb_resend, sfi_verb_drop, sfi_verb_purge,
-    sfi_verb_later, sfi_verb_cancel, sfi_verb_once;
+extern const struct sfi_verb sfi_verb_pause, sfi_verb_resume, sfi_verb_resend, sfi_verb_drop,
+    sfi_verb_purge, sfi_verb_later, sfi_verb_cancel, sfi_verb_once, sfi_verb_answer;
 
 const struct sfi_verb *sfi_verb(enum sfi_verb_number number);
 

@@ -16,7 +16,8 @@ static const size_t fields[] = {
     offsetof(struct sfi_counters, next_timer),    offsetof(struct sfi_counters, next_async),
     offsetof(struct sfi_counters, parked),        offsetof(struct sfi_counters, dead_first),
     offsetof(struct sfi_counters, dead_count),    offsetof(struct sfi_counters, dead_bytes),
-    offsetof(struct sfi_counters, parked_bytes),  offsetof(struct sfi_counters, waiting_bytes)};
+    offsetof(struct sfi_counters, parked_bytes),  offsetof(struct sfi_counters, waiting_bytes),
+    offsetof(struct sfi_counters, database)};
 
 enum { FIELD_BYTES = 8, FIELDS = sizeof fields / sizeof *fields, FIELDS_OF_VERSION_1 = 3 };
 
@@ -91,6 +92,8 @@ static int save(sf_runtime *rt, struct sfi_batch *batch)
     counters->waiting_bytes = rt->mailbox.bytes + rt->mailbox.backlog_bytes;
     counters->next_type = (uint64_t)rt->types.count + 1;
     counters->next_egress = rt->egresses.next_number;
+    counters->next_async = rt->operations.next;
+    counters->database = rt->operations.database;
     counters->next_dead = rt->dead.next;
     counters->dead_first = rt->dead.first;
     counters->dead_count = rt->dead.count;

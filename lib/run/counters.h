@@ -26,6 +26,7 @@ struct sfi_counters {
     uint64_t dead_count, dead_bytes;
     uint64_t parked_bytes; /* room of the rows in table parked */
     uint64_t waiting_bytes; /* of messages with rows in table mailbox, as they were in memory */
+    uint64_t database;     /* its number, by chance; 0: it has none yet */
 };
 
 /* As in a database where nothing happened yet. */

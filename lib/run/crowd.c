@@ -187,11 +187,24 @@ void sfi_crowd_left(sf_runtime *rt, const struct sfi_type *type, uint64_t hash)
     crowd->left[crowd->left_count++] = hash;
 }
 
+/* An answer was never counted, and has parts. */
+static int is_counted(const sf_runtime *rt, const struct sfi_message *message)
+{
+    return message->to_type->desc.waiting_max && !message->from_type && !message->has_parts &&
+           message->sequence >= rt->mailbox.first_sequence;
+}
+
 void sfi_crowd_done(sf_runtime *rt)
 {
     const struct sfi_message *message = rt->mailbox.queue.first;
-    if (message->to_type->desc.waiting_max && !message->from_type && !sfi_message_has(message, SFI_PART_DUE) &&
-        message->sequence >= rt->mailbox.first_sequence)
+    if (is_counted(rt, message))
         sfi_crowd_left(rt, message->to_type, message->hash);
     sfi_mailbox_done(&rt->mailbox);
+}
+
+void sfi_crowd_taken(sf_runtime *rt, struct sfi_message *message)
+{
+    if (is_counted(rt, message))
+        sfi_crowd_left(rt, message->to_type, message->hash);
+    sfi_mailbox_finish(&rt->mailbox, message);
 }

@@ -65,6 +65,8 @@ int sfi_crowd_has_room(const struct sfi_crowd *crowd, const struct sfi_refusal *
 void sfi_crowd_left(sf_runtime *rt, const struct sfi_type *type, uint64_t hash);
 /* The engine: the mailbox's head is handled, or dead, or dropped, and leaves it. */
 void sfi_crowd_done(sf_runtime *rt);
+/* The same of a message that an answer's turn took. */
+void sfi_crowd_taken(sf_runtime *rt, struct sfi_message *message);
 /* Under the lock: lowers the counts. */
 void sfi_crowd_account(struct sfi_crowd *crowd);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "run/await.h"
 #include "run/bounce.h"
 #include "run/dead.h"
 #include "run/runtime.h"
@@ -40,6 +41,23 @@ int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message)
     return 0;
 }
 
+/* With what ends because of it.  Negative: nothing happened. */
+static int add_dead(sf_runtime *rt, struct sfi_message *message, const char *reason)
+{
+    struct sfi_batch *batch = sfi_epoch_batch(&rt->epoch);
+    struct sfi_batch_mark mark = sfi_batch_mark(batch);
+    struct sfi_await_end end;
+    int rc = sfi_await_end_prepare(rt, message, &end);
+    if (rc == 0 && (rc = sfi_dead_add(rt, message, reason)) < 0)
+        sfi_await_end_cancel(rt, &end);
+    if (rc == 0) {
+        sfi_await_end(rt, &end);
+        return 0;
+    }
+    sfi_batch_rollback(batch, mark);
+    return rc;
+}
+
 static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
 {
     struct sfi_reply *reply;
@@ -50,7 +68,7 @@ static int bury(sf_runtime *rt, struct sfi_message *message, const char *reason)
     message->attempts++;
     rc = sfi_bounce_new(rt, message, reason, &bounce);
     if (rc == 0)
-        rc = sfi_dead_add(rt, message, reason);
+        rc = add_dead(rt, message, reason);
     if (rc < 0) {
         message->attempts--;
         sfi_reply_free(reply);
@@ -130,7 +148,7 @@ static int give_up(sf_runtime *rt, struct sfi_message *message, const char *reas
 }
 
 /* Give or take an eighth, so that those who failed together do not come back together. */
-static uint64_t backoff_ms(const sf_runtime *rt, const struct sfi_type *type, uint32_t failed)
+uint64_t sfi_failure_pause_ms(const sf_runtime *rt, const struct sfi_type *type, uint32_t failed)
 {
     uint64_t pause_ms = type->backoff_ms;
     while (--failed && pause_ms < type->backoff_ms_max)
@@ -146,7 +164,7 @@ static int try_again(sf_runtime *rt, struct sfi_message *message)
     struct sfi_batch *batch = sfi_epoch_batch(&rt->epoch);
     message->attempts++;
     int rc = type->backoff_ms ? sfi_mailbox_back_off(&rt->mailbox, batch,
-                                                     backoff_ms(rt, type, message->attempts))
+                                                     sfi_failure_pause_ms(rt, type, message->attempts))
                               : sfi_mailbox_again(&rt->mailbox, batch);
     if (rc < 0)
         message->attempts--;
@@ -160,6 +178,18 @@ static int fail_message(sf_runtime *rt, struct sfi_message *message, int reject,
                  : try_again(rt, message);
     if (rc == 0 || rc == SF_EFAILED)
         rt->epoch.stats.turns_failed++;
+    return rc;
+}
+
+int sfi_failure_give_up(sf_runtime *rt, struct sfi_message *message)
+{
+    sfi_message_start_over(message);
+    message->attempts--; /* the last one is counted here */
+    int rc = fail_message(rt, message, 1, "the answer that it waited for became a dead letter");
+    if (rc < 0 && rc != SF_EFAILED) {
+        message->attempts++;
+        sfi_message_spend(message);
+    }
     return rc;
 }
 

@@ -23,6 +23,10 @@
 int sfi_failure_settle(const struct sfi_work *work, struct sfi_message *message);
 /* The head is a dead letter, and no more.  As above. */
 int sfi_failure_bury(sf_runtime *rt, struct sfi_message *message, const char *reason);
+/* The head stood for an operation whose answer is dead, and has no attempts left (await.h: 5).  Likewise. */
+int sfi_failure_give_up(sf_runtime *rt, struct sfi_message *message);
+/* How long to wait before the next attempt. */
+uint64_t sfi_failure_pause_ms(const sf_runtime *rt, const struct sfi_type *type, uint32_t failed);
 /* The head was sent before its actor was purged: dropped, which is a way to handle it. */
 int sfi_failure_drop(sf_runtime *rt, const struct sfi_message *message);
 

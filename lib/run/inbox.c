@@ -17,6 +17,7 @@ struct entry {
     uint16_t kind_size;
     uint8_t id_size, body_absent;
     uint8_t ends_group, verb, token_size;
+    int8_t result;
     struct sfi_type *type;
     uint64_t ask;
     struct sfi_position *position; /* SFI_ADVANCE: which one, to `number` */
@@ -93,6 +94,7 @@ static struct entry *add_parcel(struct sfi_buffer *buffer, const struct sfi_sys 
     entry->type = parcel->type;
     entry->ask = parcel->ask;
     entry->number = parcel->number;
+    entry->result = (int8_t)parcel->result;
     entry->id_size = (uint8_t)parcel->id_size;
     entry->kind_size = (uint16_t)parcel->kind_size;
     entry->body_size = (uint32_t)parcel->body.size;
@@ -159,7 +161,8 @@ static int check_room(sf_runtime *rt, enum sfi_door door, size_t bytes)
     int rc = sfi_ceiling_check(&rt->ceiling, door, under_way + bytes);
     if (rc < 0)
         return rc;
-    if (!has_room_for(&rt->inbox, bytes, door == SFI_RELIEF ? SFI_RELIEF_BYTES : 0)) {
+    if (door != SFI_ANSWERS &&
+        !has_room_for(&rt->inbox, bytes, door == SFI_RELIEF ? SFI_RELIEF_BYTES : 0)) {
         rt->inbox.refused = bytes > rt->inbox.refused ? bytes : rt->inbox.refused;
         atomic_store_explicit(&rt->inbox.has_refused, 1, memory_order_relaxed);
         sfi_crowd_forget(&rt->crowd);
@@ -399,6 +402,7 @@ static int take_command(sf_runtime *rt, const struct entry *entry)
                                   .id = id,
                                   .id_size = entry->id_size,
                                   .number = entry->number,
+                                  .result = entry->result,
                                   .kind = kind,
                                   .kind_size = entry->kind_size,
                                   .text = entry->body_absent ? SF_NONE

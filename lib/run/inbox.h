@@ -64,6 +64,7 @@ struct sfi_parcel {
     uint64_t ask;
     uint64_t number; /* of a command */
     sf_bytes token;  /* likewise: up to 255 bytes; data NULL: none */
+    int result;      /* likewise */
 };
 
 /* Appends one entry to a source's buffer, which SF_ADVANCE_* bound.  On SF_ENOMEM and SF_EINVAL the buffer

@@ -38,6 +38,9 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
     sfi_mailbox_init(&rt->mailbox, sys, &rt->actors, &rt->types, options->mailbox_bytes_max);
     sfi_epoch_init(&rt->epoch, sys, sfi_ceiling_epoch_bytes(&rt->ceiling));
     sfi_keys_init(&rt->keys, options->keys_keep_ms);
+    sfi_operations_init(&rt->operations, sys, options->operations_max, options->workers_max);
+    rt->operations.workers.wake = sfi_operations_wake;
+    rt->operations.workers.wake_ctx = rt;
     sfi_dead_init(&rt->dead, options->dead_max, options->dead_bytes_max);
     sfi_arena_init(&rt->delivery, sys);
     return rt;
@@ -46,6 +49,7 @@ static sf_runtime *runtime_new(const struct sfi_sys *sys, const sf_options *opti
 void sfi_runtime_drop(sf_runtime *rt)
 {
     const struct sfi_sys *sys = rt->sys;
+    sfi_operations_fini(&rt->operations); /* first its threads, which may call us */
     sfi_turns_fini(&rt->turns);
     sfi_arena_fini(&rt->delivery);
     sfi_store_close(rt->store); /* first its thread, which reads the batch and signals the poll */

@@ -24,6 +24,8 @@ enum {
     EGRESS_DEFAULT_PART = 8, /* of store_bytes_max */
     KEYS_DEFAULT_MS = 24 * 60 * 60 * 1000,
     DEAD_DEFAULT = 1 << 16,
+    OPERATIONS_DEFAULT = 1 << 20,
+    WORKERS_DEFAULT = 4,
     DEAD_DEFAULT_PART = 16 /* of store_bytes_max, or DEAD_DEFAULT_BYTES */
 };
 
@@ -82,6 +84,8 @@ int sfi_options_take(const sf_options *given, sf_options *out)
     out->epoch_turns_max = (uint32_t)or_else(out->epoch_turns_max, EPOCH_TURNS_DEFAULT);
     out->crashes_max = (uint32_t)or_else(out->crashes_max, CRASHES_DEFAULT);
     out->keys_keep_ms = or_else(out->keys_keep_ms, KEYS_DEFAULT_MS);
+    out->operations_max = (uint32_t)or_else(out->operations_max, OPERATIONS_DEFAULT);
+    out->workers_max = (uint32_t)or_else(out->workers_max, WORKERS_DEFAULT);
     out->inbox_ms_max = (uint32_t)or_else(out->inbox_ms_max, INBOX_DEFAULT_MS);
     split_memory(out);
     bound_the_store(out);

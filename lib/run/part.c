@@ -139,7 +139,7 @@ static const struct sfi_part mailbox = {.name = "mailbox",
 static const struct sfi_part *const parts[] = {
     &types, &actors, &mailbox, &sfi_part_positions, &sfi_part_delivery, &sfi_part_inbox,
     &sfi_part_tickets, &sfi_part_asks, &sfi_part_upkeep, &sfi_part_dead, &sfi_part_fire, &sfi_part_keys,
-    &sfi_part_gleaner, &sfi_part_reclaim,
+    &sfi_part_gleaner, &sfi_part_reclaim, &sfi_part_operations,
     &sfi_part_counters};
 
 #define FOR_EACH_PART(part, entry)                                                                 \

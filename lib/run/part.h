@@ -62,7 +62,7 @@ int sfi_parts_loaded(sf_runtime *rt);
 
 extern const struct sfi_part sfi_part_positions, sfi_part_delivery, sfi_part_inbox, sfi_part_tickets,
     sfi_part_asks, sfi_part_upkeep, sfi_part_dead, sfi_part_fire, sfi_part_keys, sfi_part_gleaner,
-    sfi_part_reclaim,
+    sfi_part_reclaim, sfi_part_operations,
     sfi_part_counters;
 
 #endif

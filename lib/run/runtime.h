@@ -31,6 +31,7 @@
 #include "run/gleaner.h"
 #include "run/inbox.h"
 #include "run/keys.h"
+#include "run/operation.h"
 #include "run/poll.h"
 #include "run/position.h"
 #include "run/reclaim.h"
@@ -89,6 +90,7 @@ struct sf_runtime {
     struct sfi_gleaner gleaner;
     struct sfi_doubt doubt;
     struct sfi_keys keys;
+    struct sfi_operations operations; /* its entries and limits are under the lock */
     struct sfi_turns turns;
     struct sfi_careful careful;
     struct sfi_fronts fronts;

@@ -111,6 +111,7 @@ static void account(sf_runtime *rt, int stalled)
     epoch->stats.messages_waiting = rt->mailbox.count;
     epoch->stats.held = rt->mailbox.holds.count;
     epoch->stats.damaged = rt->mailbox.backlog.damaged + rt->fire.damaged;
+    epoch->stats.operations = rt->operations.count;
     epoch->stats.actors = rt->actors.count;
     epoch->stats.dead_kept = rt->dead.count;
     epoch->stats.egresses_damaged = rt->egresses.fenced;
@@ -171,7 +172,10 @@ static void set_alarm(sf_runtime *rt, int failed)
 static void make_callbacks(sf_runtime *rt)
 {
     size_t tickets = sfi_tickets_due(rt), asks = sfi_asks_answered(rt);
+    int starts = sfi_operations_start_count(rt);
     while (tickets-- && sfi_life_check(rt, "a callback") == 0 && sfi_ticket_call(rt))
+        ;
+    while (starts-- && sfi_life_check(rt, "a callback") == 0 && sfi_operation_call(rt))
         ;
     while (asks-- && sfi_life_check(rt, "a callback") == 0 && sfi_ask_call(rt))
         ;

@@ -6,6 +6,7 @@
 #include "actor/named.h"
 #include "actor/state.h"
 #include "base/err.h"
+#include "run/await.h"
 #include "run/drive.h"
 #include "run/expire.h"
 #include "run/failure.h"
@@ -243,7 +244,7 @@ int sfi_turn_clear(struct sf_turn *turn)
     for (struct sfi_slot *slot = actor->slots; slot && rc == 0; slot = slot->next)
         if (slot->data)
             rc = sfi_turn_set(turn, slot, SF_NONE);
-    return rc;
+    return rc == 0 && turn->rt->operations.count ? sfi_await_clear(work_of(turn), actor) : rc;
 }
 
 int sfi_turn_send(struct sf_turn *turn, struct sfi_type *type, sf_address to, const char *kind,
@@ -311,6 +312,7 @@ static inline struct sf_turn *enter(struct sfi_turns *turns, struct sfi_actor *a
     turn->serial = ++turns->serial;
     turn->actor = actor;
     turn->answer = NULL;
+    turn->starter = NULL;
     actor->busy = 1;
     return turn;
 }
@@ -405,6 +407,8 @@ static int end_work(sf_runtime *rt)
     if (turns->work.verdict == SFI_KEEP)
         sfi_work_finish(&turns->work);
     check_flood(rt);
+    if (SFI_RARE(sfi_await_concerns(&turns->work, turns->message)) && turns->work.verdict == SFI_KEEP)
+        sfi_await_finish(&turns->work, turns->message);
     if (turns->work.verdict == SFI_KEEP) {
         sfi_work_keep(&turns->work);
         sfi_crowd_done(rt);
@@ -481,6 +485,8 @@ int sfi_turn_run(sf_runtime *rt, struct sfi_message *message)
 {
     if (SFI_RARE(message->purged))
         return sfi_failure_drop(rt, message);
+    if (SFI_RARE(message->has_parts) && sfi_message_is_spent(message))
+        return sfi_failure_give_up(rt, message);
     struct sfi_actor *actor = find_actor(rt, message);
     if (SFI_RARE(!actor))
         return sfi_err(SF_ENOMEM, "out of memory");

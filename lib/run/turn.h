@@ -28,6 +28,7 @@ struct sf_turn {
     sf_message view;         /* what sf_msg() shows */
     size_t kind_size;        /* of its kind */
     sf_message *answer;      /* to the turn that called; NULL: none yet */
+    struct sfi_starter *starter; /* operations that it started; NULL: none */
 };
 
 struct sfi_scratch {

@@ -6,6 +6,7 @@
 
 #include "base/err.h"
 #include "run/expire.h"
+#include "run/await.h"
 #include "run/lent.h"
 #include "run/runtime.h"
 
@@ -262,6 +263,8 @@ static void undo_one(struct sfi_actors *actors, const struct sfi_undo *undo)
 
 void sfi_work_undo(struct sfi_work *work)
 {
+    if (work->starters || work->awaits || work->taken.first)
+        sfi_await_undo(work);
     while (work->undo_count)
         undo_one(&work->rt->actors, &work->undo[--work->undo_count]);
     undo_copies(work);
@@ -373,6 +376,8 @@ static void keep_undo(struct sfi_work *work)
 void sfi_work_keep(struct sfi_work *work)
 {
     sf_runtime *rt = work->rt;
+    if (SFI_RARE(work->starters || work->awaits || work->taken.first))
+        sfi_await_keep(work);
     if (work->undo_count)
         keep_undo(work);
     for (const struct sfi_copy *copy = work->copies; copy; copy = copy->next) {

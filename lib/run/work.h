@@ -90,6 +90,13 @@ struct sfi_work {
     struct sfi_batch_mark mark; /* of the open batch, before the first row was put there */
     struct sfi_egress *full; /* SFI_WAIT: for whose room; NULL: so long, */
     uint64_t wait_ms;        /* within the bounds of failure.c */
+    /* Operations; all empty but while a work has to do with them. */
+    struct sfi_starter *starters; /* turns that started some (starting.h) */
+    uint32_t started;
+    struct sfi_await_change *awaits; /* (await.h) */
+    struct sfi_message_list taken;
+    uint32_t taken_count;
+    size_t taken_bytes;
     char reason[SFI_REASON_MAX];
 };
 

@@ -14,7 +14,7 @@ static const unsigned char newest_versions[SFI_RECORD_KINDS] = {
     [SFI_RECORD_DEAD] = 2,     [SFI_RECORD_LOG] = 1,   [SFI_RECORD_HELD] = 1,
     [SFI_RECORD_TIMER] = 1,    [SFI_RECORD_STATE_AT] = 1, [SFI_RECORD_VALUE_AT] = 1,
     [SFI_RECORD_ENTRY] = 1,    [SFI_RECORD_PROMISE] = 1, [SFI_RECORD_MAP] = 1,
-    [SFI_RECORD_LIST] = 1};
+    [SFI_RECORD_LIST] = 1,     [SFI_RECORD_OPERATION] = 1, [SFI_RECORD_KEPT] = 1};
 
 enum { FLAGS_KNOWN = 0 };
 

@@ -47,6 +47,7 @@ enum sfi_record_kind {
     SFI_RECORD_LIST,       /* the head of a list */
     SFI_RECORD_VALUE_AT,   /* a named value that expires */
     SFI_RECORD_STATE_AT,   /* an actor's struct that expires */
+    SFI_RECORD_KEPT,       /* a message that stands behind what its actor awaits */
     SFI_RECORD_KINDS
 };
 

@@ -18,6 +18,7 @@ static const struct mesh_part *const parts[] = {
     &mesh_reborns, /* G7: purged, cleared */
     &mesh_callers, /* G8 */
     &mesh_timers, /* G10: timers, delayed sends, and that they are cancelled */
+    &mesh_operations, /* G12 */
 };
 
 enum { PARTS = sizeof parts / sizeof *parts };
@@ -160,6 +161,14 @@ static int run_until_idle(struct run *run)
     return rc < 0 ? mesh_unexpected(run, "run until idle") : 0;
 }
 
+/* Functions on threads of the library. */
+static int are_under_way(struct run *run)
+{
+    sf_stats stats = {.size = sizeof stats};
+    (void)sf_stats_get(run->rt, &stats);
+    return stats.operations != 0;
+}
+
 /* Drives until nothing is under way, a sink's pauses included.  What is not safe by then never will
  * be: the check says what it is. */
 static int drive_to_rest(struct run *run)
@@ -171,7 +180,7 @@ static int drive_to_rest(struct run *run)
             return -1;
         uint64_t took_us = now_us() - began_us;
         int due_ms = sf_timeout_ms(run->rt);
-        int safe = due_ms >= 0 ? 0 : took_us > SAFE_US ? 1 : is_safe(run);
+        int safe = due_ms >= 0 || are_under_way(run) ? 0 : took_us > SAFE_US ? 1 : is_safe(run);
         if (safe)
             return safe < 0 ? -1 : 0;
         if (took_us > REST_US)

@@ -26,7 +26,7 @@
 enum { MESH_ACTORS = 16, MESH_NUMBERS = 2048, MESH_PARTITIONS = 2 };
 enum { MESH_RECORDS = MESH_ACTORS * MESH_NUMBERS };
 
-enum { MESH_LETTERS = 1 << 14, MESH_CALLERS = 8, MESH_REBORN = 8, MESH_PAUSED_TYPES = 2, MESH_TIMED = 8 };
+enum { MESH_LETTERS = 1 << 14, MESH_CALLERS = 8, MESH_REBORN = 8, MESH_PAUSED_TYPES = 2, MESH_TIMED = 8, MESH_SELLERS = 8 };
 enum { MESH_TICKS = 1 << 20, MESH_PARTS_MAX = 24 };
 
 /* Of dead letters, by their number, and of poison, by actor and number. */
@@ -45,6 +45,11 @@ struct mesh_calls {
 struct mesh_timers {
     _Atomic uint32_t sent[MESH_TIMED];
     _Atomic uint8_t acked[MESH_TIMED][MESH_NUMBERS + 1];
+};
+
+struct mesh_sellers {
+    _Atomic uint32_t sent[MESH_SELLERS];
+    _Atomic uint8_t acked[MESH_SELLERS][MESH_NUMBERS + 1];
 };
 
 struct mesh_reborn {
@@ -66,6 +71,7 @@ struct mesh_model {
     struct mesh_calls calls;
     struct mesh_reborn reborn;
     struct mesh_timers timers;
+    struct mesh_sellers sellers;
     /* The sink, which the parent's memory stands for: it survives. */
     _Atomic uint64_t delivered;
     uint64_t record[MESH_RECORDS + 1]; /* hash of the bytes, by sequence */

@@ -62,7 +62,7 @@ struct mesh_part {
 };
 
 extern const struct mesh_part mesh_orders, mesh_feeds, mesh_pauses, mesh_letters, mesh_callers,
-    mesh_reborns, mesh_timers;
+    mesh_reborns, mesh_timers, mesh_operations;
 
 /* A struct that could not be loaded, since the disk refuses, is handed out as zeroes and the turn
  * undone: such a turn judges nothing.  It is one in which nothing can be sent any more. */

@@ -6,11 +6,11 @@
 #include "run/life.h"
 
 enum { RECORDS = SCENARIO_RECORDS, RETRIES_MAX = 400 };
-enum { POISON = 5, FLAKY = 7, CLEARS = 8, DROPPED = 9, HERALDED = 11 };
+enum { POISON = 5, FLAKY = 7, CLEARS = 8, DROPPED = 9, PROMISED = 10, HERALDED = 11 };
 
 static const char LEDGER[] = "test/ledger", AUDIT[] = "test/audit", OUT[] = "test/out";
 static const char BANK[] = "test/bank", TILL[] = "test/till", TENT[] = "test/tent";
-static const char BELL[] = "test/bell";
+static const char BELL[] = "test/bell", KIOSK[] = "test/kiosk";
 
 /* What is set is due long past all that sets it. */
 enum { ONCE = 3 };
@@ -60,6 +60,8 @@ static int ledger_add(sf_turn *turn)
     sf_tell(turn, sf_addr(AUDIT, "all"), "seen", SF_OF(*entry));
     sf_tell(turn, sf_addr(TILL, "one"), "ring", SF_OF(*entry));
     sf_tell(turn, sf_addr(BELL, "one"), "set", SF_OF(*entry));
+    sf_tell(turn, sf_addr(KIOSK, "one"), "sell", SF_OF(*entry));
+    sf_tell(turn, sf_addr(KIOSK, "one"), "note", SF_OF(*entry));
     if (entry->number % 2 == 0) {
         sf_tell(turn, sf_addr(TENT, "kept"), "use", SF_OF(*entry));
         sf_tell(turn, sf_addr(TENT, "gone"), "use", SF_OF(*entry));
@@ -229,6 +231,80 @@ static const sf_type herald_type =
     SF_TYPE(HERALD, .on = {{"tell", herald_tell}, {SF_DEAD, herald_hear}},
             .state_size = sizeof(struct ledger));
 static const sf_type void_type = SF_TYPE(VOID, .on = {{"into", void_into}});
+/* Operations that were started and not answered; the functions run where the host drives. */
+static sf_async under_way[RECORDS];
+static int under_way_count;
+
+static void sell(sf_async op, sf_bytes request, void *userdata)
+{
+    (void)request, (void)userdata;
+    if (under_way_count < RECORDS)
+        under_way[under_way_count++] = op;
+}
+
+struct kiosk {
+    uint64_t entries, sum, noted, sold; /* a bit for each number */
+};
+
+/* Everything that comes behind waits until it is sold. */
+static int kiosk_sell(sf_turn *turn, sf_bytes body, struct scenario_sink *sink)
+{
+    if (body.size == 8 && ((const struct entry *)body.data)->number == PROMISED) {
+        sf_bytes saved = sf_async_save(turn, sf_async_open(turn, ".sold", body));
+        if (saved.size && saved.size <= sizeof sink->promise) {
+            memcpy(sink->promise, saved.data, saved.size);
+            sink->promise_size = saved.size;
+        }
+    } else {
+        sf_async_start(turn, sell, ".sold", body);
+    }
+    return sf_await(turn);
+}
+
+static int kiosk_handle(sf_turn *turn, const sf_message *msg)
+{
+    struct kiosk *self = sf_state(turn);
+    struct scenario_sink *sink = sf_userdata(turn);
+    const struct entry *entry = msg->body.size == sizeof *entry ? msg->body.data : NULL;
+    if (!entry)
+        return sf_reject(turn, "no entry");
+    if (sf_is(msg, "sell"))
+        return kiosk_sell(turn, msg->body, sink);
+    sink->overtook = sink->overtook || !(self->sold >> entry->number & 1);
+    self->noted++;
+    return 0;
+}
+
+/* What waited comes with the answer, up to the next that is to be sold. */
+static int kiosk_sold(sf_turn *turn)
+{
+    struct kiosk *self = sf_state(turn);
+    const sf_message *msg = sf_msg(turn);
+    const struct entry *entry = msg->request.size == sizeof *entry ? msg->request.data : NULL;
+    if (!entry)
+        return sf_reject(turn, "no request");
+    if (msg->result == SF_EUNKNOWN)
+        return kiosk_sell(turn, msg->request, sf_userdata(turn));
+    self->entries++;
+    self->sum += entry->number;
+    self->sold |= UINT64_C(1) << entry->number;
+    while (entry->number % 2 == 0 && (msg = sf_take(turn))) {
+        int is_sale = sf_is(msg, "sell");
+        kiosk_handle(turn, msg);
+        if (is_sale)
+            break;
+    }
+    return 0;
+}
+
+static int kiosk_other(sf_turn *turn)
+{
+    return kiosk_handle(turn, sf_msg(turn));
+}
+
+static const sf_type kiosk_type = SF_TYPE(KIOSK, .on = {{".sold", kiosk_sold}}, .handler = kiosk_other,
+                                          .state_size = sizeof(struct kiosk));
+
 static const sf_type ledger_type =
     SF_TYPE(LEDGER, .on = {{"add", ledger_add}}, .values = {&last_entry},
             .maps = {&pages, &scraps, &thirds}, .lists = {&history},
@@ -273,6 +349,7 @@ static int violated(struct scenario *s, const char *what)
 
 static int start(struct scenario *s, sf_runtime **out)
 {
+    under_way_count = 0;
     int rc = s->open(s, out);
     if (rc < 0)
         return rc;
@@ -285,6 +362,7 @@ static int start(struct scenario *s, sf_runtime **out)
         (rc = sf_register(*out, &gate_type, s->sink)) < 0 ||
         (rc = sf_register(*out, &herald_type, NULL)) < 0 ||
         (rc = sf_register(*out, &void_type, NULL)) < 0 ||
+        (rc = sf_register(*out, &kiosk_type, s->sink)) < 0 ||
         (rc = sf_egress_register(*out, OUT, take, s->sink)) < 0 ||
         (rc = sf_egress_ack(*out, OUT, s->sink->forgets ? 0 : s->sink->last)) < 0)
         sfi_runtime_drop(*out);
@@ -356,6 +434,45 @@ failed:
     return rc;
 }
 
+/* Who was told that it is over has been told in an earlier life. */
+static int answer_one(sf_async op)
+{
+    int rc = sf_async_done(op, SF_NONE);
+    return rc == SF_ENOTFOUND ? 0 : rc;
+}
+
+static int keep_promise(struct scenario *s, sf_runtime *rt)
+{
+    sf_async op;
+    int rc = sf_async_load(rt, SF_BYTES(s->sink->promise, s->sink->promise_size), &op);
+    return rc < 0 ? rc : answer_one(op);
+}
+
+static int answer_all(struct scenario *s, sf_runtime *rt)
+{
+    int rc = 0;
+    while (under_way_count) {
+        TRY(answer_one(under_way[under_way_count - 1]));
+        under_way_count--;
+    }
+    if (s->sink->promise_size)
+        TRY(keep_promise(s, rt));
+failed:
+    return rc;
+}
+
+/* Each sale waits for the one before it. */
+static int sell_all(struct scenario *s, sf_runtime *rt)
+{
+    int rc;
+    for (int i = 0; i < RECORDS + 2; i++) {
+        TRY(answer_all(s, rt));
+        TRY(sf_run_until_idle(rt));
+    }
+failed:
+    return rc;
+}
+
 /* What somebody does who is responsible for it all.  Each may be done again. */
 static int operate(struct scenario *s, sf_runtime *rt)
 {
@@ -369,6 +486,7 @@ static int operate(struct scenario *s, sf_runtime *rt)
     TRY(unless_done(rt, sf_dead_drop(rt, 2)));
     TRY(send_all_later(s, rt));
     TRY(send_all_once(s, rt));
+    TRY(sell_all(s, rt));
     TRY(sf_run_until_idle(rt));
     machine_advance_ms(s->machine, LATEST_MS);
     TRY(sf_run_until_idle(rt));
@@ -392,6 +510,8 @@ static int feed(struct scenario *s, sf_runtime *rt)
             goto failed;
         if (n % 3 == 0)
             TRY(sf_step(rt, 2));
+        if (n % 4 == 0)
+            TRY(answer_all(s, rt));
     }
     for (int i = 0; i < 4; i++) { /* the pause of the flaky one ends */
         machine_advance_ms(s->machine, 10);
@@ -437,6 +557,17 @@ static const char *check_operated(struct scenario *s, sf_view *view, uint64_t en
         sf_view_value(view, sf_addr(TENT, "gone"), &last_guest).data)
         return "a purged actor is there";
     return NULL;
+}
+
+static const char *check_operations(struct scenario *s, sf_view *view, uint64_t entries,
+                                    uint64_t sum)
+{
+    sf_bytes kiosk = sf_view_state(view, sf_addr(KIOSK, "one"));
+    if (s->sink->overtook)
+        return "an actor that awaits was overtaken";
+    if (!has_sums(view, sf_addr(KIOSK, "one"), entries, sum))
+        return "operations were lost, or answered twice";
+    return read_u64(kiosk, 16) == entries ? NULL : "what waited for operations was lost or doubled";
 }
 
 /* All numbers but those of dead letters; of these the odd ones. */
@@ -515,6 +646,8 @@ static int check(struct scenario *s, sf_runtime *rt)
     const char *wrong = check_operated(s, view, entries, sum);
     if (!wrong)
         wrong = check_timers(s, view, entries, sum);
+    if (!wrong)
+        wrong = check_operations(s, view, entries, sum);
     sf_view_close(view);
     for (uint64_t i = 1; i <= s->sink->last; i++)
         sunk += s->sink->numbers[i];

@@ -7,7 +7,8 @@
  * is paused meanwhile and resumed in the end, when another one is purged, a dead letter sent again
  * and two dropped; timers, once and again and again, and delayed sends, from turns and from outside,
  * some of them cancelled, put off, cleared or purged in time; messages with idempotency keys, sent
- * again and again.  Whatever failed on the way, the
+ * again and again; operations that their actor awaits, one of them a promise, while what comes
+ * behind waits or is taken.  Whatever failed on the way, the
  * database must end up with exactly what an undisturbed run leaves, and the sink must have seen
  * each record once.
  *
@@ -30,6 +31,9 @@ struct scenario_sink {
     int is_paused, ran_paused; /* an actor, for sure; it ran nevertheless */
     int gate_is_open;          /* the program is mended that rejects all that comes to the gate */
     int came_early, ran_gone;  /* a timer; one of an actor that was purged, or that was cancelled */
+    int overtook;              /* an actor that awaited handled what came behind */
+    unsigned char promise[SF_ASYNC_MAX];
+    uint64_t promise_size;
 };
 
 struct scenario {

@@ -13,7 +13,7 @@
 #include "support/machine.h"
 #include "support/support.h"
 
-enum { FIELDS = 14, SIZE = SFI_RECORD_HEADER + 8 * FIELDS };
+enum { FIELDS = 15, SIZE = SFI_RECORD_HEADER + 8 * FIELDS };
 
 static const struct sfi_counters some = {.next_message = 11,
                                          .next_dead = 12,
@@ -28,7 +28,8 @@ static const struct sfi_counters some = {.next_message = 11,
                                          .dead_count = 21,
                                          .dead_bytes = 22,
                                          .parked_bytes = 23,
-                                         .waiting_bytes = 24};
+                                         .waiting_bytes = 24,
+                                         .database = 25};
 
 /* A record with so many fields, 11, 12 and so on. */
 static int load(size_t size, unsigned version, struct sfi_counters *out)

@@ -69,7 +69,7 @@ static void of_a_reason_255_bytes_are_kept(void **state)
 
 static void a_row_with_more_text_than_can_be_is_damage(void **state)
 {
-    enum { NUMBERS = 4 + 8 + 8 + 8, HEAD = SFI_RECORD_HEADER + NUMBERS };
+    enum { NUMBERS = 4 + 8 + 8 + 8 + 4 + 4, HEAD = SFI_RECORD_HEADER + NUMBERS };
     static unsigned char record[HEAD + SFI_WHY_MAX + 1];
     struct mail *f = *state;
     struct sfi_held held;

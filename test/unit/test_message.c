@@ -291,6 +291,37 @@ static void an_answer_that_contradicts_itself_is_refused(void **state)
     OK(parse_as(&row, row.size, 2, &envelope));
 }
 
+/* Spent and nothing else, and then not even that. */
+static void who_starts_over_without_other_parts_is_stored_without_any(void **state)
+{
+    struct machine machine;
+    struct sfi_pool pool;
+    struct sfi_batch batch;
+    struct sfi_key key;
+    struct sfi_envelope envelope;
+    struct sfi_type to = {.number = 5}, from = {.number = 3};
+    struct sfi_letter letter = {&to, &from, 0, "target", "me", "kind", 6, 2, 4, sf_str("body"),
+                                {SFI_PART_SPENT, 0, 0, SF_NONE}};
+    (void)state;
+    machine_init(&machine);
+    sfi_pool_init(&pool, &machine.sys, 64);
+    sfi_batch_init(&batch, &machine.sys);
+    struct sfi_message *message = sfi_message_new(&pool, &letter);
+    message->sequence = 7;
+    sfi_message_start_over(message);
+    OK(sfi_message_save(message, SFI_ROW_MAILBOX, 0, &batch));
+    sfi_key_sequence(&key, 7);
+    OK(sfi_envelope_parse(sfi_key_bytes(&key), sfi_op_value(&batch.tables[SFI_MAILBOX].ops[0]),
+                          SFI_RECORD_MESSAGE, &envelope));
+    is_text(envelope.kind, "kind");
+    is_text(envelope.body, "body");
+    assert_int_equal(envelope.parts.has, 0);
+    sfi_message_free(&pool, message);
+    sfi_batch_fini(&batch);
+    sfi_pool_fini(&pool);
+    assert_int_equal(machine.live, 0);
+}
+
 static void who_starts_over_is_awaited_by_nobody_and_may_be_tried(void **state)
 {
     struct machine machine;
@@ -371,6 +402,7 @@ int main(void)
         cmocka_unit_test(the_parts_of_a_message_in_memory_lie_past_its_body),
         cmocka_unit_test(an_answer_comes_back_with_what_was_asked_and_why_it_failed),
         cmocka_unit_test(an_answer_that_contradicts_itself_is_refused),
+        cmocka_unit_test(who_starts_over_without_other_parts_is_stored_without_any),
         cmocka_unit_test(who_starts_over_is_awaited_by_nobody_and_may_be_tried),
         cmocka_unit_test(a_message_cut_anywhere_but_in_its_body_is_refused),
         cmocka_unit_test(sizes_beyond_the_record_are_refused),

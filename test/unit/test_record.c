@@ -143,7 +143,9 @@ static void each_kind_is_written_in_its_newest_version(void **state)
                                                       [SFI_RECORD_ENTRY] = 1,
                                                       [SFI_RECORD_PROMISE] = 1,
                                                       [SFI_RECORD_MAP] = 1,
-                                                      [SFI_RECORD_LIST] = 1};
+                                                      [SFI_RECORD_LIST] = 1,
+                                                      [SFI_RECORD_OPERATION] = 1,
+                                                      [SFI_RECORD_KEPT] = 1};
     (void)state;
     for (int kind = 0; kind < SFI_RECORD_KINDS; kind++)
         assert_int_equal(sfi_record_newest((enum sfi_record_kind)kind), versions[kind]);

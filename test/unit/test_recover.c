@@ -67,7 +67,7 @@ static void a_row_of_a_newer_library_is_refused_as_such(void **state)
 
 static void rows_of_holds_that_name_nobody_are_refused(void **state)
 {
-    is_refused(state, SFI_HELD, SF_BYTES("\0\0\0\1", 4), SFI_RECORD_HELD, 28, SF_ECORRUPT, "no reason");
+    is_refused(state, SFI_HELD, SF_BYTES("\0\0\0\1", 4), SFI_RECORD_HELD, 36, SF_ECORRUPT, "no reason");
     is_refused(state, SFI_PARKED, SF_BYTES("\0\0\0\1", 4), SFI_RECORD_MESSAGE, 40, SF_ECORRUPT,
                "key of 4 bytes");
     is_refused(state, SFI_PARKED, SF_BYTES("\0\0\0\x9\1a\0\0\0\0\0\0\0\1", 14), SFI_RECORD_MESSAGE, 40,
