@@ -98,6 +98,8 @@ if [ "${DEEP:-0}" = 1 ]; then
     holds changelog -DHARMLESS=1 -DERRORS=0
     holds holds -DN=5
     holds holds -DCRASHES=2 -DPAUSES=3
+    holds await -DN=6
+    holds await -DCRASHES=2 -DPAUSES=2
     for max in 1 2 3; do holds careful -DKILLS=4 -DMAX=$max; done
 else
     holds commit
@@ -111,6 +113,7 @@ else
     holds changelog -DCRASHES=0 -DWRITES=3
     holds changelog -DEPOCHS=5 -DREADERS=0 -DHARMLESS=1
     holds holds
+    holds await
     holds careful -DKILLS=0
     holds careful
     holds careful -DMAX=3
@@ -135,6 +138,9 @@ for number in 7 11 12 14; do refuted changelog -DBUG=$number; done
 
 for goal in 1 2 3; do reached holds -DGOAL=$goal; done
 for number in 1 2 3 4 5 6; do refuted holds -DBUG=$number; done
+
+for goal in 1 2 3; do reached await -DGOAL=$goal; done
+for number in 1 2 3 4 5 6 7; do refuted await -DBUG=$number; done
 
 for goal in 1 2 3 4; do reached careful -DGOAL=$goal; done
 for number in 1 2 3 4 5 6; do refuted careful -DBUG=$number; done
