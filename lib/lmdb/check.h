@@ -17,7 +17,9 @@
  * LMDB believes its pages, too.  A database of up to 16 MiB is walked whole before it is mapped, so that no
  * damage in its structure reaches LMDB; of a larger one the branches are, up to as many pages, which costs
  * no more.  The rest is for whoever asks (sf_verify()), and what is damaged inside of values for their
- * checksums (store/record.h).
+ * checksums (store/record.h).  To walk all of a large one takes a second for each GiB that lies in
+ * memory, and a read at a random place for each page that does not; and to look at a leaf that LMDB has come to
+ * is too late, since it has believed what the leaf says by then.
  *
  * Whose file it is must be known before LMDB opens it, since opening writes: into the file, its lock
  * file and the directory.  And it must be known while another program commits to it. */

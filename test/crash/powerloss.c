@@ -24,7 +24,8 @@
  * In relaxed mode a ticket is no promise, all else is.
  *
  * --plant is the negative control: nosync logs syncs as if they had never happened, early calls a
- * position durable as soon as it was fed, tickets takes a ticket for a promise in relaxed mode.
+ * position durable as soon as it was fed, tickets takes a ticket for a promise in relaxed mode.  pause,
+ * purge, drop and resend are commands that are not given.
  * Each must turn out wrong.  Exit: 0 none was wrong, 1 some were; the first one's file is kept
  * then.
  *

@@ -70,6 +70,14 @@ static void what_is_due_first_counts(void **state)
     OK(sf_run_until_idle(rig.rt));
     assert_int_equal(sfi_parts_due(rig.rt), rig.machine.now_ns + UINT64_C(300) * 1000000);
     assert_false(sfi_parts_ready(rig.rt, rig.machine.now_ns));
+    struct sfi_heap_node backoff = {.position = SFI_HEAP_OUT};
+    struct sfi_heap *heap = &rig.rt->mailbox.holds.backoffs;
+    for (uint64_t ms = 200; ms <= 400; ms += 200) { /* of another part, sooner and later */
+        OK(sfi_heap_push(heap, &backoff, rig.machine.now_ns + ms * 1000000));
+        assert_int_equal(sfi_parts_due(rig.rt),
+                         rig.machine.now_ns + (ms < 300 ? ms : 300) * 1000000);
+        sfi_heap_remove(heap, &backoff);
+    }
     OK(sf_then_cancel(rig.rt, notes));
     rig_close(&rig);
 }
