@@ -100,6 +100,8 @@ static int hold_before(struct sfi_mailbox *mailbox, struct sfi_message *message,
     *out = NULL;
     if (actors && is_purged(actors, message)) {
         message->purged = 1;
+        if (is_past(actors, message)) /* its row, which goes with this epoch, may be read until then */
+            actors->settles = sfi_mailbox_open_seal(mailbox);
         return 0;
     }
     int rc = type_hold(mailbox, message->to_type, &types);
