@@ -531,7 +531,7 @@ SF_API int sf_await(sf_turn *turn);
 /* In the turn of an awaited answer: the next message that waits for this actor because it awaited,
  * made part of this turn and lent like sf_msg().  NULL: no more, or enough for one turn (1024, or a
  * quarter of the bytes it may have), or the next one, or this answer, has failed before and is tried
- * alone, or the next one is a timer's. */
+ * alone, or the next one is a timer's, or the process died in a turn before (crashes_max). */
 SF_API const sf_message *sf_take(sf_turn *turn);
 
 /* -- in a turn: values, maps, lists -------------------------------------------------------------

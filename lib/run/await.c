@@ -49,7 +49,8 @@ static struct sfi_hold *hold_to_take_from(struct sf_turn *turn)
 {
     sf_runtime *rt = turn->rt;
     const struct sfi_message *message = rt->turns.message;
-    if (turn->depth != 1 || message->attempts || !sfi_message_is_awaited(message))
+    if (turn->depth != 1 || message->attempts || !sfi_message_is_awaited(message) ||
+        sfi_careful_is_on(&rt->careful)) /* so that who kills the process does so alone */
         return NULL;
     struct sfi_whom whom = target_of(rt, message);
     struct sfi_hold *hold = sfi_holds_find(holds_of(rt), &whom);

@@ -149,6 +149,29 @@ static void an_answer_takes_what_waited_in_order(void **state)
     ends_empty(rt, *state);
 }
 
+/* Who kills the process is to do so alone: the page says that the one before died in a turn. */
+static void in_a_process_that_is_careful_nothing_is_taken(void **state)
+{
+    const uint64_t died_in = 1;
+    char path[400];
+    sf_runtime *rt = open_in(*state);
+    OK(sf_runtime_close(rt));
+    snprintf(path, sizeof path, "%s/turn", ((struct place *)*state)->db);
+    FILE *file = fopen(path, "r+e");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 64, SEEK_SET), 0);
+    assert_int_equal(fwrite(&died_in, sizeof died_in, 1, file), 1);
+    assert_int_equal(fclose(file), 0);
+    rt = open_in(*state);
+    send(rt, "m", "x");
+    send(rt, "p", "1");
+    send(rt, "p", "2");
+    came(rt, "mx;start x;");
+    takes = 9;
+    newest_is_done(rt, ".a;p1;p2;");
+    ends_empty(rt, *state);
+}
+
 static void what_a_failed_turn_took_is_back_and_the_next_attempt_is_alone(void **state)
 {
     sf_runtime *rt = open_in(*state);
@@ -512,6 +535,7 @@ int main(void)
 #define AWAITING_TEST(function) cmocka_unit_test_setup_teardown(function, setup, place_teardown)
     const struct CMUnitTest tests[] = {
         AWAITING_TEST(an_answer_takes_what_waited_in_order),
+        AWAITING_TEST(in_a_process_that_is_careful_nothing_is_taken),
         AWAITING_TEST(what_a_failed_turn_took_is_back_and_the_next_attempt_is_alone),
         AWAITING_TEST(batches_follow_one_another),
         AWAITING_TEST(an_answer_that_dies_fails_its_message_as_itself),
