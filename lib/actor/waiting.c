@@ -410,11 +410,13 @@ int sfi_waiting_fetch(struct sfi_mailbox *mailbox, struct sfi_hold *hold)
 }
 
 /* All that is older than the purge is gone.  1: it is, and the hold has that reason no more; 0:
- * not yet. */
+ * not yet.  What has passed once may be in front of the queue again, let go by a hold before the purge: it is
+ * through when something younger than the purge has passed, or the queue is empty. */
 static int end_purge(struct sfi_mailbox *mailbox, struct sfi_hold *hold, struct sfi_batch *batch)
 {
     struct sfi_whom whom = {hold->type, hold->hash, hold->id, hold->id_size};
-    if (mailbox->passed + 1 < hold->why->purged_before)
+    uint64_t passed = mailbox->queued ? mailbox->passed : mailbox->passed + 1;
+    if (passed < hold->why->purged_before)
         return 0;
     int rc = sfi_holds_resume(&mailbox->holds, batch, &whom, SFI_HELD_PURGED);
     return rc < 0 ? rc : 1;

@@ -118,6 +118,25 @@ static void what_waited_never_runs_and_who_asked_is_told(void **state)
     OK(sf_runtime_close(rt));
 }
 
+/* It has passed the queue once, and is on its way through it again when the purge comes. */
+static void what_a_hold_had_let_go_never_runs_either(void **state)
+{
+    struct place *place = *state;
+    sf_runtime *rt = open_counting(place, defaults());
+    OK(sf_pause(rt, who(), "for now"));
+    for (int i = 0; i < 3; i++)
+        OK(sf_send(rt, who(), "count", SF_NONE));
+    OK(sf_run_until_idle(rt));
+    OK(sf_resume(rt, who()));
+    OK(sf_step(rt, 1));
+    assert_int_equal(place->count, 1);
+    OK(sf_purge(rt, who()));
+    OK(sf_run_until_idle(rt));
+    assert_int_equal(place->count, 1);
+    is_gone(rt);
+    OK(sf_runtime_close(rt));
+}
+
 static void a_message_that_backs_off_is_dropped_and_the_next_one_runs(void **state)
 {
     struct place *place = *state;
@@ -213,6 +232,7 @@ int main(void)
         TEST(a_purged_actor_has_no_row_and_starts_from_zeroes),
         TEST(a_turn_in_the_same_epoch_finds_zeroes_too),
         TEST(what_waited_never_runs_and_who_asked_is_told),
+        TEST(what_a_hold_had_let_go_never_runs_either),
         TEST(a_message_that_backs_off_is_dropped_and_the_next_one_runs),
         TEST(what_is_parked_never_runs_also_after_a_restart),
         TEST(a_purge_comes_in_when_sends_are_refused_and_makes_room),
