@@ -119,7 +119,7 @@ static int on_sold(sf_turn *turn)
     if (msg->result || msg->body.size != sizeof asked || memcmp(msg->body.data, &asked, sizeof asked) != 0)
         JUDGE(turn, &mesh->verdict, "G12: seller %u got another's answer, %d",
               seller_number(sf_self(turn)), msg->result);
-    if (mesh_is_planted(mesh, "lost-sale") && asked % 64 == 9)
+    if (mesh_is_planted(mesh, "lost-sale") && asked % 8 == 2)
         self->answered--;
     self->answered += self->under_way;
     self->under_way = 0;
