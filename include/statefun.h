@@ -3,10 +3,10 @@
  * MODEL      An actor is an address: a type ("shop/cart") and an id ("ada").  It is never created
  *            or destroyed; it is there when a message reaches it, zeroed at first and after
  *            sf_clear().  A message runs the type's handler once: a turn.  All that a turn did
- *            (state, messages, timers, egress records, and the turns of others that it called)
- *            happens together or not at all.  Turns are committed in groups, epochs; nothing leaves
- *            the process before its epoch is on disk.  What is sent from outside lies in the inbox
- *            until it is taken in: put into its actor's mailbox, in the order sent.
+ *            (state, messages, timers, operations, egress records, and the turns of others that it
+ *            called) happens together or not at all.  Turns are committed in groups, epochs;
+ *            nothing leaves the process before its epoch is on disk.  What is sent from outside
+ *            lies in the inbox until it is taken in: put into its actor's mailbox, in that order.
  * VERBS                      from outside (sf_runtime)    in a turn (sf_turn)
  *            one way         sf_send(), sf_send_once()    sf_tell()
  *            with an answer  sf_ask(), sf_ask_then()      sf_call(): now, both kept or undone
@@ -484,17 +484,18 @@ SF_API int sf_tell_cancel(sf_turn *turn, sf_bytes token);
 
 /* -- in a turn: slow things ------------------------------------------------------------------ */
 
-/* An operation that takes long.  The function is called once, when this turn is on disk and no power
- * cut can take it, with the userdata of this type: by start on the thread that drives, as a
- * callback, where it must not block; by work on one of workers_max threads of ours, which take no
- * signals.  Whoever knows the outcome says so once, from any thread, also in the function itself; it
- * comes to this actor as a message of that kind, with `result`, `reason` and `request`, behind what
- * waits by then.  It comes from whom this turn's message came, so that sf_reply() answers who asked.
- * What was under way when the process ended comes with SF_EUNKNOWN after the next open.  What an
- * actor had under way when it was purged or cleared never comes.  SF_EAGAIN: operations_max are under
- * way; this turn is undone, and tried again later without counting an attempt.  A function of work
- * that is left by pthread_exit() or cancellation ends that thread, and another takes its place; one
- * that never returns keeps sf_runtime_close() waiting. */
+/* An operation that takes long.  The function is called once, when this turn is on disk and no
+ * power cut can take it, with the userdata of this type: by start on the thread that drives, as
+ * a callback, where it must not block; by work on one of workers_max threads of ours, which take
+ * no signals.  Whoever knows the outcome says so once, from any thread, also in the function
+ * itself; it comes to this actor as a message of that kind, with `result`, `reason` and
+ * `request`, after what waits by then.  It comes from whom this turn's message came, so that
+ * sf_reply() answers who asked.  What was under way when the process ended comes with SF_EUNKNOWN
+ * after the next open.  What an actor had under way when it was purged or cleared never
+ * comes.  SF_EAGAIN: operations_max are under way; this turn is undone, and tried again later
+ * without counting an attempt.  A function of work that is left by pthread_exit() or cancellation
+ * ends that thread, and another takes its place; one that never returns keeps sf_runtime_close()
+ * waiting. */
 typedef struct sf_async {
     sf_runtime *rt;
     uint64_t id; /* 0: the turn failed */
@@ -502,8 +503,8 @@ typedef struct sf_async {
 typedef void sf_async_fn(sf_async op, sf_bytes request, void *userdata);
 SF_API int sf_async_start(sf_turn *turn, sf_async_fn *start, const char *kind, sf_bytes request);
 SF_API int sf_async_work(sf_turn *turn, sf_async_fn *work, const char *kind, sf_bytes request);
-/* The same without a function, a promise: whoever is given its saved bytes may answer it, also after
- * a restart, so it never comes with SF_EUNKNOWN. */
+/* The same without a function, a promise: whoever is given its saved bytes may answer it, also
+ * after a restart, so it never comes with SF_EUNKNOWN. */
 SF_API sf_async sf_async_open(sf_turn *turn, const char *kind, sf_bytes request);
 /* Its name as up to SF_ASYNC_MAX bytes, to be sent, stored or told to others.  They prove nothing:
  * who can make them up can answer.  Lent until the turn ends. */
@@ -514,24 +515,25 @@ SF_API SF_MUST int sf_async_load(sf_runtime *rt, sf_bytes saved, sf_async *out);
 /* The operation started last in this turn is answered with SF_ETIMEOUT when nobody has done so by
  * then; of a promise time that the process is down counts. */
 SF_API int sf_async_limit(sf_turn *turn, uint64_t time_ms);
-/* How it ended: with that answer, up to payload_max; or SF_EFAILED, with a reason of which 255 bytes
- * are kept.  It counts when it is on disk, see sf_wait(); before that a crash makes it SF_EUNKNOWN.
- * SF_ENOTFOUND: it is over already, or never was.  After SF_EINVAL and SF_ENOMEM it is under way
- * still.  Not in a handler: SF_ETURN.  Not once sf_runtime_close() was called, but by a function that
- * it waits for.  [any] */
+/* How it ended: with that answer, up to payload_max; or SF_EFAILED, with a reason of which 255
+ * bytes are kept.  It counts when it is on disk, see sf_wait(); before that a crash makes it
+ * SF_EUNKNOWN.  SF_ENOTFOUND: it is over already, or never was.  After SF_EINVAL and SF_ENOMEM it
+ * is under way still.  Not in a handler: SF_ETURN.  Not once sf_runtime_close() was called, but by
+ * a function that it waits for.  [any] */
 SF_API int sf_async_done(sf_async op, sf_bytes answer);
 SF_API int sf_async_fail(sf_async op, const char *reason);
-/* Other messages to this actor wait until all operations started in this turn are answered, and come
- * after those answers.  A turn without such an operation is rejected.  This turn's message, and
- * what it took, are used up when the last answer's turn is kept; when that answer becomes a dead
- * letter each of them fails as itself: again, if its type has attempts left for it.  An actor that is
- * called, and not sent to, awaits without standing for a message.  Who calls an actor that awaits is
- * undone, and tried again later without counting an attempt. */
+/* Other messages to this actor wait until all operations started in this turn are answered, and
+ * come after those answers.  A turn without such an operation is rejected.  This turn's message,
+ * and what it took, are used up when the last answer's turn is kept; when that answer becomes a
+ * dead letter each of them fails as itself: again, if its type has attempts left for it.  An
+ * actor that is called, and not sent to, awaits without standing for a message.  Who calls an
+ * actor that awaits is undone, and tried again later without counting an attempt. */
 SF_API int sf_await(sf_turn *turn);
-/* In the turn of an awaited answer: the next message that waits for this actor because it awaited,
- * made part of this turn and lent like sf_msg().  NULL: no more, or enough for one turn (1024, or a
- * quarter of the bytes it may have), or the next one, or this answer, has failed before and is tried
- * alone, or the next one is a timer's, or the process died in a turn before (crashes_max). */
+/* In the turn of an awaited answer: the next message that waits for this actor because it
+ * awaited, made part of this turn and lent like sf_msg().  NULL: no more, or enough for one turn
+ * (1024, or a quarter of the bytes it may have), or the next one, or this answer, has failed
+ * before and is tried alone, or the next one is a timer's, or the process died in a turn before
+ * (crashes_max). */
 SF_API const sf_message *sf_take(sf_turn *turn);
 
 /* -- in a turn: values, maps, lists -------------------------------------------------------------
