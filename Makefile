@@ -32,7 +32,7 @@ URL ?= file://$(DOCDIR)/README.md
 # Kills by the crash tests, the seconds that one test may take, and how many run side by side.
 KILLS ?= 200
 KILLS_ASAN ?= 50
-TEST_SECONDS ?= $(shell echo $$((120 + $(KILLS))))
+TEST_SECONDS ?= $(shell echo $$((480 + $(KILLS))))
 TEST_JOBS ?= $(shell nproc 2>/dev/null || echo 1)
 VALGRIND ?= valgrind -q --error-exitcode=99 --leak-check=full \
  --suppressions="$$SOURCE/test/valgrind.supp"

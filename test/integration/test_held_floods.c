@@ -15,7 +15,7 @@
 #include "support/support.h"
 #include "support/weighed.h"
 
-enum { BUDGET = 4 << 20, INBOX = 1 << 20, MESSAGES = 100000 };
+enum { BUDGET = 4 << 20, INBOX = 1 << 20, EPOCH_BYTES = 16 << 20, MESSAGES = 1000000 };
 
 struct letter {
     uint64_t number, filling[6];
@@ -74,8 +74,8 @@ static void send_letters(sf_runtime *rt, uint64_t from, uint64_t to)
 static void expect_bounded(const char *when)
 {
     print_message("%s: %" PRIu64 " KiB at most\n", when, weighed_most / 1024);
-    /* beside what was allowed: two epochs, and buffers that do not grow */
-    assert_in_range(weighed_most, 1, BUDGET + INBOX + (4 << 20));
+    /* beside what was allowed: two epochs, fuller if the disk is slow */
+    assert_in_range(weighed_most, 1, BUDGET + INBOX + 2 * EPOCH_BYTES);
     weighed_most = weighed_live;
 }
 
